@@ -1,0 +1,43 @@
+# Needs python3 (3.11 or newer) and make, nothing else. Every target takes ARGS="…".
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+ARGS ?=
+
+.PHONY: help install demo test lint format clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 12
+
+install: ## Build .venv with everything
+	@$(MAKE) --no-print-directory $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Say PYTHON=python3.12, for example.")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(ARGS) --constraint constraints.txt --editable '.[local,dev]'
+	@touch $@
+
+demo: ## Run the example pipeline on local parts (ARGS="--keep --executions 40 --json")
+	@$(MAKE) --no-print-directory $(INSTALLED) ARGS= >&2
+	@$(BIN)/celery -A bridge demo $(ARGS)
+
+test: ## Run all tests (ARGS="-k heartbeat")
+	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+lint: ## Check format, style, types and the one-way flow
+	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
+	$(BIN)/ruff format --check $(ARGS)
+	$(BIN)/ruff check $(ARGS)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: ## Format the code
+	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
+	$(BIN)/ruff format $(ARGS)
+	$(BIN)/ruff check --fix $(ARGS)
+
+clean: ## Remove the environment and what runs left behind
+	rm -rf $(VENV) var build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
