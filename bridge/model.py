@@ -1,0 +1,128 @@
+"""What the bridge talks about: claims, jobs and outcomes. No I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple, Self
+
+MAX_OUTPUT_BYTES = 262_144
+MAX_ERROR_CHARS = 256
+MAX_CAUSE_CHARS = 32_768
+
+_JOB_ID = re.compile(r"bridge-(?P<claim>[0-9a-f]{24})-(?P<attempt>[1-9][0-9]*)")
+
+
+class State(StrEnum):
+    """Where a claim stands; it only ever moves down this list, but for a job handed back."""
+
+    CLAIMED = "claimed"
+    """Stored; its job is not yet known to be published."""
+    QUEUED = "queued"
+    """Its job is in a Celery queue, or waits there for a retry."""
+    RUNNING = "running"
+    """A worker with a lease runs the user's task."""
+    SETTLED = "settled"
+    """Its outcome is in the outbox."""
+    CLOSED = "closed"
+    """Step Functions takes nothing more for its token."""
+
+
+def claim_id_of(token: str) -> str:
+    """The digest that names a claim wherever its token must not be seen: 24 hex characters."""
+    return hashlib.sha256(token.encode()).hexdigest()[:24]
+
+
+class Job(NamedTuple):
+    """One Celery delivery of a claim. Its id is deterministic: publishing twice is harmless."""
+
+    claim_id: str
+    attempt: int
+
+    @property
+    def id(self) -> str:
+        """Celery's task id of this job."""
+        return f"bridge-{self.claim_id}-{self.attempt}"
+
+    @classmethod
+    def parse(cls, task_id: str | None) -> Job | None:
+        """The job that a Celery task id names; None when the task is no job of the bridge."""
+        match = _JOB_ID.fullmatch(task_id or "")
+        return cls(match["claim"], int(match["attempt"])) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Our durable record of one activity task.
+
+    Attributes:
+        claim_id: Digest of the task token.
+        activity: As registered: a name, or a full ARN.
+        input: The activity task's input, JSON text.
+        attempt: The fence; raised by each dispatch that follows a lost worker.
+    """
+
+    claim_id: str
+    activity: str
+    input: str = field(repr=False)
+    attempt: int = 1
+
+    @property
+    def job(self) -> Job:
+        """The job that this attempt is dispatched as."""
+        return Job(self.claim_id, self.attempt)
+
+
+def cut(text: str, max_chars: int) -> str:
+    """At most ``max_chars`` UTF-16 units of ``text``, as AWS counts, as whole code points."""
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    if len(text) * 2 <= max_chars:
+        return text
+    units = 0
+    for index, char in enumerate(text):
+        units += 2 if ord(char) > 0xFFFF else 1
+        if units > max_chars:
+            return text[:index]
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a claim ended: an output, or an error with its cause.
+
+    Attributes:
+        output: JSON text; None for a failure.
+        error: Error name that Retry and Catch match; empty for a success.
+        cause: Human-readable detail of a failure.
+    """
+
+    output: str | None = None
+    error: str = ""
+    cause: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is a success."""
+        return self.output is not None
+
+    @classmethod
+    def failure(cls, error: str, cause: str) -> Self:
+        """A failure; text over AWS's limits is cut."""
+        return cls(error=cut(error, MAX_ERROR_CHARS), cause=cut(cause, MAX_CAUSE_CHARS))
+
+    def dump(self) -> str:
+        """Text that ``load`` reads; the store keeps it."""
+        if self.output is not None:
+            return "+" + self.output
+        return "-" + json.dumps({"error": self.error, "cause": self.cause})
+
+    @classmethod
+    def load(cls, text: str) -> Self:
+        """The outcome that ``dump`` wrote."""
+        if text.startswith("+"):
+            return cls(output=text[1:])
+        fields: dict[str, str] = json.loads(text[1:])
+        return cls(**fields)

@@ -1,0 +1,166 @@
+"""One frozen, typed model of every setting; read from the environment only.
+
+``BRIDGE_*`` are ours. Celery's variables (``CELERY_BROKER_URL``, ``CELERY_RESULT_BACKEND``) and
+AWS's (``AWS_REGION``, ``AWS_PROFILE``, ``AWS_ENDPOINT_URL_SFN``, …) keep their standard meaning and
+are read by Celery and botocore themselves.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from bridge.errors import SettingsError
+from bridge.names import check_activity
+
+PREFIX = "BRIDGE_"
+DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
+_STORE_SCHEMES = ("redis://", "rediss://", "unix://")
+_PASSWORD = re.compile(r"(?P<head>[a-z+]+://[^:@/\s]*):[^@/\s]*@")
+
+
+def mask_url(url: str) -> str:
+    """The same URL with its password replaced by ``***``."""
+    return _PASSWORD.sub(r"\g<head>:***@", url)
+
+
+class Settings(BaseSettings):
+    """The bridge's settings. Durations are seconds (``_s``)."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, hide_input_in_errors=True)
+
+    store_url: str = Field(
+        default="", description="Redis of the claims; default: the broker, when that is Redis"
+    )
+    store_prefix: str = Field(
+        default="bridge", pattern=r"^[A-Za-z0-9_.-]{1,40}$", description="prefix of every key"
+    )
+    tasks: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("tasks",), description="modules with tasks, comma-separated"
+    )
+    activities: dict[str, str] = Field(
+        default_factory=dict, description="JSON: activity → name of an existing task"
+    )
+    lease_s: float = Field(
+        default=15.0, ge=1.0, le=300.0, description="a worker unheard of for so long is dead"
+    )
+    heartbeat_s: float = Field(
+        default=20.0, gt=0.0, le=86_400.0, description="between heartbeats, where a task names none"
+    )
+    tick_s: float = Field(
+        default=1.0, ge=0.1, le=60.0, description="between two passes of the beat tasks"
+    )
+    patience_s: float = Field(
+        default=3_600.0, ge=1.0, description="a queued job's token is kept alive for so long"
+    )
+    look_ahead: float = Field(
+        default=1.25, ge=1.0, le=4.0, description="claims per worker slot; above 1 they queue"
+    )
+    poll_timeout_s: float = Field(
+        default=65.0, ge=65.0, le=120.0, description="socket timeout of a poll; AWS holds it 60 s"
+    )
+    max_polls_per_activity: int = Field(
+        default=100, ge=1, le=1_000, description="open polls of one poller on one activity"
+    )
+    max_attempts: int = Field(
+        default=3, ge=1, le=100, description="runs of one claim when workers die under it"
+    )
+    concurrent_calls: int = Field(
+        default=64, ge=1, le=1_000, description="reports, or heartbeats, at once in one process"
+    )
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("store_url")
+    @classmethod
+    def _is_redis(cls, value: str) -> str:
+        if value and not value.startswith(_STORE_SCHEMES):
+            raise ValueError(
+                f"{mask_url(value)!r} is no Redis URL; it must start with one of "
+                + ", ".join(_STORE_SCHEMES)
+            )
+        return value
+
+    @field_validator("activities")
+    @classmethod
+    def _names(cls, value: dict[str, str]) -> dict[str, str]:
+        for activity in value:
+            check_activity(activity)
+        return value
+
+    @model_validator(mode="after")
+    def _cross_check(self) -> Settings:
+        if self.heartbeat_s < self.tick_s:
+            raise ValueError(
+                f"BRIDGE_HEARTBEAT_S={self.heartbeat_s:g} is below BRIDGE_TICK_S={self.tick_s:g}: "
+                "heartbeats are sent once a tick at most. Use a shorter tick."
+            )
+        if self.lease_s < 2 * self.tick_s:
+            raise ValueError(
+                f"BRIDGE_LEASE_S={self.lease_s:g} is below twice BRIDGE_TICK_S={self.tick_s:g}: "
+                "a lease would end between two looks at it. Use a longer lease."
+            )
+        return self
+
+    @property
+    def root_key(self) -> str:
+        """What every key starts with; a hash tag, so that Redis Cluster keeps them together."""
+        return "{" + self.store_prefix + "}"
+
+
+def load(*, broker_url: str = DEFAULT_BROKER_URL, env: Mapping[str, str] = os.environ) -> Settings:
+    """Read and check the settings.
+
+    Args:
+        broker_url: Celery's broker; the claims live there unless ``BRIDGE_STORE_URL`` is set.
+        env: The environment that is searched for unknown ``BRIDGE_*`` names.
+
+    Raises:
+        SettingsError: An unknown name or an impossible value; one line for each.
+    """
+    _refuse_unknown(env)
+    try:
+        settings = Settings()
+    except ValidationError as exc:
+        raise SettingsError("; ".join(_sentence(error) for error in exc.errors())) from None
+    except ValueError as exc:  # pydantic-settings: a value that should be JSON is not
+        raise SettingsError(f"{exc}: its value must be JSON.") from None
+    if settings.store_url:
+        return settings
+    if not broker_url.startswith(_STORE_SCHEMES):
+        raise SettingsError(
+            f"BRIDGE_STORE_URL is not set and the broker {mask_url(broker_url)} is no plain Redis: "
+            "claims need a Redis of their own. Set BRIDGE_STORE_URL=redis://…"
+        )
+    return settings.model_copy(update={"store_url": broker_url})
+
+
+def _refuse_unknown(env: Mapping[str, str]) -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in sorted(env):
+        if not name.startswith(PREFIX) or name in known:
+            continue
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise SettingsError(
+            f"{name} is no setting of the bridge, so it would be ignored silently.{hint} "
+            f"Known: {', '.join(sorted(known))}."
+        )
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    return f"{PREFIX}{str(error['loc'][0]).upper()}: {message}"
