@@ -1,0 +1,64 @@
+-- Put before every script by bridge/store: the clock, the keys, and moves between states.
+-- KEYS[1] is the root key, "{prefix}": its hash tag keeps every key on one node of a Redis Cluster,
+-- so that scripts may derive the others from it.
+--
+-- root:claim:<id>       hash    activity queue state attempt retry every until claimed beats
+--                               [worker run] while running, [manual alive] for manual heartbeats,
+--                               [reason] once closed
+-- root:token:<id>       string  the task token: a secret, never returned to a worker
+-- root:input:<id>       string  the input, until an outcome is stored
+-- root:outcome:<id>     string  the outcome, until Step Functions takes it
+-- root:heartbeats       zset    claim -> next heartbeat (Unix ms)
+-- root:outbox           zset    claim -> next try to report (Unix ms)
+-- root:wake             list    at most one element: something came into the outbox
+-- root:claims:<activity> zset   claim -> claimed (Unix ms): what is in flight
+-- root:load             hash    queue -> claims in flight
+-- root:tally            hash    <activity>|<state> -> claims
+-- root:workers          zset    worker -> end of its lease (Unix ms)
+-- root:fleet            hash    worker -> {"slots": n, "queues": [...]}
+-- root:runs:<worker>    set     claims that it runs
+-- root:pollers          zset    poller -> end of its lease (Unix ms)
+-- root:polls:<poller>   hash    <activity>|<queue> -> its open polls
+local root = KEYS[1]
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function key(...)
+  return table.concat({root, ...}, ':')
+end
+
+local function claim_fields(id, ...)
+  return redis.call('HMGET', key('claim', id), ...)
+end
+
+local function tally(activity, state, by)
+  local field = activity .. '|' .. state
+  if redis.call('HINCRBY', key('tally'), field, by) <= 0 then
+    redis.call('HDEL', key('tally'), field)
+  end
+end
+
+local function load(queue, by)
+  if redis.call('HINCRBY', key('load'), queue, by) <= 0 then
+    redis.call('HDEL', key('load'), queue)
+  end
+end
+
+-- Moves a claim on, and takes it from the worker that ran it.
+local function move(id, activity, from, to, worker)
+  tally(activity, from, -1)
+  tally(activity, to, 1)
+  redis.call('HSET', key('claim', id), 'state', to)
+  if worker then
+    redis.call('SREM', key('runs', worker), id)
+    redis.call('HDEL', key('claim', id), 'worker', 'run', 'alive')
+  end
+end
+
+local function has_lease(worker, now)
+  local ends = redis.call('ZSCORE', key('workers'), worker)
+  return ends and tonumber(ends) >= now
+end

@@ -1,0 +1,30 @@
+-- close: Step Functions takes nothing more for these tokens; forget them.
+-- KEYS[1] root
+-- ARGV    reason, claim_id, …
+-- Returns claim_id, attempt of each whose job was not finished: it is to be revoked
+-- Clock   a claim closed before its outcome is remembered for a day, so that its job can be told why
+local day_s = 86400
+local unfinished = {}
+for i = 2, #ARGV do
+  local id = ARGV[i]
+  local claim = claim_fields(id, 'activity', 'state', 'attempt', 'worker', 'queue')
+  local activity, state, worker = claim[1], claim[2], claim[4]
+  if state and state ~= 'closed' then
+    tally(activity, state, -1)
+    load(claim[5], -1)
+    redis.call('ZREM', key('claims', activity), id)
+    redis.call('ZREM', key('heartbeats'), id)
+    redis.call('ZREM', key('outbox'), id)
+    redis.call('DEL', key('token', id), key('input', id), key('outcome', id), key('claim', id))
+    if worker then
+      redis.call('SREM', key('runs', worker), id)
+    end
+    if state ~= 'settled' then
+      redis.call('HSET', key('claim', id), 'state', 'closed', 'reason', ARGV[1])
+      redis.call('EXPIRE', key('claim', id), day_s)
+      unfinished[#unfinished + 1] = id
+      unfinished[#unfinished + 1] = claim[3]
+    end
+  end
+end
+return unfinished

@@ -1,0 +1,11 @@
+-- mark_queued: note that the job of an attempt was published.
+-- KEYS[1] root
+-- ARGV    claim_id, attempt
+-- Returns 1 noted | 0 the claim has moved on already (its job may be faster than this note)
+-- Clock   none
+local claim = claim_fields(ARGV[1], 'activity', 'state', 'attempt')
+if claim[2] ~= 'claimed' or claim[3] ~= ARGV[2] then
+  return 0
+end
+move(ARGV[1], claim[1], 'claimed', 'queued')
+return 1

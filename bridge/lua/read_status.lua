@@ -1,0 +1,46 @@
+-- read_status: what is in flight, and who works on it. Reads only.
+-- KEYS[1] root
+-- ARGV    activity, … (whose oldest claim is wanted; others are found in the tally)
+-- Returns JSON: {now, tally: {"activity|state": n}, oldest: {activity: age_ms},
+--         workers: {worker: {slots, queues, lease_ms, running}},
+--         pollers: {poller: {"activity|queue": n}}, lost: {activity: n}}
+-- Clock   ages; leases
+local now = now_ms()
+local status = {tally = {}, oldest = {}, workers = {}, pollers = {}, lost = {}}
+local activities = {}
+for _, activity in ipairs(ARGV) do
+  activities[activity] = true
+end
+local counts = redis.call('HGETALL', key('tally'))
+for i = 1, #counts, 2 do
+  status.tally[counts[i]] = tonumber(counts[i + 1])
+  activities[string.match(counts[i], '^(.*)|')] = true
+end
+for activity in pairs(activities) do
+  local first = redis.call('ZRANGE', key('claims', activity), 0, 0, 'WITHSCORES')
+  if first[2] then
+    status.oldest[activity] = now - first[2]
+  end
+end
+local workers = redis.call('ZRANGE', key('workers'), 0, -1, 'WITHSCORES')
+for i = 1, #workers, 2 do
+  local worker = workers[i]
+  local info = cjson.decode(redis.call('HGET', key('fleet'), worker))
+  info.lease_ms = tonumber(workers[i + 1]) - now
+  info.running = redis.call('SCARD', key('runs', worker))
+  status.workers[worker] = info
+  if info.lease_ms < 0 then
+    for _, id in ipairs(redis.call('SMEMBERS', key('runs', worker))) do
+      local activity = claim_fields(id, 'activity')[1]
+      status.lost[activity] = (status.lost[activity] or 0) + 1
+    end
+  end
+end
+for _, poller in ipairs(redis.call('ZRANGEBYSCORE', key('pollers'), now, '+inf')) do
+  local polls = redis.call('HGETALL', key('polls', poller))
+  status.pollers[poller] = {}
+  for i = 1, #polls, 2 do
+    status.pollers[poller][polls[i]] = tonumber(polls[i + 1])
+  end
+end
+return cjson.encode(status)

@@ -1,0 +1,17 @@
+-- renew_lease: extend a worker's lease and say what it can take.
+-- KEYS[1] root
+-- ARGV    worker, lease_ms, announcement (JSON: slots, queues)
+-- Returns 1 renewed | 0 there was none, or it had ended
+-- Clock   end of the lease
+local now = now_ms()
+local held = has_lease(ARGV[1], now)
+redis.call('ZADD', key('workers'), now + ARGV[2], ARGV[1])
+redis.call('HSET', key('fleet'), ARGV[1], ARGV[3])
+-- Workers that died idle left nothing to recover: forget them.
+for _, gone in ipairs(redis.call('ZRANGEBYSCORE', key('workers'), '-inf', '(' .. now)) do
+  if redis.call('SCARD', key('runs', gone)) == 0 then
+    redis.call('ZREM', key('workers'), gone)
+    redis.call('HDEL', key('fleet'), gone)
+  end
+end
+return held and 1 or 0

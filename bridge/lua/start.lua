@@ -1,0 +1,44 @@
+-- start: may this delivery run the user's code?
+-- KEYS[1] root
+-- ARGV    claim_id, attempt, retry (Celery's count), worker, run (unique for each delivery)
+-- Returns 'run'      | it may, and the claim is marked as running
+--         'closed'   | the claim is closed or gone
+--         'stale'    | a later attempt was dispatched, or a later retry
+--         'settled'  | an outcome is stored already
+--         'running'  | another delivery of this attempt runs
+--         'unleased' | the worker's lease is not there yet, or has ended: ask again
+-- Clock   the worker's lease; manual heartbeats
+local id, attempt, retry, worker, run = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+local claim = claim_fields(id, 'activity', 'state', 'attempt', 'retry', 'worker', 'run', 'manual',
+  'every')
+local state, held_by = claim[2], claim[5]
+if not state or state == 'closed' then
+  return 'closed'
+end
+if claim[3] ~= attempt then
+  return 'stale'
+end
+if state == 'settled' then
+  return 'settled'
+end
+if state == 'running' and claim[6] == run then
+  return 'run' -- our own call, repeated after its answer was lost
+end
+if retry < tonumber(claim[4]) then
+  return 'stale'
+end
+-- Celery publishes a retry before the run that asked for it has ended: the later retry takes over.
+if state == 'running' and retry == tonumber(claim[4]) then
+  return 'running'
+end
+local now = now_ms()
+if not has_lease(worker, now) then
+  return 'unleased'
+end
+move(id, claim[1], state, 'running', held_by)
+redis.call('HSET', key('claim', id), 'worker', worker, 'run', run, 'retry', retry)
+redis.call('SADD', key('runs', worker), id)
+if claim[7] then
+  redis.call('HSET', key('claim', id), 'alive', now + 2 * claim[8])
+end
+return 'run'

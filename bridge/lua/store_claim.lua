@@ -1,0 +1,28 @@
+-- store_claim: make a claim durable, before its job is published.
+-- KEYS[1] root
+-- ARGV    claim_id, token, input, activity, queue, interval_ms, manual (0|1), patience_ms, poller
+-- Returns 1 stored | 0 it was there already (the call was repeated)
+-- Clock   claimed; first heartbeat; end of patience
+local id, token, input, activity, queue = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local now = now_ms()
+if redis.call('EXISTS', key('claim', id)) == 1 then
+  return 0
+end
+redis.call('HSET', key('claim', id), 'activity', activity, 'queue', queue, 'state', 'claimed',
+  'attempt', 1, 'retry', 0, 'every', ARGV[6], 'until', now + ARGV[8], 'claimed', now, 'beats', 0)
+if ARGV[7] == '1' then
+  redis.call('HSET', key('claim', id), 'manual', 1)
+end
+redis.call('SET', key('token', id), token)
+redis.call('SET', key('input', id), input)
+redis.call('ZADD', key('heartbeats'), now + ARGV[6], id)
+redis.call('ZADD', key('claims', activity), now, id)
+tally(activity, 'claimed', 1)
+load(queue, 1)
+-- The poll has become a claim: in one step, or its slot would be granted twice.
+local poll = activity .. '|' .. queue
+if redis.call('HEXISTS', key('polls', ARGV[9]), poll) == 1
+    and redis.call('HINCRBY', key('polls', ARGV[9]), poll, -1) <= 0 then
+  redis.call('HDEL', key('polls', ARGV[9]), poll)
+end
+return 1

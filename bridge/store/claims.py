@@ -1,0 +1,169 @@
+"""The store as the processes with AWS credentials see it: claims, tokens, schedules. Asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.model import Claim, Job, Outcome
+from bridge.settings import Settings
+from bridge.store.connection import SOCKET_TIMEOUT_S, connect_async, ms, script_text, translated
+
+# A blocking pop must come home before the socket's time-out calls it a broken connection.
+MAX_WAIT_S = SOCKET_TIMEOUT_S / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a poller has open on an activity and would like to open.
+
+    Attributes:
+        open: Polls of this poller that are open now, or whose answer is not stored yet.
+        want: How many more it would open.
+    """
+
+    activity: str
+    queue: str
+    open: int
+    want: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a poller may open.
+
+    Attributes:
+        slots: Slots of the live workers that serve any of the queues; 0: nobody would do the work.
+        polls: For each wish, in order, how many more polls it may open.
+    """
+
+    slots: int
+    polls: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An outcome that Step Functions has not taken yet."""
+
+    claim_id: str
+    token: str = field(repr=False)
+    outcome: Outcome = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DueReports:
+    """What was taken from the outbox, and when to look again (None: when something comes)."""
+
+    reports: list[Report]
+    next_due_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A token that is due for a heartbeat."""
+
+    claim_id: str
+    token: str = field(repr=False)
+    interval_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DueHeartbeats:
+    """Tokens to beat now, and how many were looked at: fewer than asked for means no more due."""
+
+    beats: list[Beat]
+    looked: int
+
+
+class ClaimStore:
+    """The claims, with their tokens.
+
+    Every method raises ``StoreUnavailable`` when Redis does not answer; all are harmless when
+    repeated. Belongs to the event loop that first uses it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._redis = connect_async(settings)
+
+    async def store(
+        self, claim: Claim, *, token: str, queue: str, interval_s: float, manual: bool, poller: str
+    ) -> bool:
+        """Make a claim durable and turn the poll that brought it into it; False: it was there.
+
+        Args:
+            interval_s: Between heartbeats.
+            manual: Whether the job itself must say that it is alive.
+        """
+        args = (claim.claim_id, token, claim.input, claim.activity, queue, ms(interval_s),
+                int(manual), ms(self._settings.patience_s), poller)  # fmt: skip
+        return bool(await self._call("store_claim", *args))
+
+    async def mark_queued(self, job: Job) -> bool:
+        """Note that the job was published; False when the claim has moved on already."""
+        return bool(await self._call("mark_queued", job.claim_id, job.attempt))
+
+    async def grant_polls(self, poller: str, wishes: Sequence[Wish]) -> Grant:
+        """Ask for polls against free slots; also says that this poller lives."""
+        args: list[str | int | float] = [
+            poller, ms(self._settings.lease_s), self._settings.look_ahead]  # fmt: skip
+        for wish in wishes:
+            args += (wish.activity, wish.queue, wish.open, wish.want)
+        slots, *polls = await self._call("grant_polls", *args)
+        return Grant(int(slots), [int(n) for n in polls])
+
+    async def withdraw_poller(self, poller: str) -> bool:
+        """Forget a poller that has ended in order; False when it was not known."""
+        return bool(await self._call("withdraw_poller", poller))
+
+    async def take_outbox(self, limit: int, *, hold_s: float, overdue_s: float = 0.0) -> DueReports:
+        """Take outcomes that are due, hidden from other reporters for ``hold_s``.
+
+        Args:
+            overdue_s: Only those that nobody took for so long.
+        """
+        args = (limit, ms(hold_s), ms(overdue_s))
+        next_due_ms, *rows = await self._call("take_outbox", *args)
+        reports = [
+            Report(rows[i], rows[i + 1], Outcome.load(rows[i + 2])) for i in range(0, len(rows), 3)
+        ]
+        return DueReports(reports, None if int(next_due_ms) < 0 else int(next_due_ms) / 1000)
+
+    async def postpone_report(self, claim_id: str, delay_s: float) -> bool:
+        """Try to report again after the delay; False when it is no longer in the outbox."""
+        return bool(await self._call("postpone_report", claim_id, ms(delay_s)))
+
+    async def wait_for_outcome(self, timeout_s: float) -> bool:
+        """Wait until something comes into the outbox; False after ``timeout_s``, at most 2.5 s."""
+        timeout_s = max(0.01, min(timeout_s, MAX_WAIT_S))
+        with translated(self._settings):
+            wake = await self._redis.blpop([f"{self._settings.root_key}:wake"], timeout=timeout_s)
+        return wake is not None
+
+    async def close_claims(self, claim_ids: Iterable[str], *, reason: str) -> list[Job]:
+        """Forget claims whose token is closed; the jobs among them that were not finished."""
+        rows = await self._call("close", reason, *claim_ids)
+        return [Job(rows[i], int(rows[i + 1])) for i in range(0, len(rows), 2)]
+
+    async def take_heartbeats(self, limit: int) -> DueHeartbeats:
+        """Take tokens that are due and have somebody to speak for; due again in one interval."""
+        looked, *rows = await self._call("take_heartbeats", limit)
+        beats = [
+            Beat(rows[i], rows[i + 1], int(rows[i + 2]) / 1000) for i in range(0, len(rows), 3)
+        ]
+        return DueHeartbeats(beats, int(looked))
+
+    async def hasten_heartbeat(self, claim_id: str, delay_s: float) -> bool:
+        """Beat again after the delay, before the interval is over."""
+        return bool(await self._call("hasten_heartbeat", claim_id, ms(delay_s)))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()
+
+    async def _call(self, name: str, *args: str | int | float) -> Any:
+        script = self._redis.register_script(script_text(name))
+        with translated(self._settings):
+            return await script(keys=[self._settings.root_key], args=args)

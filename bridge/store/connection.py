@@ -1,0 +1,84 @@
+"""How the store reaches Redis: scripts, connections, time-outs and errors.
+
+Every script may be sent twice (a connection can break after Redis ran it), so every script is
+written to be harmless when repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.backoff import ExponentialWithJitterBackoff
+
+from bridge.errors import StoreUnavailable
+from bridge.settings import Settings, mask_url
+
+SOCKET_TIMEOUT_S = 5.0
+MAX_CONNECTIONS = 32
+_TRIES = 3
+_BACKOFF = ExponentialWithJitterBackoff(cap=1.0, base=0.05)
+
+_OPTIONS: dict[str, Any] = {
+    "decode_responses": True,
+    "health_check_interval": 15,
+    "socket_connect_timeout": SOCKET_TIMEOUT_S,
+    "socket_keepalive": True,
+    "socket_timeout": SOCKET_TIMEOUT_S,
+}
+
+_AWAY = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.ReadOnlyError,  # a replica, until the failover is through
+    redis.exceptions.OutOfMemoryError,
+    OSError,
+)
+
+
+@cache
+def script_text(name: str) -> str:
+    """The source of ``bridge/lua/<name>.lua``, with the prelude that all of them share."""
+    folder = files("bridge") / "lua"
+    prelude = (folder / "_prelude.lua").read_text("utf-8")
+    return prelude + (folder / f"{name}.lua").read_text("utf-8")
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """A blocking client of the claim store; it connects at its first call."""
+    retry = redis.retry.Retry(_BACKOFF, _TRIES)
+    return redis.Redis.from_url(settings.store_url, retry=retry, **_OPTIONS)
+
+
+def connect_async(settings: Settings) -> redis.asyncio.Redis:
+    """An asyncio client of the claim store; a caller waits while all connections are in use."""
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        settings.store_url,
+        max_connections=MAX_CONNECTIONS,
+        timeout=None,
+        retry=redis.asyncio.retry.Retry(_BACKOFF, _TRIES),
+        **_OPTIONS,
+    )
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+@contextmanager
+def translated(settings: Settings) -> Iterator[None]:
+    """Turn redis-py's errors of an absent server into ``StoreUnavailable``."""
+    try:
+        yield
+    except _AWAY as exc:
+        raise StoreUnavailable(
+            f"the claim store {mask_url(settings.store_url)} does not answer "
+            f"({type(exc).__name__}: {exc}): nothing can be claimed or reported until it is back."
+        ) from exc
+
+
+def ms(seconds: float) -> int:
+    """Seconds as whole milliseconds, the unit of the scripts."""
+    return round(seconds * 1000)

@@ -1,0 +1,93 @@
+"""The store as workers see it: may this job run, and what came of it. Blocking."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any
+
+from bridge.model import Job, Outcome
+from bridge.settings import Settings
+from bridge.store.connection import connect, ms, script_text, translated
+
+
+class Start(StrEnum):
+    """The answer to: may this delivery run the user's code?"""
+
+    RUN = "run"
+    CLOSED = "closed"
+    STALE = "stale"
+    SETTLED = "settled"
+    RUNNING = "running"
+    UNLEASED = "unleased"
+
+
+class Settled(StrEnum):
+    """What became of an outcome that was brought to the store."""
+
+    STORED = "stored"
+    """It is in the outbox."""
+    SETTLED = "settled"
+    """Another outcome was first; this one is dropped."""
+    STALE = "stale"
+    """A failure of an attempt that is no longer on; it is dropped."""
+    CLOSED = "closed"
+    """Step Functions no longer waits for it; it is dropped."""
+
+
+class JobStore:
+    """The claims' jobs, from a worker's point of view.
+
+    No method returns a token: workers never see one. Every method raises ``StoreUnavailable``
+    when Redis does not answer; all are harmless when repeated.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._redis = connect(settings)
+
+    def start(self, job: Job, *, retry: int, worker: str, run: str) -> Start:
+        """Ask for the right to run the user's code; ``RUN`` marks the claim as running.
+
+        Args:
+            retry: Celery's count of retries of this delivery.
+            worker: Who runs it; needs a lease.
+            run: Unique for each delivery, so that a repeated call is known as one.
+        """
+        args = (job.claim_id, job.attempt, retry, worker, run)
+        return Start(self._call("start", *args))
+
+    def release(self, job: Job, *, run: str, retry: int, delay_s: float) -> bool:
+        """End a run whose job will come again as Celery retry ``retry`` after ``delay_s``."""
+        patience_ms = ms(self._settings.patience_s)
+        args = (job.claim_id, job.attempt, run, retry, ms(delay_s), patience_ms)
+        return bool(self._call("release", *args))
+
+    def settle(self, job: Job, outcome: Outcome) -> Settled:
+        """Bring the outcome of a job; the first one wins."""
+        args = (job.claim_id, job.attempt, int(outcome.ok), outcome.dump())
+        return Settled(self._call("settle", *args))
+
+    def keep_alive(self, job: Job, *, run: str) -> bool:
+        """Note that a job with ``heartbeat="manual"`` makes progress; False: it lost its claim."""
+        return bool(self._call("keep_alive", job.claim_id, run))
+
+    def renew_lease(self, worker: str, *, slots: int, queues: Iterable[str]) -> bool:
+        """Extend the worker's lease and announce it; False when there was none, or it had ended."""
+        announcement = json.dumps({"slots": slots, "queues": sorted(queues)})
+        lease_ms = ms(self._settings.lease_s)
+        return bool(self._call("renew_lease", worker, lease_ms, announcement))
+
+    def leave(self, worker: str) -> int:
+        """End the lease of a worker that runs nothing; how many claims it still holds."""
+        return int(self._call("leave", worker))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+    def _call(self, name: str, *args: str | int) -> Any:
+        script = self._redis.register_script(script_text(name))
+        with translated(self._settings):
+            return script(keys=[self._settings.root_key], args=args)

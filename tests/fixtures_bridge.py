@@ -1,0 +1,98 @@
+"""Settings and stores of a test: each test has a prefix of its own in a Valkey that all share."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pytest
+
+from bridge.model import Claim, Job, Outcome, claim_id_of
+from bridge.settings import Settings
+from bridge.store import ClaimStore, JobStore, StatusReader
+
+T = TypeVar("T")
+_prefixes = (f"test-{os.getpid()}-{n}" for n in itertools.count())
+
+
+@pytest.fixture
+def settings(valkey) -> Settings:
+    """Settings with short times, and a prefix that no other test uses."""
+    return Settings(
+        store_url=valkey.url, store_prefix=next(_prefixes), lease_s=1, tick_s=0.1, heartbeat_s=1
+    )
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[[Coroutine[Any, Any, T]], T]]:
+    """Run a coroutine to its end; all on one event loop."""
+    with asyncio.Runner() as runner:
+        yield runner.run
+
+
+@dataclass
+class Store:
+    """Both sides of the store, called from blocking tests."""
+
+    settings: Settings
+    jobs: JobStore
+    claims: ClaimStore
+    reader: StatusReader
+    run: Callable[[Coroutine[Any, Any, Any]], Any]
+
+    def claim(self, token: str = "token-1", *, activity="resize", queue="celery", input="{}",  # noqa: S107
+              interval_s=10.0, manual=False, poller="p1") -> Claim:  # fmt: skip
+        claim = Claim(claim_id_of(token), activity, input)
+        stored = self.run(
+            self.claims.store(claim, token=token, queue=queue, interval_s=interval_s,
+                              manual=manual, poller=poller))  # fmt: skip
+        assert stored
+        return claim
+
+    def worker(self, worker="w1", *, slots=4, queues=("celery",)) -> str:
+        self.jobs.renew_lease(worker, slots=slots, queues=queues)
+        return worker
+
+    def running(self, token: str = "token-1", *, worker="w1", **kwargs) -> Job:  # noqa: S107
+        """A claim that worker ``w1`` runs."""
+        claim = self.claim(token, **kwargs)
+        self.worker(worker)
+        self.run(self.claims.mark_queued(claim.job))
+        assert self.jobs.start(claim.job, retry=0, worker=worker, run="r1") == "run"
+        return claim.job
+
+    def settled(self, token: str = "token-1", **kwargs) -> Job:  # noqa: S107
+        """A claim whose outcome is in the outbox."""
+        job = self.running(token, **kwargs)
+        assert self.jobs.settle(job, Outcome(output="1")) == "stored"
+        return job
+
+    def status(self, activity="resize"):
+        return next(
+            row for row in self.reader.read([activity]).activities if row.activity == activity
+        )
+
+    def keys(self) -> list[str]:
+        import redis
+
+        with redis.Redis.from_url(self.settings.store_url, decode_responses=True) as client:
+            return sorted(client.keys(f"{self.settings.root_key}:*"))
+
+
+@pytest.fixture
+def store(settings, run) -> Iterator[Store]:
+    """Both sides of the claim store."""
+    jobs, reader = JobStore(settings), StatusReader(settings)
+
+    async def make() -> ClaimStore:
+        return ClaimStore(settings)
+
+    claims = run(make())
+    yield Store(settings, jobs, claims, reader, run)
+    jobs.close()
+    reader.close()
+    run(claims.close())

@@ -1,0 +1,418 @@
+"""Every result of every script, on a real Valkey."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from bridge.errors import StoreUnavailable
+from bridge.model import Job, Outcome, claim_id_of
+from bridge.settings import Settings
+from bridge.store import JobStore, Settled, Start, Wish
+
+OK = Outcome(output='{"a":1}')
+FAILED = Outcome.failure("Boom", "it broke")
+
+
+def wait_until(condition, timeout_s: float = 5.0):
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"not within {timeout_s} s: {condition}")
+
+
+class TestStoreClaim:
+    def test_a_stored_claim_is_in_flight(self, store):
+        """A claim counts as in flight from the moment that it is stored."""
+        store.claim()
+        assert store.status().in_flight == 1
+        assert store.status().queued == 1
+
+    def test_a_repeated_call_changes_nothing(self, store):
+        """An answer that got lost makes redis-py store twice: once is counted."""
+        claim = store.claim()
+        again = store.claims.store(
+            claim, token="token-1", queue="celery", interval_s=10, manual=False, poller="p1"
+        )
+        assert store.run(again) is False
+        assert store.status().in_flight == 1
+
+    def test_it_takes_the_slot_of_its_poll(self, store):
+        """Poll and claim never count both."""
+        store.worker(slots=1)
+        wish = [Wish("resize", "celery", 0, 5)]
+        assert store.run(store.claims.grant_polls("p1", wish)).polls == [2]  # 1 slot × 1.25
+        store.claim()
+        assert store.status().polls == 1
+
+
+class TestMarkQueued:
+    def test_a_published_claim_is_queued(self, store):
+        claim = store.claim()
+        assert store.run(store.claims.mark_queued(claim.job)) is True
+
+    def test_a_job_faster_than_the_note_stays_running(self, store):
+        """The worker may start the job before the poller notes that it published it."""
+        claim = store.claim()
+        store.worker()
+        assert store.jobs.start(claim.job, retry=0, worker="w1", run="r") is Start.RUN
+        assert store.run(store.claims.mark_queued(claim.job)) is False
+        assert store.status().running == 1
+
+    def test_an_old_attempt_is_not_noted(self, store):
+        claim = store.claim()
+        assert store.run(store.claims.mark_queued(Job(claim.claim_id, 7))) is False
+
+
+class TestStart:
+    def test_the_first_delivery_runs(self, store):
+        store.running()
+        assert store.status().running == 1
+
+    def test_a_second_delivery_does_not(self, store):
+        """Redis delivers again after its visibility timeout; the first run goes on alone."""
+        job = store.running()
+        store.worker("w2")
+        assert store.jobs.start(job, retry=0, worker="w2", run="r2") is Start.RUNNING
+
+    def test_its_own_repeated_call_runs(self, store):
+        """An answer that got lost must not keep the job from running."""
+        job = store.running()
+        assert store.jobs.start(job, retry=0, worker="w1", run="r1") is Start.RUN
+
+    @pytest.mark.parametrize("attempt", [2, 9])
+    def test_another_attempt_is_stale(self, store, attempt):
+        claim = store.claim()
+        store.worker()
+        job = Job(claim.claim_id, attempt)
+        assert store.jobs.start(job, retry=0, worker="w1", run="r") is Start.STALE
+
+    def test_a_retry_takes_over_from_the_run_that_asked_for_it(self, store):
+        """Celery publishes the retry before the asking run has ended."""
+        job = store.running()
+        assert store.jobs.start(job, retry=1, worker="w1", run="r2") is Start.RUN
+        assert store.jobs.release(job, run="r1", retry=1, delay_s=0) is False
+        assert store.status().running == 1
+
+    def test_an_old_retry_is_stale(self, store):
+        job = store.running()
+        store.jobs.release(job, run="r1", retry=1, delay_s=0)
+        assert store.jobs.start(job, retry=0, worker="w1", run="r9") is Start.STALE
+        assert store.jobs.start(job, retry=1, worker="w1", run="r2") is Start.RUN
+
+    def test_a_worker_without_a_lease_waits(self, store):
+        claim = store.claim()
+        answer = store.jobs.start(claim.job, retry=0, worker="nobody", run="r")
+        assert answer is Start.UNLEASED
+
+    def test_a_settled_claim_does_not_run(self, store):
+        job = store.settled()
+        assert store.jobs.start(job, retry=0, worker="w1", run="r") is Start.SETTLED
+
+    def test_an_unknown_claim_is_closed(self, store):
+        store.worker()
+        job = Job(claim_id_of("never seen"), 1)
+        assert store.jobs.start(job, retry=0, worker="w1", run="r") is Start.CLOSED
+
+
+class TestRelease:
+    def test_a_released_claim_waits_in_the_queue(self, store):
+        job = store.running()
+        assert store.jobs.release(job, run="r1", retry=1, delay_s=5) is True
+        assert (store.status().running, store.status().queued) == (0, 1)
+
+    def test_another_run_cannot_release_it(self, store):
+        job = store.running()
+        assert store.jobs.release(job, run="other", retry=1, delay_s=0) is False
+
+
+class TestSettle:
+    def test_the_outcome_is_in_the_outbox(self, store):
+        job = store.running()
+        assert store.jobs.settle(job, OK) is Settled.STORED
+        due = store.run(store.claims.take_outbox(10, hold_s=60))
+        assert [(r.claim_id, r.token, r.outcome) for r in due.reports] == [
+            (job.claim_id, "token-1", OK)
+        ]
+
+    def test_the_first_outcome_wins(self, store):
+        job = store.running()
+        store.jobs.settle(job, OK)
+        assert store.jobs.settle(job, FAILED) is Settled.SETTLED
+
+    def test_a_stale_failure_is_dropped(self, store):
+        job = store.running()
+        assert store.jobs.settle(Job(job.claim_id, 9), FAILED) is Settled.STALE
+        assert store.status().running == 1
+
+    def test_a_success_counts_whoever_brings_it(self, store):
+        job = store.running()
+        assert store.jobs.settle(Job(job.claim_id, 9), OK) is Settled.STORED
+
+    def test_a_job_that_never_started_can_fail(self, store):
+        """Revoked, expired, unregistered: nobody ever ran it."""
+        claim = store.claim()
+        assert store.jobs.settle(claim.job, FAILED) is Settled.STORED
+
+    def test_a_closed_claim_takes_nothing(self, store):
+        job = store.running()
+        store.run(store.claims.close_claims([job.claim_id], reason="TaskTimedOut"))
+        assert store.jobs.settle(job, OK) is Settled.CLOSED
+
+
+class TestOutbox:
+    def test_what_is_taken_is_hidden_until_the_hold_ends(self, store):
+        """A reporter that dies with an outcome in its hands delays it, no more."""
+        store.settled()
+        assert len(store.run(store.claims.take_outbox(10, hold_s=0.2)).reports) == 1
+        hidden = store.run(store.claims.take_outbox(10, hold_s=0.2))
+        assert hidden.reports == []
+        assert hidden.next_due_s == pytest.approx(0.2, abs=0.15)
+        wait_until(lambda: store.run(store.claims.take_outbox(10, hold_s=60)).reports)
+
+    def test_an_empty_outbox_has_no_next(self, store):
+        assert store.run(store.claims.take_outbox(10, hold_s=60)).next_due_s is None
+
+    def test_only_what_is_overdue(self, store):
+        store.settled()
+        assert store.run(store.claims.take_outbox(10, hold_s=60, overdue_s=30)).reports == []
+
+    def test_the_limit_is_kept(self, store):
+        for n in range(3):
+            store.settled(f"token-{n}")
+        assert len(store.run(store.claims.take_outbox(2, hold_s=60)).reports) == 2
+
+    def test_a_postponed_report_comes_later(self, store):
+        job = store.settled()
+        store.run(store.claims.take_outbox(10, hold_s=60))
+        assert store.run(store.claims.postpone_report(job.claim_id, 0.1)) is True
+        wait_until(lambda: store.run(store.claims.take_outbox(10, hold_s=60)).reports)
+
+    def test_nothing_to_postpone(self, store):
+        assert store.run(store.claims.postpone_report("0" * 24, 1)) is False
+
+    def test_an_outcome_wakes_one_waiter_once(self, store):
+        store.settled("token-1")
+        store.settled("token-2")
+        assert store.run(store.claims.wait_for_outcome(1)) is True
+        assert store.run(store.claims.wait_for_outcome(0.05)) is False
+
+
+class TestClose:
+    def test_a_reported_claim_leaves_nothing_behind(self, store):
+        job = store.settled()
+        assert store.run(store.claims.close_claims([job.claim_id], reason="reported")) == []
+        assert store.status().in_flight == 0
+        left = [key.rpartition("}:")[2] for key in store.keys()]
+        assert left == ["fleet", "wake", "workers"]
+
+    def test_an_unfinished_job_is_named(self, store):
+        """Its token was closed elsewhere: the job is to be revoked."""
+        job = store.running()
+        assert store.run(store.claims.close_claims([job.claim_id], reason="TaskTimedOut")) == [job]
+        assert store.status().in_flight == 0
+
+    def test_closing_twice_names_nothing(self, store):
+        job = store.running()
+        store.run(store.claims.close_claims([job.claim_id], reason="TaskTimedOut"))
+        assert store.run(store.claims.close_claims([job.claim_id], reason="TaskTimedOut")) == []
+        assert store.status().in_flight == 0
+
+
+class TestHeartbeats:
+    def due(self, store, limit=10):
+        return store.run(store.claims.take_heartbeats(limit))
+
+    def test_nothing_before_the_interval_is_over(self, store):
+        store.claim(interval_s=30)
+        assert self.due(store).beats == []
+
+    def test_a_waiting_job_is_beaten_within_its_patience(self, store):
+        store.claim(interval_s=0.01)
+        beats = wait_until(lambda: self.due(store).beats)
+        assert [(b.token, b.interval_s) for b in beats] == [("token-1", 0.01)]
+
+    def test_a_job_that_waits_too_long_is_given_up(self, store):
+        impatient = store.settings.model_copy(update={"patience_s": 0.01})
+        store.claims._settings = impatient
+        store.claim(interval_s=0.05)
+        due = wait_until(lambda: (d := self.due(store)).looked and d)
+        assert due.beats == []
+
+    def test_a_running_job_is_beaten_while_its_worker_has_a_lease(self, store):
+        store.running(interval_s=0.05)
+        assert wait_until(lambda: self.due(store).beats)
+
+    def test_a_dead_workers_token_is_never_beaten(self, store):
+        """Nobody renews the lease any more: not one beat after its end."""
+        store.running(interval_s=0.05)
+        wait_until(lambda: store.status().lost == 1)
+        due = wait_until(lambda: (d := self.due(store)).looked and d)
+        assert due.beats == []
+
+    def test_an_outcome_in_the_outbox_is_beaten(self, store):
+        """AWS is away, the job is done: its token must live until the report is taken."""
+        store.settled(interval_s=0.05)
+        wait_until(lambda: store.reader.read([]).workers[0].lease_s < 0)
+        assert wait_until(lambda: self.due(store).beats)
+
+    def test_two_passes_never_double_a_beat(self, store):
+        store.claim(interval_s=0.5)
+        assert wait_until(lambda: self.due(store).beats)
+        assert self.due(store).looked == 0
+
+    def test_a_manual_job_is_beaten_only_while_it_says_so(self, store):
+        job = store.running(interval_s=0.1, manual=True)
+        assert wait_until(lambda: self.due(store).beats)
+        store.worker()
+        silent = wait_until(lambda: (d := self.due(store)).looked and not d.beats)
+        assert silent
+        assert store.jobs.keep_alive(job, run="r1") is True
+        store.worker()
+        assert wait_until(lambda: self.due(store).beats)
+
+    def test_a_run_without_its_claim_cannot_say_so(self, store):
+        job = store.running(manual=True)
+        assert store.jobs.keep_alive(job, run="other") is False
+
+    def test_a_failed_beat_is_hastened(self, store):
+        claim = store.claim(interval_s=60)
+        assert store.run(store.claims.hasten_heartbeat(claim.claim_id, 0.01)) is True
+        assert wait_until(lambda: self.due(store).beats)
+
+    def test_hastening_never_delays(self, store):
+        claim = store.claim(interval_s=1)
+        assert store.run(store.claims.hasten_heartbeat(claim.claim_id, 60)) is False
+
+    def test_a_closed_claim_is_not_due(self, store):
+        claim = store.claim(interval_s=0.01)
+        store.run(store.claims.close_claims([claim.claim_id], reason="TaskTimedOut"))
+        assert self.due(store).looked == 0
+
+
+class TestLease:
+    def test_the_first_lease_is_new_and_then_renewed(self, store):
+        renew = store.jobs.renew_lease
+        assert renew("w1", slots=1, queues=["celery"]) is False
+        assert renew("w1", slots=1, queues=["celery"]) is True
+
+    def test_a_worker_that_left_offers_no_slots(self, store):
+        store.worker()
+        assert store.jobs.leave("w1") == 0
+        assert store.reader.read([]).workers == []
+
+    def test_a_worker_that_still_holds_claims_cannot_vanish(self, store):
+        store.running()
+        assert store.jobs.leave("w1") == 1
+        assert len(store.reader.read([]).workers) == 1
+
+    def test_workers_that_died_idle_are_forgotten(self, store):
+        store.worker("gone")
+        wait_until(lambda: store.reader.read([]).workers[0].lease_s < 0)
+        store.worker("w2")
+        assert [w.worker for w in store.reader.read([]).workers] == ["w2"]
+
+
+class TestGrantPolls:
+    def grant(self, store, *wishes: Wish, poller="p1"):
+        return store.run(store.claims.grant_polls(poller, wishes))
+
+    def test_no_worker_no_poll(self, store):
+        grant = self.grant(store, Wish("resize", "celery", 0, 5))
+        assert (grant.slots, grant.polls) == (0, [0])
+
+    def test_a_worker_of_another_queue_is_no_worker(self, store):
+        store.worker(queues=["images"])
+        assert self.grant(store, Wish("resize", "celery", 0, 5)).polls == [0]
+
+    def test_slots_times_look_ahead(self, store):
+        store.worker(slots=4)
+        grant = self.grant(store, Wish("resize", "celery", 0, 50))
+        assert (grant.slots, grant.polls) == (4, [5])
+
+    def test_claims_in_flight_take_slots(self, store):
+        store.worker(slots=4)
+        for n in range(3):
+            store.claim(f"token-{n}")
+        assert self.grant(store, Wish("resize", "celery", 0, 50)).polls == [2]
+
+    def test_settled_claims_take_slots_until_closed(self, store):
+        store.worker(slots=4)
+        job = store.settled()
+        assert self.grant(store, Wish("resize", "celery", 0, 50)).polls == [4]
+        store.run(store.claims.close_claims([job.claim_id], reason="reported"))
+        assert self.grant(store, Wish("resize", "celery", 4, 50)).polls == [1]
+
+    def test_polls_that_are_open_take_slots(self, store):
+        store.worker(slots=4)
+        self.grant(store, Wish("resize", "celery", 0, 3))
+        assert self.grant(store, Wish("resize", "celery", 3, 50)).polls == [2]
+
+    def test_a_grant_repeated_is_not_a_grant_doubled(self, store):
+        """The answer got lost: the poller says again that it has none open."""
+        store.worker(slots=4)
+        assert self.grant(store, Wish("resize", "celery", 0, 5)).polls == [5]
+        assert self.grant(store, Wish("resize", "celery", 0, 5)).polls == [5]
+
+    def test_activities_share_fairly(self, store):
+        store.worker(slots=8)
+        polls = self.grant(store, Wish("a", "celery", 0, 50), Wish("b", "celery", 0, 50)).polls
+        assert polls == [5, 5]
+
+    def test_pollers_share_fairly(self, store):
+        """Another poller is alive: half of what is free is left to it."""
+        store.worker(slots=8)
+        self.grant(store, Wish("resize", "celery", 0, 0), poller="p2")
+        assert self.grant(store, Wish("resize", "celery", 0, 50)).polls == [5]
+        assert self.grant(store, Wish("resize", "celery", 0, 50), poller="p2").polls == [5]
+
+    def test_a_dead_pollers_polls_hold_no_slots(self, store):
+        store.worker(slots=4)
+        self.grant(store, Wish("resize", "celery", 0, 50), poller="dead")
+        wait_until(lambda: store.reader.read([]).pollers == [])
+        store.worker(slots=4)
+        assert self.grant(store, Wish("resize", "celery", 0, 50)).polls == [5]
+
+    def test_a_withdrawn_pollers_polls_hold_no_slots(self, store):
+        store.worker(slots=4)
+        self.grant(store, Wish("resize", "celery", 0, 50), poller="p2")
+        assert store.run(store.claims.withdraw_poller("p2")) is True
+        assert store.run(store.claims.withdraw_poller("p2")) is False
+        assert self.grant(store, Wish("resize", "celery", 0, 50)).polls == [5]
+
+    def test_one_queues_load_does_not_starve_anothers_workers(self, store):
+        """w2 serves both queues: what is free for a depends on what b needs, and no more."""
+        store.worker("w1", slots=8, queues=["a"])
+        store.worker("w2", slots=4, queues=["a", "b"])
+        for n in range(10):
+            store.claim(f"token-{n}", activity="a", queue="a")
+        assert self.grant(store, Wish("b", "b", 0, 50)).polls == [5]
+        assert self.grant(store, Wish("a", "a", 0, 50), Wish("b", "b", 5, 0)).polls == [0, 0]
+
+    def test_claims_of_a_queue_without_workers_take_nobodys_slots(self, store):
+        store.claim(queue="orphaned")
+        store.worker(slots=4)
+        assert self.grant(store, Wish("resize", "celery", 0, 50)).polls == [5]
+
+    def test_many_groups_of_workers(self, store):
+        """More groups than can be held against one another: never more than all slots."""
+        for n in range(10):
+            store.worker(f"w{n}", slots=4, queues=[f"q{n}", "shared"])
+        wishes = [Wish(f"a{n}", f"q{n}", 0, 50) for n in range(10)]
+        assert self.grant(store, *wishes).polls == [5] * 10
+        assert self.grant(store, Wish("s", "shared", 0, 50)).polls == [50]
+        assert self.grant(store, Wish("s", "shared", 50, 0), Wish("a0", "q0", 0, 5)).polls == [0, 0]
+
+
+class TestUnreachable:
+    def test_a_store_that_is_away_says_so_without_its_password(self):
+        """The error names the server and what stops, never the secret."""
+        jobs = JobStore(Settings(store_url="redis://:s3cret@127.0.0.1:1/0"))
+        with pytest.raises(StoreUnavailable, match=r"redis://:\*\*\*@127\.0\.0\.1:1/0") as caught:
+            jobs.leave("w1")
+        assert "s3cret" not in str(caught.value)
+        assert caught.value.retryable
