@@ -89,6 +89,12 @@ class CredentialsUnavailable(StepFunctionsError):
     retryable = True
 
 
+class ClockSkewed(StepFunctionsError):
+    """Our clock and AWS's are minutes apart, so signatures are refused until ours is mended."""
+
+    retryable = True
+
+
 class AccessDenied(StepFunctionsError):
     """IAM refuses the call; a policy must change, and may do so while we wait."""
 
@@ -114,4 +120,4 @@ class ActivityDoesNotExist(StepFunctionsError):
 
 
 class InvalidRequest(StepFunctionsError):
-    """Step Functions refuses the request itself: an ARN, an output, a size; retrying cannot help."""
+    """Step Functions refuses the request: an ARN, an output, a size; retrying cannot help."""

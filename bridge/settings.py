@@ -42,7 +42,7 @@ class Settings(BaseSettings):
         default="bridge", pattern=r"^[A-Za-z0-9_.-]{1,40}$", description="prefix of every key"
     )
     tasks: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=("tasks",), description="modules with tasks, comma-separated"
+        default=("tasks",), min_length=1, description="modules with tasks, comma-separated"
     )
     activities: dict[str, str] = Field(
         default_factory=dict, description="JSON: activity → name of an existing task"

@@ -45,11 +45,11 @@ class Store:
     run: Callable[[Coroutine[Any, Any, Any]], Any]
 
     def claim(self, token: str = "token-1", *, activity="resize", queue="celery", input="{}",  # noqa: S107
-              interval_s=10.0, manual=False, poller="p1") -> Claim:  # fmt: skip
+              interval_s=10.0, manual=False, max_attempts=1, poller="p1") -> Claim:  # fmt: skip
         claim = Claim(claim_id_of(token), activity, input)
         stored = self.run(
             self.claims.store(claim, token=token, queue=queue, interval_s=interval_s,
-                              manual=manual, poller=poller))  # fmt: skip
+                              manual=manual, max_attempts=max_attempts, poller=poller))  # fmt: skip
         assert stored
         return claim
 

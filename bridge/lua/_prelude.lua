@@ -2,7 +2,7 @@
 -- KEYS[1] is the root key, "{prefix}": its hash tag keeps every key on one node of a Redis Cluster,
 -- so that scripts may derive the others from it.
 --
--- root:claim:<id>       hash    activity queue state attempt retry every until claimed beats
+-- root:claim:<id>       hash    activity queue state attempt attempts retry every until claimed beats
 --                               [worker run] while running, [manual alive] for manual heartbeats,
 --                               [reason] once closed
 -- root:token:<id>       string  the task token: a secret, never returned to a worker
@@ -10,6 +10,7 @@
 -- root:outcome:<id>     string  the outcome, until Step Functions takes it
 -- root:heartbeats       zset    claim -> next heartbeat (Unix ms)
 -- root:outbox           zset    claim -> next try to report (Unix ms)
+-- root:undispatched     zset    claim -> when somebody else than its poller publishes its job (Unix ms)
 -- root:wake             list    at most one element: something came into the outbox
 -- root:claims:<activity> zset   claim -> claimed (Unix ms): what is in flight
 -- root:load             hash    queue -> claims in flight
@@ -52,6 +53,9 @@ local function move(id, activity, from, to, worker)
   tally(activity, from, -1)
   tally(activity, to, 1)
   redis.call('HSET', key('claim', id), 'state', to)
+  if from == 'claimed' then
+    redis.call('ZREM', key('undispatched'), id)
+  end
   if worker then
     redis.call('SREM', key('runs', worker), id)
     redis.call('HDEL', key('claim', id), 'worker', 'run', 'alive')
@@ -61,4 +65,13 @@ end
 local function has_lease(worker, now)
   local ends = redis.call('ZSCORE', key('workers'), worker)
   return ends and tonumber(ends) >= now
+end
+
+local function put_into_outbox(id, activity, state, worker, outcome)
+  move(id, activity, state, 'settled', worker)
+  redis.call('DEL', key('input', id))
+  redis.call('SET', key('outcome', id), outcome)
+  redis.call('ZADD', key('outbox'), now_ms(), id)
+  redis.call('LPUSH', key('wake'), 1)
+  redis.call('LTRIM', key('wake'), 0, 0)
 end

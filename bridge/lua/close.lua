@@ -15,6 +15,7 @@ for i = 2, #ARGV do
     redis.call('ZREM', key('claims', activity), id)
     redis.call('ZREM', key('heartbeats'), id)
     redis.call('ZREM', key('outbox'), id)
+    redis.call('ZREM', key('undispatched'), id)
     redis.call('DEL', key('token', id), key('input', id), key('outcome', id), key('claim', id))
     if worker then
       redis.call('SREM', key('runs', worker), id)

@@ -7,11 +7,4 @@ local now = now_ms()
 local held = has_lease(ARGV[1], now)
 redis.call('ZADD', key('workers'), now + ARGV[2], ARGV[1])
 redis.call('HSET', key('fleet'), ARGV[1], ARGV[3])
--- Workers that died idle left nothing to recover: forget them.
-for _, gone in ipairs(redis.call('ZRANGEBYSCORE', key('workers'), '-inf', '(' .. now)) do
-  if redis.call('SCARD', key('runs', gone)) == 0 then
-    redis.call('ZREM', key('workers'), gone)
-    redis.call('HDEL', key('fleet'), gone)
-  end
-end
 return held and 1 or 0

@@ -17,10 +17,5 @@ end
 if ARGV[3] == '0' and claim[3] ~= ARGV[2] then
   return 'stale'
 end
-move(id, claim[1], state, 'settled', claim[4])
-redis.call('DEL', key('input', id))
-redis.call('SET', key('outcome', id), ARGV[4])
-redis.call('ZADD', key('outbox'), now_ms(), id)
-redis.call('LPUSH', key('wake'), 1)
-redis.call('LTRIM', key('wake'), 0, 0)
+put_into_outbox(id, claim[1], state, claim[4], ARGV[4])
 return 'stored'

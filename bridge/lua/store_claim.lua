@@ -1,6 +1,7 @@
 -- store_claim: make a claim durable, before its job is published.
 -- KEYS[1] root
--- ARGV    claim_id, token, input, activity, queue, interval_ms, manual (0|1), patience_ms, poller
+-- ARGV    claim_id, token, input, activity, queue, interval_ms, manual (0|1), patience_ms, poller,
+--         max_attempts, grace_ms (until somebody else publishes the job)
 -- Returns 1 stored | 0 it was there already (the call was repeated)
 -- Clock   claimed; first heartbeat; end of patience
 local id, token, input, activity, queue = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -9,7 +10,7 @@ if redis.call('EXISTS', key('claim', id)) == 1 then
   return 0
 end
 redis.call('HSET', key('claim', id), 'activity', activity, 'queue', queue, 'state', 'claimed',
-  'attempt', 1, 'retry', 0, 'every', ARGV[6], 'until', now + ARGV[8], 'claimed', now, 'beats', 0)
+  'attempt', 1, 'attempts', ARGV[10], 'retry', 0, 'every', ARGV[6], 'until', now + ARGV[8], 'claimed', now, 'beats', 0)
 if ARGV[7] == '1' then
   redis.call('HSET', key('claim', id), 'manual', 1)
 end
@@ -17,6 +18,7 @@ redis.call('SET', key('token', id), token)
 redis.call('SET', key('input', id), input)
 redis.call('ZADD', key('heartbeats'), now + ARGV[6], id)
 redis.call('ZADD', key('claims', activity), now, id)
+redis.call('ZADD', key('undispatched'), now + ARGV[11], id)
 tally(activity, 'claimed', 1)
 load(queue, 1)
 -- The poll has become a claim: in one step, or its slot would be granted twice.

@@ -6,7 +6,7 @@ Each is a typed method around one script of ``bridge/lua``, where keys and clock
 """
 
 from bridge.store.claims import Beat, ClaimStore, DueHeartbeats, DueReports, Report, Wish
-from bridge.store.jobs import JobStore, Settled, Start
+from bridge.store.jobs import JobStore, Lost, Settled, Start
 from bridge.store.status import ActivityStatus, Status, StatusReader, WorkerStatus
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "DueHeartbeats",
     "DueReports",
     "JobStore",
+    "Lost",
     "Report",
     "Settled",
     "Start",

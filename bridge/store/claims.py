@@ -12,6 +12,8 @@ from bridge.store.connection import SOCKET_TIMEOUT_S, connect_async, ms, script_
 
 # A blocking pop must come home before the socket's time-out calls it a broken connection.
 MAX_WAIT_S = SOCKET_TIMEOUT_S / 2
+DISPATCH_GRACE_S = 5.0
+"""A claim whose poller has not noted its dispatch within this time is dispatched by recovery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +90,19 @@ class ClaimStore:
         self._redis = connect_async(settings)
 
     async def store(
-        self, claim: Claim, *, token: str, queue: str, interval_s: float, manual: bool, poller: str
-    ) -> bool:
+        self, claim: Claim, *, token: str, queue: str, interval_s: float, manual: bool,
+        max_attempts: int, poller: str,
+    ) -> bool:  # fmt: skip
         """Make a claim durable and turn the poll that brought it into it; False: it was there.
 
         Args:
             interval_s: Between heartbeats.
             manual: Whether the job itself must say that it is alive.
+            max_attempts: How often it may run when workers die under it; 1: never again.
         """
         args = (claim.claim_id, token, claim.input, claim.activity, queue, ms(interval_s),
-                int(manual), ms(self._settings.patience_s), poller)  # fmt: skip
+                int(manual), ms(self._settings.patience_s), poller, max_attempts,
+                ms(DISPATCH_GRACE_S))  # fmt: skip
         return bool(await self._call("store_claim", *args))
 
     async def mark_queued(self, job: Job) -> bool:
@@ -140,6 +145,20 @@ class ClaimStore:
         with translated(self._settings):
             wake = await self._redis.blpop([f"{self._settings.root_key}:wake"], timeout=timeout_s)
         return wake is not None
+
+    async def find_lost(self, limit: int) -> list[tuple[Job, str]]:
+        """Jobs on workers whose lease has ended, each with its worker."""
+        rows = await self._call("find_lost", limit)
+        return [(Job(rows[i], int(rows[i + 1])), rows[i + 2]) for i in range(0, len(rows), 3)]
+
+    async def take_undispatched(self, limit: int, *, hold_s: float) -> list[Claim]:
+        """Claims whose job was not published in time, hidden from others for ``hold_s``."""
+        args = (limit, ms(hold_s), ms(self._settings.patience_s))
+        rows = await self._call("take_undispatched", *args)
+        return [
+            Claim(rows[i], rows[i + 1], rows[i + 3], int(rows[i + 2]))
+            for i in range(0, len(rows), 4)
+        ]
 
     async def close_claims(self, claim_ids: Iterable[str], *, reason: str) -> list[Job]:
         """Forget claims whose token is closed; the jobs among them that were not finished."""

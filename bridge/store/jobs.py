@@ -36,6 +36,17 @@ class Settled(StrEnum):
     """Step Functions no longer waits for it; it is dropped."""
 
 
+class Lost(StrEnum):
+    """What became of a claim whose runner is gone."""
+
+    AGAIN = "again"
+    """Its next attempt waits to be dispatched."""
+    FAILED = "failed"
+    """No attempt is left, or none was allowed: the failure is in the outbox."""
+    MOVED = "moved"
+    """It had ended, or was lost before."""
+
+
 class JobStore:
     """The claims' jobs, from a worker's point of view.
 
@@ -68,6 +79,16 @@ class JobStore:
         """Bring the outcome of a job; the first one wins."""
         args = (job.claim_id, job.attempt, int(outcome.ok), outcome.dump())
         return Settled(self._call("settle", *args))
+
+    def lose(self, job: Job, *, worker: str, outcome: Outcome, job_is_gone: bool = False) -> Lost:
+        """The process that ran the job is gone: its claim runs again or fails with ``outcome``.
+
+        Args:
+            worker: Who ran it; a claim that has moved on to another is left alone.
+            job_is_gone: Whether Celery has dropped the job, too: then nobody can start it any more.
+        """
+        args = (job.claim_id, job.attempt, worker, outcome.dump(), int(job_is_gone))
+        return Lost(self._call("lose", *args))
 
     def keep_alive(self, job: Job, *, run: str) -> bool:
         """Note that a job with ``heartbeat="manual"`` makes progress; False: it lost its claim."""

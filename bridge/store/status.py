@@ -99,7 +99,7 @@ class StatusReader:
                 tuple(info["queues"]),
                 info["running"],
                 info["lease_ms"] / 1000,
-            )  # fmt: skip
+            )
             for worker, info in sorted(dict(raw["workers"]).items())
         ]
         return Status([row(name) for name in names], workers, sorted(dict(raw["pollers"])))

@@ -7,9 +7,9 @@ import time
 import pytest
 
 from bridge.errors import StoreUnavailable
-from bridge.model import Job, Outcome, claim_id_of
+from bridge.model import Claim, Job, Outcome, claim_id_of
 from bridge.settings import Settings
-from bridge.store import JobStore, Settled, Start, Wish
+from bridge.store import JobStore, Lost, Settled, Start, Wish
 
 OK = Outcome(output='{"a":1}')
 FAILED = Outcome.failure("Boom", "it broke")
@@ -36,8 +36,8 @@ class TestStoreClaim:
         """An answer that got lost makes redis-py store twice: once is counted."""
         claim = store.claim()
         again = store.claims.store(
-            claim, token="token-1", queue="celery", interval_s=10, manual=False, poller="p1"
-        )
+            claim, token="token-1", queue="celery", interval_s=10, manual=False,
+            max_attempts=1, poller="p1")  # fmt: skip
         assert store.run(again) is False
         assert store.status().in_flight == 1
 
@@ -314,7 +314,95 @@ class TestLease:
         store.worker("gone")
         wait_until(lambda: store.reader.read([]).workers[0].lease_s < 0)
         store.worker("w2")
+        assert store.run(store.claims.find_lost(10)) == []
         assert [w.worker for w in store.reader.read([]).workers] == ["w2"]
+
+
+class TestLost:
+    def lose(self, store, job, **kwargs):
+        return store.jobs.lose(job, worker="w1", outcome=FAILED, **kwargs)
+
+    def test_a_dead_workers_jobs_are_found(self, store):
+        job = store.running()
+        assert store.run(store.claims.find_lost(10)) == []
+        assert wait_until(lambda: store.run(store.claims.find_lost(10))) == [(job, "w1")]
+
+    def test_no_more_are_found_than_asked_for(self, store):
+        for n in range(3):
+            store.running(f"token-{n}")
+        wait_until(lambda: store.status().lost == 3)
+        assert len(store.run(store.claims.find_lost(2))) == 2
+
+    def test_it_fails_when_it_may_not_run_again(self, store):
+        """on_lost="fail": the state machine's Retry decides."""
+        job = store.running(max_attempts=1)
+        assert self.lose(store, job) is Lost.FAILED
+        due = store.run(store.claims.take_outbox(10, hold_s=60))
+        assert [report.outcome for report in due.reports] == [FAILED]
+
+    def test_it_runs_again_under_a_new_attempt(self, store):
+        """The new attempt starts; the old one, late, does not."""
+        job = store.running(max_attempts=2)
+        assert self.lose(store, job) is Lost.AGAIN
+        (claim,) = store.run(store.claims.take_undispatched(10, hold_s=60))
+        assert claim == Claim(job.claim_id, "resize", "{}", attempt=2)
+        store.worker("w2")
+        start = store.jobs.start
+        assert start(job, retry=0, worker="w2", run="old") is Start.STALE
+        assert start(claim.job, retry=0, worker="w2", run="new") is Start.RUN
+        assert store.jobs.settle(job, FAILED) is Settled.STALE
+        assert store.jobs.settle(claim.job, OK) is Settled.STORED
+
+    def test_the_attempts_are_counted(self, store):
+        """A job that kills its worker each time ends."""
+        job = store.running(max_attempts=2)
+        assert self.lose(store, job) is Lost.AGAIN
+        second = Job(job.claim_id, 2)
+        store.jobs.start(second, retry=0, worker="w1", run="r2")
+        assert self.lose(store, second) is Lost.FAILED
+
+    def test_only_once(self, store):
+        job = store.running(max_attempts=3)
+        assert self.lose(store, job) is Lost.AGAIN
+        assert self.lose(store, job) is Lost.MOVED
+
+    def test_a_claim_of_another_worker_is_left_alone(self, store):
+        job = store.running(max_attempts=3)
+        assert store.jobs.lose(job, worker="w9", outcome=FAILED) is Lost.MOVED
+        assert store.status().running == 1
+
+    def test_a_job_that_never_began(self, store):
+        """The child died between taking the job and starting it."""
+        claim = store.claim()
+        assert self.lose(store, claim.job) is Lost.MOVED
+        assert self.lose(store, claim.job, job_is_gone=True) is Lost.FAILED
+
+
+class TestUndispatched:
+    def take(self, store):
+        return store.run(store.claims.take_undispatched(10, hold_s=60))
+
+    @pytest.fixture(autouse=True)
+    def _soon(self, monkeypatch):
+        monkeypatch.setattr("bridge.store.claims.DISPATCH_GRACE_S", 0.1)
+
+    def test_a_poller_that_died_before_dispatch(self, store):
+        claim = store.claim(input='{"n": 1}')
+        assert self.take(store) == []
+        assert wait_until(lambda: self.take(store)) == [claim]
+        assert self.take(store) == []
+
+    def test_a_dispatched_claim_is_none(self, store):
+        claim = store.claim()
+        store.run(store.claims.mark_queued(claim.job))
+        time.sleep(0.2)
+        assert self.take(store) == []
+
+    def test_a_closed_claim_is_none(self, store):
+        claim = store.claim()
+        store.run(store.claims.close_claims([claim.claim_id], reason="TaskTimedOut"))
+        time.sleep(0.2)
+        assert self.take(store) == []
 
 
 class TestGrantPolls:

@@ -1,0 +1,34 @@
+"""Run AWS Step Functions activities on a Celery fleet: an activity is a Celery task.
+
+>>> from celery import shared_task
+>>> @shared_task(activity="image-processing-activity", heartbeat=20)
+... def resize(event: dict) -> dict: ...
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from bridge.errors import ActivityError
+
+if TYPE_CHECKING:
+    from bridge.integration import install
+    from bridge.registry import bind
+    from bridge.runner import Current, current
+
+__all__ = ["ActivityError", "Current", "bind", "current", "install"]
+
+# Loaded when they are used: tasks that only raise ActivityError need nothing else.
+_LAZY = {
+    "Current": "bridge.runner",
+    "bind": "bridge.registry",
+    "current": "bridge.runner",
+    "install": "bridge.integration",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,185 @@
+"""The sub-commands of ``celery -A bridge …``: they parse and print, nothing else.
+
+Loaded by every ``celery`` command of whatever app (an entry point of ``celery.commands``), so
+imports stand inside the commands.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import click
+from celery.bin.base import LOG_LEVEL, CeleryCommand, CeleryOption
+from celery.bin.control import status as celery_status
+
+if TYPE_CHECKING:
+    from bridge.installation import Installation
+
+JSON = click.option(
+    "--json", "as_json", is_flag=True, cls=CeleryOption, help="Print JSON for programs."
+)
+
+
+def _bridge(ctx: click.Context) -> Installation:
+    from bridge.installation import installed
+
+    return installed(ctx.obj.app)
+
+
+@click.command(cls=CeleryCommand)
+@click.option(
+    "-l", "--loglevel", default="INFO", type=LOG_LEVEL, cls=CeleryOption, help="Logging level."
+)
+@click.option("-f", "--logfile", cls=CeleryOption, help="Log to this file instead of stderr.")
+@click.pass_context
+def poll(ctx: click.Context, loglevel: int, logfile: str | None) -> None:
+    """Claim activity tasks, enqueue them as Celery jobs, and report their outcomes.
+
+    Polls only while workers have free slots. SIGTERM and SIGINT drain: open polls come home, up to
+    a minute, and what they bring is enqueued; a second signal ends at once.
+    """
+    import asyncio
+
+    from bridge.service import serve
+    from bridge.stepfunctions import resolve
+
+    bridge = _bridge(ctx)
+    registry = bridge.load_tasks()
+    bridge.app.log.setup(loglevel, logfile, redirect_stdouts=False)
+    arns = resolve(registry)
+    left = asyncio.run(serve(bridge, arns))
+    if left is not None:
+        logging.getLogger("bridge").error(
+            "ended at once, and leaves: %d open polls (their next tasks are swallowed), "
+            "claims neither stored nor dispatched: %s, stored and not dispatched: %s",
+            left.open_polls, left.unstored or "none", left.undispatched or "none",
+        )  # fmt: skip
+        ctx.exit(1)
+
+
+@click.command(cls=CeleryCommand)
+@JSON
+@click.pass_context
+def settings(ctx: click.Context, as_json: bool) -> None:
+    """Show the effective settings; secrets are masked."""
+    from bridge import report
+
+    effective = report.effective_settings(_bridge(ctx))
+    if as_json:
+        click.echo(json.dumps(effective, indent=2))
+    else:
+        report.show_settings(effective)
+
+
+@click.command(cls=CeleryCommand)
+@JSON
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> None:
+    """Show each activity's claims, and the workers that serve them."""
+    from bridge import report
+    from bridge.store import StatusReader
+
+    bridge = _bridge(ctx)
+    bridge.app.loader.import_default_modules()
+    bridge.app.finalize()
+    reader = StatusReader(bridge.settings)
+    overview = report.Overview.of(reader.read(list(bridge.registry)), bridge.registry)
+    if as_json:
+        click.echo(json.dumps(overview.as_json(), indent=2))
+    else:
+        report.show_status(overview)
+    ctx.exit(1 if overview.needs_attention else 0)
+
+
+class _Status(CeleryCommand):  # type: ignore[misc]
+    """Celery's own ``status``; of an app with the bridge, the bridge's.
+
+    Celery adds its commands after the plugins', so one of the same name would lose.
+    """
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:  # fmt: skip
+        if parent is not None and hasattr(parent.obj.app, "bridge"):
+            ours: click.Context = status.make_context(info_name, args, parent, **extra)
+            return ours
+        celerys: click.Context = super().make_context(info_name, args, parent, **extra)
+        return celerys
+
+
+celery_status.__class__ = _Status
+
+
+@click.group()
+def activities() -> None:
+    """Activities at Step Functions."""
+
+
+@activities.command("create", cls=CeleryCommand)
+@click.argument("names", nargs=-1)
+@JSON
+@click.pass_context
+def create(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
+    """Create activities: NAMES, or all registered ones. Those that exist stay as they are."""
+    from bridge import report
+    from bridge.names import check_activity, parse_arn
+    from bridge.stepfunctions import create_activity
+
+    wanted = [check_activity(name) for name in names] or list(_bridge(ctx).load_tasks())
+    arns = {name: create_activity(name) for name in wanted if parse_arn(name) is None}
+    if as_json:
+        click.echo(json.dumps(arns, indent=2))
+    else:
+        report.show_activities(arns)
+
+
+@activities.command("list", cls=CeleryCommand)
+@JSON
+def list_(as_json: bool) -> None:
+    """List the activities that Step Functions knows in this account and region."""
+    from bridge import report
+    from bridge.stepfunctions import list_activities
+
+    arns = list_activities()
+    if as_json:
+        click.echo(json.dumps(arns, indent=2))
+    else:
+        report.show_activities(arns)
+
+
+@click.command(cls=CeleryCommand)
+@click.option("--port", default=8083, show_default=True, cls=CeleryOption,
+              help="Port of Step Functions on 127.0.0.1; 0 takes a free one.")  # fmt: skip
+@click.option("--valkey-port", type=int, cls=CeleryOption,
+              help="Also start Valkey, on this port; 0 takes a free one.")  # fmt: skip
+@click.option("--valkey-dir", type=click.Path(file_okay=False), cls=CeleryOption,
+              help="Keep Valkey's data here (append-only file).")  # fmt: skip
+@click.option("--hold-s", default=60.0, show_default=True, cls=CeleryOption,
+              help="How long a poll without a task is held; 60 s at AWS.")  # fmt: skip
+@JSON
+def local(
+    port: int, valkey_port: int | None, valkey_dir: str | None, hold_s: float, as_json: bool
+) -> None:
+    """Run Step Functions (and Valkey) on this machine, for development and tests."""
+    from bridge.local.run import run_local
+
+    run_local(
+        port=port, valkey_port=valkey_port, valkey_dir=valkey_dir, hold_s=hold_s, as_json=as_json
+    )
+
+
+@click.command(cls=CeleryCommand)
+@click.option("--executions", type=click.IntRange(1, 1000), default=20, show_default=True,
+              cls=CeleryOption, help="Executions to start.")  # fmt: skip
+@click.option("--keep", is_flag=True, cls=CeleryOption,
+              help="Leave everything running until Ctrl-C.")  # fmt: skip
+@JSON
+@click.pass_context
+def demo(ctx: click.Context, executions: int, keep: bool, as_json: bool) -> None:
+    """Run the example pipeline on local parts: Step Functions, Valkey, and the whole Procfile."""
+    from bridge.local.demo import run_demo
+
+    ctx.exit(run_demo(executions=executions, keep=keep, as_json=as_json))

@@ -1,0 +1,53 @@
+"""Publish a claim's job, and revoke one. Blocking, as Celery's producers are."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from kombu.exceptions import OperationalError
+
+from bridge.errors import BridgeError
+from bridge.installation import Installation
+from bridge.model import Claim, Job, Outcome
+
+logger = logging.getLogger(__name__)
+
+
+class BrokerUnavailable(BridgeError):
+    """The broker did not take the job, or its answer was lost; publishing again is harmless."""
+
+    retryable = True
+
+
+class Dispatcher:
+    """Publishes and revokes jobs; safe to use from several threads."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._bridge = installation
+
+    def publish(self, claim: Claim) -> None:
+        """Publish the job of a claim's current attempt.
+
+        The job's id is deterministic and its start is fenced, so publishing twice is harmless. A
+        job that can never be published is settled as ``Bridge.NotDispatched``.
+
+        Raises:
+            BrokerUnavailable: The broker is away; try again.
+        """
+        task = self._bridge.registry[claim.activity].task
+        try:
+            task.apply_async((json.loads(claim.input),), task_id=claim.job.id, retry=False)
+        except (OperationalError, OSError) as exc:
+            raise BrokerUnavailable(
+                f"the broker did not take job {claim.job.id} ({type(exc).__name__}: {exc}); "
+                "it is published again until it does."
+            ) from exc
+        except Exception as exc:
+            logger.exception("job %s of %s cannot be published", claim.job.id, claim.activity)
+            reason = f"{type(exc).__name__}: {exc}"
+            self._bridge.jobs.settle(claim.job, Outcome.failure("Bridge.NotDispatched", reason))
+
+    def revoke(self, job: Job) -> None:
+        """Tell the workers that a job is not wanted any more; a running one goes on for now."""
+        self._bridge.app.control.revoke(job.id)

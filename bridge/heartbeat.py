@@ -1,0 +1,74 @@
+"""Keep the tokens alive that somebody works for: one pass of the periodic beat task.
+
+The store says which tokens are due and may be beaten (invariant 4) and takes them in the same
+step, so that several passes at once, or several beats, never double a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from bridge.errors import BridgeError, StepFunctionsError, TokenClosed
+from bridge.model import Job
+from bridge.stepfunctions import StepFunctions
+from bridge.store import Beat, ClaimStore
+
+logger = logging.getLogger(__name__)
+
+BATCH = 200
+
+
+@dataclass(slots=True)
+class Pass:
+    """What one pass did."""
+
+    sent: int = 0
+    closed: int = 0
+    failed: int = 0
+
+
+async def beat_due(
+    *, client: StepFunctions, store: ClaimStore, concurrent_calls: int,
+    on_unfinished: Callable[[Job], Awaitable[None]],
+) -> Pass:  # fmt: skip
+    """Send the heartbeats that are due.
+
+    Args:
+        concurrent_calls: Calls at once, at most.
+        on_unfinished: Called with each job whose token turns out to be closed.
+
+    Raises:
+        StoreUnavailable: Redis does not answer; the next pass finds what is due.
+    """
+    done = Pass()
+    permits = asyncio.Semaphore(concurrent_calls)
+
+    async def beat(due: Beat) -> None:
+        async with permits:
+            try:
+                await client.send_task_heartbeat(due.token)
+                done.sent += 1
+            except TokenClosed as exc:
+                done.closed += 1
+                logger.info("claim %s is closed: %s", due.claim_id, exc.code)
+                for job in await store.close_claims([due.claim_id], reason=exc.code):
+                    await on_unfinished(job)
+            except StepFunctionsError as exc:
+                done.failed += 1
+                logger.warning("heartbeat of claim %s failed: %s", due.claim_id, exc)
+                # The interval is a third of what the state allows: use what is left of it.
+                await store.hasten_heartbeat(due.claim_id, due.interval_s / 4)
+
+    while True:
+        due = await store.take_heartbeats(BATCH)
+        results = await asyncio.gather(*(beat(b) for b in due.beats), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BridgeError):
+                raise result
+            if isinstance(result, BaseException):
+                logger.error("a heartbeat failed", exc_info=result)
+        if due.looked < BATCH:
+            return done

@@ -1,0 +1,106 @@
+"""What the bridge keeps on a Celery app: settings, registry, stores. ``installed(app)`` has it.
+
+Everything is made when it is first asked for: importing an app must not fail, so that Celery's
+command line can say what is wrong in one sentence.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from functools import cached_property
+
+from celery import Celery
+
+from bridge import registry, settings
+from bridge.errors import SettingsError
+from bridge.registry import Registry
+from bridge.settings import Settings
+from bridge.store import JobStore
+
+# Children of a prefork pool learn here on whose lease they run: the environment passes both a fork
+# and a spawn.
+_WORKER_ID = "CELERY_STEPFUNCTIONS_WORKER_ID"
+
+
+@dataclass(frozen=True, slots=True)
+class _Owned:
+    pid: int
+    store: JobStore
+
+
+class Installation:
+    """The bridge's part of one Celery app.
+
+    Attributes:
+        imports_tasks: Whether ``BRIDGE_TASKS`` is imported even when it is not set.
+    """
+
+    def __init__(self, app: Celery, *, imports_tasks: bool) -> None:
+        self.app = app
+        self.imports_tasks = imports_tasks
+        self._jobs: _Owned | None = None
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings; raises ``SettingsError``."""
+        return settings.load(broker_url=self.app.conf.broker_url or settings.DEFAULT_BROKER_URL)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The activities; asked for once the app's tasks are imported. Raises ``SettingsError``."""
+        return registry.build(self.app, self.settings)
+
+    @property
+    def jobs(self) -> JobStore:
+        """This process's store of jobs: a fork must not share its parent's connections."""
+        if self._jobs is None or self._jobs.pid != os.getpid():
+            self._jobs = _Owned(os.getpid(), JobStore(self.settings))
+        return self._jobs.store
+
+    def load_tasks(self) -> Registry:
+        """Import the app's tasks and return the registry.
+
+        Raises:
+            SettingsError: As for ``registry``; also when no task is an activity.
+        """
+        self.app.loader.import_default_modules()
+        self.app.finalize()
+        if not self.registry:
+            raise SettingsError(
+                f"no task of {', '.join(self.settings.tasks)} (BRIDGE_TASKS) has an activity: "
+                'there is nothing to claim. Write @shared_task(activity="my-activity").'
+            )
+        return self.registry
+
+
+def installed(app: Celery) -> Installation:
+    """The bridge's part of ``app``.
+
+    Raises:
+        SettingsError: ``bridge.install(app)`` was not called.
+    """
+    installation = getattr(app, "bridge", None)
+    if not isinstance(installation, Installation):
+        raise SettingsError(
+            f"the bridge is not installed on Celery app {app.main!r}. Call bridge.install(app)."
+        )
+    return installation
+
+
+def process_name() -> str:
+    """Names this process in leases and, as workerName, in Step Functions: at most 80 characters."""
+    return f"{socket.gethostname()[:60]}-{os.getpid()}-{os.urandom(3).hex()}"
+
+
+def adopt_worker_id(nodename: str) -> str:
+    """Give this worker an id of its own: a restarted one must not inherit a dead one's lease."""
+    worker_id = f"{nodename}#{os.urandom(4).hex()}"
+    os.environ[_WORKER_ID] = worker_id
+    return worker_id
+
+
+def worker_id() -> str:
+    """The id of the worker that this process belongs to."""
+    return os.environ.get(_WORKER_ID, "")

@@ -1,0 +1,79 @@
+"""What makes any Celery app a bridge: bootsteps, signals, system tasks, beat schedule.
+
+Nothing here reads a setting while it is imported or installed: what is wrong is said by the command
+that needs it, in one sentence.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery, signals
+
+from bridge import endings, runner, system
+from bridge.errors import SettingsError
+from bridge.fleet import Fleet
+from bridge.installation import Installation, installed
+from bridge.runner import Runner
+
+
+def install(app: Celery) -> Celery:
+    """Let an existing Celery app run Step Functions activities; returns it. Harmless when repeated.
+
+    Its own settings stay as they are: the bridge adds its tasks to the beat schedule, two bootsteps
+    to the worker, and what it needs to the tasks that are activities. ``BRIDGE_TASKS`` is imported
+    only when it is set.
+    """
+    return setup(app, imports_tasks=False)
+
+
+def setup(app: Celery, *, imports_tasks: bool) -> Celery:
+    """Install the bridge.
+
+    Args:
+        imports_tasks: Whether the modules of ``BRIDGE_TASKS`` are imported even when it is not
+            set, hence ``tasks``.
+    """
+    if isinstance(getattr(app, "bridge", None), Installation):
+        return app
+    app.bridge = Installation(app, imports_tasks=imports_tasks)
+    app.steps["worker"].update({Runner, Fleet})
+    endings.connect()
+    system.register(app)
+    app.add_defaults(lambda: _schedule(app))
+    signals.import_modules.connect(_import_tasks, sender=app, dispatch_uid=("bridge", id(app)))
+    signals.worker_process_init.connect(_equip_child, dispatch_uid="bridge")
+    return app
+
+
+def _schedule(app: Celery) -> dict[str, Any]:
+    """Add ours to the app's beat schedule, once its own configuration is known."""
+    app.conf.beat_schedule.update(system.schedule(app))
+    return {}
+
+
+def _import_tasks(sender: Celery, **_: Any) -> None:
+    """Import the modules of ``BRIDGE_TASKS``."""
+    bridge = installed(sender)
+    settings = bridge.settings
+    if not bridge.imports_tasks and "tasks" not in settings.model_fields_set:
+        return
+    for module in settings.tasks:
+        try:
+            sender.loader.import_task_module(module)
+        except ModuleNotFoundError as exc:
+            if exc.name != module:
+                raise
+            raise SettingsError(
+                f"BRIDGE_TASKS names {module!r}, and there is no such module here: "
+                "celery -A bridge looks for it in the working directory first. "
+                "Start it where your tasks are, or set BRIDGE_TASKS."
+            ) from None
+
+
+def _equip_child(**_: Any) -> None:
+    """A spawned child of a prefork pool imports everything anew; a forked one has it already."""
+    from celery import current_app
+
+    if isinstance(getattr(current_app, "bridge", None), Installation):
+        runner.equip(current_app._get_current_object())

@@ -1,0 +1,356 @@
+"""``celery -A bridge demo``: the example pipeline of ``tasks/`` on local parts, as real processes.
+
+Valkey and Step Functions run as ``celery -A bridge local``, everything else as the Procfile says,
+started by honcho. What each execution should come to stands beside the state machine, in
+``tasks/demo.json``; the exit status is 0 only if all came to that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from bridge.errors import BridgeError, SettingsError
+from bridge.local.run import REGION
+
+FOLDER = Path("tasks")
+MACHINE = FOLDER / "monthly_report.asl.json"
+CASES = FOLDER / "demo.json"
+PROCFILE = Path("Procfile")
+WORKERS = 2
+START_TIMEOUT_S = 60.0
+RUN_TIMEOUT_S = 150.0
+ROLE_ARN = "arn:aws:iam::123456789012:role/local"
+
+
+class DemoFailed(BridgeError):
+    """A part of the demo did not start, or ended too early; says which, and where its log is."""
+
+
+@dataclass(slots=True)
+class Execution:
+    """One execution of the demo, and what became of it."""
+
+    name: str
+    kind: str
+    expected: str
+    arn: str
+    status: str = "RUNNING"
+    duration_s: float = 0.0
+    jobs: int = 0
+    retries: int = 0
+    heartbeats: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether Step Functions has ended it."""
+        return self.status != "RUNNING"
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether it ended as its case says."""
+        return self.status == self.expected
+
+
+@dataclass(slots=True)
+class Place:
+    """Where the demo runs: its folder, its addresses, its environment."""
+
+    folder: Path
+    flower_url: str = ""
+    stepfunctions_url: str = ""
+    env: dict[str, str] = field(default_factory=dict)
+
+
+def run_demo(*, executions: int, keep: bool, as_json: bool) -> int:
+    """Run the demo; the exit status."""
+    cases = _load_cases()
+    folder = Path("var", "demo", time.strftime("%Y%m%d-%H%M%S")).absolute()
+    folder.mkdir(parents=True)
+    place = Place(folder)
+    say = Console(stderr=True)  # standard output is for the result
+    try:
+        with ExitStack() as stack:
+            with say.status("starting Valkey and Step Functions"):
+                stack.enter_context(_local_parts(place))
+            with say.status("starting poller, two workers, beat and Flower"):
+                stack.enter_context(_procfile(place))
+            machine = _create_machine(place)
+            started = _start_executions(place, machine, cases, executions)
+            _watch(place, started, say)
+            _count_calls(place, started)
+            _show(place, started, as_json=as_json)
+            if keep:
+                _wait_for_ctrl_c(place, say)
+    except KeyboardInterrupt:
+        say.print("stopped")
+        return 130
+    return 0 if all(execution.as_expected for execution in started) else 1
+
+
+def _load_cases() -> list[dict[str, Any]]:
+    for path in (MACHINE, CASES, PROCFILE):
+        if not path.exists():
+            raise SettingsError(
+                f"the demo needs {path}, which is not in {Path.cwd()}: it runs in a checkout of "
+                "celery-stepfunctions. Clone the repository and say make demo there."
+            )
+    cases: list[dict[str, Any]] = json.loads(CASES.read_text("utf-8"))
+    return cases
+
+
+@contextmanager
+def _local_parts(place: Place) -> Iterator[None]:
+    """Valkey and Step Functions; their addresses are the environment of all that follows."""
+    data = place.folder / "valkey"
+    args = ["local", "--port", "0", "--valkey-port", "0", "--valkey-dir", str(data), "--json"]
+    with _process("local", [*_celery(), *args], _clean_environment(), place) as process:
+        log = place.folder / "local.log"
+
+        def announced() -> dict[str, str] | None:
+            text = log.read_text("utf-8")
+            return json.loads(text[text.index("{") : text.index("}") + 1]) if "}" in text else None
+
+        place.env = _wait(announced, process, "local", log)
+        place.stepfunctions_url = place.env["AWS_ENDPOINT_URL_SFN"]
+        yield
+
+
+@contextmanager
+def _procfile(place: Place) -> Iterator[None]:
+    """The Procfile, with two workers; returns once all of them are ready."""
+    env = _clean_environment() | place.env
+    port = _free_port()
+    env["FLOWER_PORT"] = str(port)
+    created = subprocess.run(
+        [*_celery(), "activities", "create"], env=env, capture_output=True, text=True, check=False)  # fmt: skip
+    if created.returncode:
+        raise DemoFailed(f"activities create: {created.stderr.strip()}")
+    args = [sys.executable, "-m", "honcho", "--env", os.devnull, "start", "--no-colour",
+            "--concurrency", f"worker={WORKERS}"]  # fmt: skip
+    with _process("processes", args, env, place) as process:
+        log = place.folder / "processes.log"
+
+        def ready() -> bool:
+            text = log.read_text("utf-8", errors="replace")
+            return text.count(" ready.") >= WORKERS + 1 and "serves" in text and _answers(port)
+
+        _wait(ready, process, "processes", log)
+        place.flower_url = f"http://127.0.0.1:{port}"
+        yield
+
+
+@contextmanager
+def _process(
+    name: str, args: list[str], env: Mapping[str, str], place: Place
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a group of its own, with its log; it has ended when the context has."""
+    with (place.folder / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            args, env=dict(env), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            start_new_session=True)  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _create_machine(place: Place) -> str:
+    """Create the state machine, with the ARNs of the activities in it."""
+    sfn = _client(place)
+    activities = [
+        activity
+        for page in sfn.get_paginator("list_activities").paginate()
+        for activity in page["activities"]
+    ]
+    arns = {_substitution(activity["name"]): activity["activityArn"] for activity in activities}
+    definition = re.sub(
+        r"\$\{(\w+)\}", lambda match: arns[match.group(1)], MACHINE.read_text("utf-8")
+    )
+    name = MACHINE.name.partition(".")[0].replace("_", "-")
+    made = sfn.create_state_machine(name=name, definition=definition, roleArn=ROLE_ARN)
+    return str(made["stateMachineArn"])
+
+
+def _substitution(activity: str) -> str:
+    """``data-validation-activity`` → ``DataValidationActivity``, as in the definition."""
+    return "".join(word.capitalize() for word in re.split(r"[-_]", activity))
+
+
+def _start_executions(
+    place: Place, machine: str, cases: list[dict[str, Any]], count: int
+) -> list[Execution]:
+    sfn, started = _client(place), []
+    reports = place.folder / "reports"
+    for number in range(count):
+        case = cases[number % len(cases)]
+        name = f"{number + 1:03}-{case['name']}"
+        event = {**case["input"], "output_dir": str(reports)}
+        if "orders" in event:
+            event["orders"] = str(Path(event["orders"]).absolute())
+        answer = sfn.start_execution(
+            stateMachineArn=machine, name=name, input=json.dumps(event))  # fmt: skip
+        started.append(Execution(name, case["name"], case["status"], answer["executionArn"]))
+    return started
+
+
+def _watch(place: Place, started: list[Execution], say: Console) -> None:
+    """Follow the executions until all have ended, or for too long."""
+    sfn = _client(place)
+    deadline = time.monotonic() + RUN_TIMEOUT_S
+    with Live(console=say, auto_refresh=False, transient=True) as live:
+        while time.monotonic() < deadline:
+            for execution in started:
+                if execution.ended:
+                    continue
+                found = sfn.describe_execution(executionArn=execution.arn)
+                execution.status = found["status"]
+                if execution.ended:
+                    lasted = found["stopDate"] - found["startDate"]
+                    execution.duration_s = lasted.total_seconds()
+            live.update(_progress(started), refresh=True)
+            if all(execution.ended for execution in started):
+                return
+            time.sleep(0.25)
+
+
+def _progress(started: list[Execution]) -> Table:
+    ended = sum(execution.ended for execution in started)
+    table = Table.grid(padding=(0, 1))
+    table.add_row(
+        "executions", ProgressBar(total=len(started), completed=ended, width=40),
+        f"{ended}/{len(started)}")  # fmt: skip
+    return table
+
+
+def _count_calls(place: Place, started: list[Execution]) -> None:
+    """Jobs and heartbeats as Step Functions counted them, retries from the history."""
+    with urllib.request.urlopen(f"{place.stepfunctions_url}/_local/calls", timeout=10) as answer:  # noqa: S310
+        calls = json.load(answer)
+    history = _client(place).get_paginator("get_execution_history")
+    for execution in started:
+        counted = calls.get(execution.arn, {})
+        execution.jobs = counted.get("claims", 0)
+        execution.heartbeats = counted.get("heartbeats", 0)
+        types = [
+            event["type"]
+            for page in history.paginate(executionArn=execution.arn)
+            for event in page["events"]
+        ]
+        # A state enters once and schedules once more for each retry.
+        execution.retries = types.count("ActivityScheduled") - types.count("TaskStateEntered")
+
+
+def _show(place: Place, started: list[Execution], *, as_json: bool) -> None:
+    reports = place.folder / "reports"
+    charts = sorted(reports.rglob("*.png"))
+    ok = all(execution.as_expected for execution in started)
+    if as_json:
+        result = {
+            "ok": ok,
+            "executions": [{**asdict(e), "as_expected": e.as_expected} for e in started],
+            "reports": str(reports),
+            "chart": str(charts[0]) if charts else None,
+            "flower": place.flower_url,
+            "logs": str(place.folder),
+        }
+        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+        return
+    console = Console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("execution")
+    table.add_column("status")
+    for column in ("duration", "jobs", "retries", "heartbeats"):
+        table.add_column(column, justify="right")
+    for execution in started:
+        good = "[green]" if execution.as_expected else "[red]"
+        wanted = "" if execution.as_expected else f" (expected {execution.expected})"
+        table.add_row(
+            execution.name, f"{good}{execution.status}[/]{wanted}", f"{execution.duration_s:.1f} s",
+            str(execution.jobs), str(execution.retries), str(execution.heartbeats))  # fmt: skip
+    console.print(table)
+    ended = sum(execution.as_expected for execution in started)
+    console.print(f"\n{ended} of {len(started)} executions ended as they should.", highlight=False)
+    for label, value in (
+        ("chart", charts[0] if charts else "none was made"),
+        ("reports", reports), ("logs", place.folder), ("Flower", place.flower_url),
+    ):  # fmt: skip
+        console.print(f"{label:8}{value}", soft_wrap=True, highlight=False)
+
+
+def _wait_for_ctrl_c(place: Place, say: Console) -> None:
+    say.print("\nEverything goes on running; Ctrl-C stops it. In another shell:")
+    for name, value in place.env.items():
+        say.print(f"export {name}={value}", soft_wrap=True, highlight=False)
+    stop = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop)
+    signal.sigwait(stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, stop)
+
+
+def _client(place: Place) -> Any:
+    return boto3.client(
+        "stepfunctions", endpoint_url=place.stepfunctions_url, region_name=REGION,
+        aws_access_key_id="local", aws_secret_access_key="local")  # fmt: skip
+
+
+def _clean_environment() -> dict[str, str]:
+    """Ours without what points at other deployments: the demo must touch nothing but itself."""
+    ours = ("AWS_", "BRIDGE_", "CELERY_")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    scripts = str(Path(sys.executable).parent)
+    env["PATH"] = scripts + os.pathsep + env.get("PATH", "")
+    env["PYTHONUNBUFFERED"] = "1"
+    return env
+
+
+def _celery() -> list[str]:
+    return [sys.executable, "-m", "celery", "-A", "bridge"]
+
+
+def _wait(ready: Callable[[], Any], process: subprocess.Popen[bytes], name: str, log: Path) -> Any:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            tail = "\n".join(log.read_text("utf-8", errors="replace").splitlines()[-15:])
+            raise DemoFailed(f"{name} ended with status {process.returncode}; {log}:\n{tail}")
+        value = ready()
+        if value:
+            return value
+        time.sleep(0.1)
+    raise DemoFailed(f"{name} was not ready within {START_TIMEOUT_S:.0f} s; see {log}")
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

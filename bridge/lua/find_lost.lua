@@ -1,0 +1,22 @@
+-- find_lost: jobs on workers whose lease has ended. Forgets such workers once they hold none.
+-- KEYS[1] root
+-- ARGV    limit
+-- Returns claim_id, attempt, worker of each
+-- Clock   leases
+local lost = {}
+for _, worker in ipairs(redis.call('ZRANGEBYSCORE', key('workers'), '-inf', '(' .. now_ms())) do
+  local held = redis.call('SMEMBERS', key('runs', worker))
+  if #held == 0 then
+    redis.call('ZREM', key('workers'), worker)
+    redis.call('HDEL', key('fleet'), worker)
+  end
+  for _, id in ipairs(held) do
+    if #lost >= 3 * ARGV[1] then
+      return lost
+    end
+    lost[#lost + 1] = id
+    lost[#lost + 1] = claim_fields(id, 'attempt')[1]
+    lost[#lost + 1] = worker
+  end
+end
+return lost

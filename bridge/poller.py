@@ -1,0 +1,249 @@
+"""Claim activity tasks: poll against free slots, store, dispatch.
+
+A poll is a promise: whatever it brings is ours to finish, and both of AWS's clocks run from then
+on. So a poll is opened only with a grant of the store, a token is stored before anything else is
+done with it, and on a drain the open polls come home.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.dispatch import BrokerUnavailable, Dispatcher
+from bridge.errors import StepFunctionsError, StoreUnavailable
+from bridge.model import Claim, claim_id_of
+from bridge.registry import Activity, Registry
+from bridge.settings import Settings
+from bridge.stepfunctions import ActivityTask, StepFunctions
+from bridge.store import ClaimStore, Wish
+
+logger = logging.getLogger(__name__)
+
+GRANT_INTERVAL_S = 1.0
+"""A worker that joins is noticed within this time; everything else wakes the loop at once."""
+MAX_BACKOFF_S = 30.0
+# An endpoint that answers polls at once, without a task, must not be asked in a hot loop.
+MIN_EMPTY_POLL_S = 0.2
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """The polls of one activity.
+
+    Attributes:
+        window: Polls that it would have open: twice as many after each task, half after a poll
+            that ended empty; so idle activities hold few slots and busy ones get them fast.
+    """
+
+    activity: Activity
+    arn: str
+    window: int = 1
+    open: int = 0
+    failures: int = 0
+    paused_until: float = 0.0
+    turn: int = 0
+
+    def want(self, now: float) -> int:
+        """How many more polls it would open."""
+        return 0 if now < self.paused_until else max(0, self.window - self.open)
+
+    def pause(self, seconds: float) -> None:
+        """Open no poll for some seconds."""
+        self.paused_until = max(self.paused_until, time.monotonic() + seconds)
+
+
+@dataclass(slots=True)
+class Leftovers:
+    """What a poller that was told to end at once leaves behind."""
+
+    open_polls: int = 0
+    unstored: list[str] = field(default_factory=list)
+    undispatched: list[str] = field(default_factory=list)
+
+
+class Poller:
+    """The polls of one process.
+
+    Args:
+        arns: Activity as registered → ARN.
+        name: Names this poller in the store, and as workerName in Step Functions.
+    """
+
+    def __init__(
+        self, *, registry: Registry, arns: Mapping[str, str], client: StepFunctions,
+        store: ClaimStore, dispatcher: Dispatcher, settings: Settings, name: str,
+    ) -> None:  # fmt: skip
+        self._client = client
+        self._store = store
+        self._dispatcher = dispatcher
+        self._settings = settings
+        self._name = name
+        self._lanes = [Lane(registry[activity], arn) for activity, arn in arns.items()]
+        self._changed = asyncio.Event()
+        self._draining = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unstored: set[str] = set()
+        self._undispatched: set[str] = set()
+        self._turns = 0
+        self._slots: int | None = None
+
+    async def run(self) -> None:
+        """Poll until ``drain``; then wait for what is open and dispatch what it brings."""
+        while not self._draining.is_set():
+            self._changed.clear()
+            try:
+                await self._open_polls()
+            except StoreUnavailable as exc:
+                logger.warning("no poll is opened: %s", exc)
+            except Exception:
+                logger.exception("the poller's loop failed; it goes on")
+            await _first(self._changed, self._draining, timeout_s=GRANT_INTERVAL_S)
+        while self._tasks:
+            logger.info("draining: %d open polls, %d claims to dispatch", self._open(),
+                        len(self._undispatched))  # fmt: skip
+            await asyncio.wait(self._tasks, timeout=5.0)
+        try:
+            await self._store.withdraw_poller(self._name)
+        except StoreUnavailable as exc:
+            logger.warning("%s This poller's lease ends by itself.", exc)
+
+    def drain(self) -> None:
+        """Open no more polls."""
+        self._draining.set()
+
+    def wake(self) -> None:
+        """A slot may have become free: look at once."""
+        self._changed.set()
+
+    def leftovers(self) -> Leftovers:
+        """What would be left behind if the process ended now."""
+        return Leftovers(self._open(), sorted(self._unstored), sorted(self._undispatched))
+
+    def _open(self) -> int:
+        return sum(lane.open for lane in self._lanes)
+
+    async def _open_polls(self) -> None:
+        now = time.monotonic()
+        # Those that waited longest for a turn come first; matters when slots are few.
+        lanes = sorted(self._lanes, key=lambda lane: lane.turn)
+        wishes = [
+            Wish(lane.activity.name, lane.activity.queue, lane.open, lane.want(now))
+            for lane in lanes
+        ]
+        grant = await self._store.grant_polls(self._name, wishes)
+        self._say_slots(grant.slots)
+        if self._draining.is_set():
+            return
+        for lane, polls in zip(lanes, grant.polls, strict=True):
+            for _ in range(polls):
+                self._turns += 1
+                lane.turn = self._turns
+                lane.open += 1
+                self._spawn(self._poll(lane))
+
+    def _say_slots(self, slots: int) -> None:
+        if slots != self._slots:
+            if slots == 0:
+                logger.warning("no worker serves these queues: nothing is claimed until one does")
+            else:
+                logger.info("workers offer %d slots", slots)
+            if 0 < slots < len(self._lanes):
+                logger.warning(
+                    "%d slots for %d activities: they take turns, and a turn without work lasts up "
+                    "to a minute. Give the workers more concurrency.", slots, len(self._lanes)
+                )  # fmt: skip
+        self._slots = slots
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _poll(self, lane: Lane) -> None:
+        """One poll and what it brings; whatever goes wrong, the lane gets its poll back."""
+        try:
+            started = time.monotonic()
+            task = await self._client.get_activity_task(
+                lane.arn, worker_name=self._name, read_timeout_s=self._settings.poll_timeout_s
+            )
+            lane.failures = 0
+            if task is None:
+                lane.window = max(1, lane.window // 2)
+                if time.monotonic() - started < MIN_EMPTY_POLL_S:
+                    lane.pause(MIN_EMPTY_POLL_S)
+            else:
+                lane.window = min(2 * lane.window, self._settings.max_polls_per_activity)
+                await self._claim(lane.activity, task)
+        except StepFunctionsError as exc:
+            self._back_off(lane, f"{exc}")
+        except Exception:
+            logger.exception("a poller task of %s died; it is replaced", lane.activity.name)
+            self._back_off(lane, "")
+        finally:
+            lane.open -= 1
+            self._changed.set()
+
+    def _back_off(self, lane: Lane, reason: str) -> None:
+        lane.failures += 1
+        lane.window = max(1, lane.window // 2)
+        ceiling_s = min(MAX_BACKOFF_S, 0.5 * 2 ** min(lane.failures, 10))
+        pause_s = random.uniform(ceiling_s / 2, ceiling_s)  # noqa: S311 (jitter)
+        lane.pause(pause_s)
+        if reason:
+            logger.warning("poll of %s failed, next in %.1f s: %s",
+                           lane.activity.name, pause_s, reason)  # fmt: skip
+
+    async def _claim(self, activity: Activity, task: ActivityTask) -> None:
+        claim = Claim(claim_id_of(task.token), activity.name, task.input)
+        self._unstored.add(claim.claim_id)
+        said = False
+        while True:  # the token exists nowhere else: it is stored, or the process ends
+            try:
+                await self._store.store(
+                    claim, token=task.token, queue=activity.queue,
+                    interval_s=activity.heartbeat_s, manual=activity.manual,
+                    max_attempts=activity.allowed_attempts, poller=self._name,
+                )  # fmt: skip
+                break
+            except StoreUnavailable as exc:
+                if not said:
+                    logger.warning("claim %s is not stored yet: %s", claim.claim_id, exc)
+                said = True
+                await asyncio.sleep(_jittered_s(1.0))
+        self._unstored.discard(claim.claim_id)
+        # Stored before dispatched: a crash in between must leave something to recover.
+        self._undispatched.add(claim.claim_id)
+        self._spawn(self._dispatch(claim))
+
+    async def _dispatch(self, claim: Claim) -> None:
+        try:
+            while True:
+                try:
+                    await asyncio.to_thread(self._dispatcher.publish, claim)
+                    await self._store.mark_queued(claim.job)
+                    return
+                except (BrokerUnavailable, StoreUnavailable) as exc:
+                    logger.warning("claim %s is not dispatched yet: %s", claim.claim_id, exc)
+                    await asyncio.sleep(_jittered_s(1.0))
+        except Exception:
+            logger.exception("claim %s was not dispatched; recovery does it", claim.claim_id)
+        finally:
+            self._undispatched.discard(claim.claim_id)
+
+
+def _jittered_s(seconds: float) -> float:
+    return random.uniform(seconds / 2, seconds)  # noqa: S311 (jitter)
+
+
+async def _first(*events: asyncio.Event, timeout_s: float) -> None:
+    """Wait until any of the events is set, or the time is over."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()

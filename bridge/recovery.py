@@ -1,0 +1,59 @@
+"""Forget nothing: one sweep of the periodic beat task over what somebody left behind.
+
+Two things are found: jobs of workers whose lease has ended, which run again or fail as the task's
+``on_lost`` says; and claims whose job was not published in time, because their poller died or
+because they are to run again. Several sweeps at once are harmless: the store lets one of them win.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from bridge.dispatch import BrokerUnavailable, Dispatcher
+from bridge.model import Claim, Outcome
+from bridge.store import ClaimStore, JobStore, Lost
+
+logger = logging.getLogger(__name__)
+
+BATCH = 100
+HOLD_S = 30.0
+"""How long a claim that is being published is hidden from other sweeps."""
+
+
+@dataclass(slots=True)
+class Sweep:
+    """What one sweep did."""
+
+    again: int = 0
+    failed: int = 0
+    dispatched: int = 0
+
+
+async def sweep(*, store: ClaimStore, jobs: JobStore, dispatcher: Dispatcher) -> Sweep:
+    """Recover what can be found now.
+
+    Raises:
+        StoreUnavailable: Redis does not answer; the next sweep finds the rest.
+    """
+    done = Sweep()
+    for job, worker in await store.find_lost(BATCH):
+        outcome = Outcome.failure("Bridge.WorkerLost", f"the lease of worker {worker} ended")
+        answer = await asyncio.to_thread(jobs.lose, job, worker=worker, outcome=outcome)
+        logger.warning("job %s of worker %s was lost: %s", job.id, worker, answer)
+        done.again += answer is Lost.AGAIN
+        done.failed += answer is Lost.FAILED
+    for claim in await store.take_undispatched(BATCH, hold_s=HOLD_S):
+        done.dispatched += await _dispatch(claim, store, dispatcher)
+    return done
+
+
+async def _dispatch(claim: Claim, store: ClaimStore, dispatcher: Dispatcher) -> bool:
+    try:
+        await asyncio.to_thread(dispatcher.publish, claim)
+    except BrokerUnavailable as exc:
+        logger.warning("claim %s is not dispatched yet: %s", claim.claim_id, exc)
+        return False
+    logger.info("claim %s is dispatched, attempt %d", claim.claim_id, claim.attempt)
+    return await store.mark_queued(claim.job)

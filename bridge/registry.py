@@ -1,0 +1,211 @@
+"""Which Celery task is which activity, and with which options.
+
+Three ways lead here, all checked alike: the ``activity=`` option of a task, ``BRIDGE_ACTIVITIES``,
+and ``bridge.bind`` for tasks that cannot be edited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from celery import Celery, Task
+
+from bridge.errors import SettingsError
+from bridge.names import check_activity
+from bridge.settings import Settings
+
+SYSTEM_QUEUE = "bridge.system"
+OPTIONS = ("heartbeat", "on_lost", "max_attempts", "terminate_on_cancel")
+
+OnLost = Literal["fail", "retry"]
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """One activity and the Celery task that does its work.
+
+    Attributes:
+        name: As registered: an activity's name, or its full ARN.
+        task: The Celery task.
+        queue: Celery queue that its jobs go to.
+        heartbeat_s: Between heartbeats.
+        manual: Whether tokens are beaten only while the job itself calls
+            ``bridge.current().heartbeat()``.
+        on_lost: What becomes of a claim whose worker died.
+        max_attempts: Runs of one claim at most, with ``on_lost="retry"``.
+        terminate_on_cancel: Whether a job is killed when its token closes.
+    """
+
+    name: str
+    task: Task = field(repr=False)
+    queue: str
+    heartbeat_s: float
+    manual: bool = False
+    on_lost: OnLost = "fail"
+    max_attempts: int = 3
+    terminate_on_cancel: bool = False
+
+    @property
+    def allowed_attempts(self) -> int:
+        """How often a claim may run when workers die under it."""
+        return self.max_attempts if self.on_lost == "retry" else 1
+
+
+class Registry(Mapping[str, Activity]):
+    """The activities of one app, by name as registered."""
+
+    def __init__(self, activities: Iterable[Activity]) -> None:
+        self._by_name = {activity.name: activity for activity in activities}
+
+    def __getitem__(self, name: str) -> Activity:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    @property
+    def queues(self) -> list[str]:
+        """The queues that the activities' jobs go to."""
+        return sorted({activity.queue for activity in self.values()})
+
+
+@dataclass(frozen=True, slots=True)
+class _Binding:
+    task: Task | str
+    options: Mapping[str, Any]
+    origin: str
+
+
+_bindings: dict[str, _Binding] = {}
+
+
+def bind(activity: str, task: Task | str, **options: Any) -> None:
+    """Make an existing Celery task an activity without editing it.
+
+    Args:
+        activity: Name or full ARN.
+        task: The task, or its name; it is looked up when the app starts.
+        **options: ``heartbeat``, ``on_lost``, ``max_attempts``, ``terminate_on_cancel``; they win
+            over the task's own.
+
+    Raises:
+        SettingsError: The activity is bound already, or an option is unknown.
+    """
+    check_activity(activity)
+    unknown = set(options) - set(OPTIONS)
+    if unknown:
+        raise SettingsError(
+            f"bind({activity!r}): no such option {', '.join(sorted(unknown))}; "
+            f"known: {', '.join(OPTIONS)}."
+        )
+    if activity in _bindings:
+        raise SettingsError(f"activity {activity!r} is bound twice; a claim has one task.")
+    _bindings[activity] = _Binding(task, options, "bridge.bind")
+
+
+def build(app: Celery, settings: Settings) -> Registry:
+    """Collect and check the activities of an app whose tasks are all imported.
+
+    Raises:
+        SettingsError: A bad name or option, a missing task, or two tasks for one activity.
+    """
+    bindings = dict(_bindings)
+    for name, task_name in settings.activities.items():
+        if name in bindings:
+            raise SettingsError(f"activity {name!r} stands in BRIDGE_ACTIVITIES and bridge.bind.")
+        bindings[name] = _Binding(task_name, {}, "BRIDGE_ACTIVITIES")
+    found: dict[str, Activity] = {}
+    for name, binding in bindings.items():
+        found[name] = _activity(app, settings, name, _lookup(app, name, binding), binding.options)
+    for task in app.tasks.values():
+        option = getattr(task, "activity", None)
+        if option is None:
+            continue
+        name = check_activity(option)
+        other = found.get(name)
+        if other is not None and other.task.name != task.name:
+            raise SettingsError(
+                f"activity {name!r} has two tasks, {other.task.name} and {task.name}: "
+                "which one should run its claims? Give one of them another activity."
+            )
+        if other is None:
+            found[name] = _activity(app, settings, name, task, {})
+    return Registry(found[name] for name in sorted(found))
+
+
+def _lookup(app: Celery, activity: str, binding: _Binding) -> Task:
+    name = binding.task if isinstance(binding.task, str) else binding.task.name
+    if name not in app.tasks:
+        raise SettingsError(
+            f"{binding.origin} gives activity {activity!r} to task {name!r}, which is not "
+            "registered. Import its module, or name it in BRIDGE_TASKS."
+        )
+    return app.tasks[name]
+
+
+def _activity(
+    app: Celery, settings: Settings, name: str, task: Task, options: Mapping[str, Any]
+) -> Activity:
+    where = f"activity {name!r} (task {task.name})"
+    option = {key: options.get(key, getattr(task, key, None)) for key in OPTIONS}
+    heartbeat_s, manual = _heartbeat(where, option["heartbeat"], settings)
+    on_lost: OnLost = "fail" if option["on_lost"] is None else option["on_lost"]
+    if on_lost not in ("fail", "retry"):
+        raise SettingsError(f'{where}: on_lost={on_lost!r} is neither "fail" nor "retry".')
+    max_attempts = option["max_attempts"]
+    if max_attempts is None:
+        max_attempts = settings.max_attempts
+    if isinstance(max_attempts, bool) or not isinstance(max_attempts, int) or max_attempts < 1:
+        raise SettingsError(f"{where}: max_attempts={max_attempts!r} is no whole number above 0.")
+    queue = _queue(app, task)
+    if queue == SYSTEM_QUEUE:
+        raise SettingsError(
+            f"{where}: its queue is {SYSTEM_QUEUE!r}, which is the bridge's own and served by the "
+            "beat process only. Choose another queue."
+        )
+    _check_arity(where, task)
+    return Activity(
+        name, task, queue, heartbeat_s, manual, on_lost, max_attempts,
+        bool(option["terminate_on_cancel"]))  # fmt: skip
+
+
+def _heartbeat(where: str, heartbeat: Any, settings: Settings) -> tuple[float, bool]:
+    if heartbeat is None:
+        return settings.heartbeat_s, False
+    if heartbeat == "manual":
+        return settings.heartbeat_s, True
+    if isinstance(heartbeat, bool) or not isinstance(heartbeat, int | float) or heartbeat <= 0:
+        raise SettingsError(
+            f'{where}: heartbeat={heartbeat!r} is neither seconds above 0 nor "manual".'
+        )
+    if heartbeat < settings.tick_s:
+        raise SettingsError(
+            f"{where}: heartbeat={heartbeat:g} s is below BRIDGE_TICK_S={settings.tick_s:g}: "
+            "heartbeats are sent once a tick at most. Use a shorter tick."
+        )
+    return float(heartbeat), False
+
+
+def _queue(app: Celery, task: Task) -> str:
+    """The queue that Celery's own routing sends the task to."""
+    options = {"queue": task.queue} if getattr(task, "queue", None) else {}
+    route = app.amqp.router.route(options, task.name, task_type=task)
+    queue = route.get("queue")
+    return str(getattr(queue, "name", queue) or app.conf.task_default_queue)
+
+
+def _check_arity(where: str, task: Task) -> None:
+    if not task.typing:
+        return
+    try:
+        task.__header__(object())
+    except TypeError as exc:
+        raise SettingsError(
+            f"{where}: it cannot be called with one argument, the decoded input ({exc}). "
+            "Give it exactly one parameter, or defaults for the others."
+        ) from None

@@ -1,0 +1,192 @@
+"""What people look at: tables of the status, the settings and the activities."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bridge.installation import Installation
+from bridge.registry import SYSTEM_QUEUE, Registry
+from bridge.settings import mask_url
+from bridge.stepfunctions import describe_connection
+from bridge.store import ActivityStatus, Status, WorkerStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The status of a deployment, joined with what is registered.
+
+    Attributes:
+        slots: Slots of the live workers, by activity.
+    """
+
+    activities: list[ActivityStatus]
+    slots: dict[str, int]
+    workers: list[WorkerStatus]
+    pollers: list[str]
+
+    @classmethod
+    def of(cls, status: Status, registry: Registry) -> Overview:
+        """Join what the store says with the activities of this app."""
+        live = [worker for worker in status.workers if worker.lease_s >= 0]
+        slots = {
+            name: sum(worker.slots for worker in live if activity.queue in worker.queues)
+            for name, activity in registry.items()
+        }
+        return cls(status.activities, slots, status.workers, status.pollers)
+
+    @property
+    def live_workers(self) -> list[WorkerStatus]:
+        """Workers with a lease that serve users' queues."""
+        return [w for w in self.workers if w.lease_s >= 0 and set(w.queues) != {SYSTEM_QUEUE}]
+
+    @property
+    def beats(self) -> list[WorkerStatus]:
+        """Workers with a lease that serve the bridge's own queue."""
+        return [w for w in self.workers if w.lease_s >= 0 and SYSTEM_QUEUE in w.queues]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What needs somebody's attention, a sentence each."""
+        found = []
+        for row in self.activities:
+            if row.lost:
+                found.append(f"{row.activity}: {row.lost} claims on workers that died")
+            if row.in_flight and row.activity not in self.slots:
+                found.append(f"{row.activity}: {row.in_flight} claims, and no task has it any more")
+            elif row.queued and not self.slots[row.activity]:
+                found.append(f"{row.activity}: {row.queued} jobs wait and no worker serves them")
+        in_flight = sum(row.in_flight for row in self.activities)
+        if in_flight and not self.beats:
+            found.append("claims are in flight and no beat process runs: no heartbeats are sent")
+        return found
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether the exit status should say so."""
+        return bool(self.warnings)
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs; documented in docs/cli.md and kept stable."""
+        rows = [
+            {
+                "activity": row.activity,
+                "in_flight": row.in_flight,
+                "queued": row.queued,
+                "running": row.running,
+                "slots": self.slots.get(row.activity, 0),
+                "polls": row.polls,
+                "oldest_s": row.oldest_s,
+                "outbox": row.outbox,
+                "lost": row.lost,
+            }
+            for row in self.activities
+        ]
+        counted = ("in_flight", "queued", "running", "polls", "outbox", "lost")
+        totals = {key: sum(int(str(row[key])) for row in rows) for key in counted}
+        totals["slots"] = sum(worker.slots for worker in self.live_workers)
+        workers = [
+            {
+                "worker": worker.worker,
+                "slots": worker.slots,
+                "running": worker.running,
+                "queues": list(worker.queues),
+                "lease_s": worker.lease_s,
+            }
+            for worker in self.workers
+        ]
+        return {
+            "activities": rows,
+            "totals": totals,
+            "workers": workers,
+            "pollers": self.pollers,
+            "warnings": self.warnings,
+        }
+
+
+def show_status(overview: Overview) -> None:
+    """Print the status as tables."""
+    console = Console()
+    table = _table("activity", "in-flight", "running", "slots", "oldest", "outbox", "lost")
+    for row in overview.activities:
+        numbers = (row.in_flight, row.running, overview.slots.get(row.activity, 0))
+        table.add_row(
+            row.activity, *map(str, numbers), _age(row.oldest_s), str(row.outbox),
+            f"[red]{row.lost}[/]" if row.lost else "0")  # fmt: skip
+    console.print(table)
+    console.print(
+        f"{len(overview.live_workers)} workers, {len(overview.pollers)} pollers, "
+        f"{len(overview.beats)} beat processes"
+    )
+    for warning in overview.warnings:
+        console.print(f"[yellow]![/] {warning}", highlight=False)
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02}m"
+    return f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
+
+
+def effective_settings(bridge: Installation) -> dict[str, dict[str, Any]]:
+    """The settings in force, by where they come from; secrets masked."""
+    conf = bridge.app.conf
+    ours = bridge.settings.model_dump(mode="json")
+    ours["store_url"] = mask_url(bridge.settings.store_url)
+    backend = conf.result_backend
+    return {
+        "bridge": {f"BRIDGE_{name.upper()}": value for name, value in ours.items()},
+        "celery": {
+            "broker_url": mask_url(conf.broker_url),
+            "result_backend": mask_url(backend) if isinstance(backend, str) else None,
+            "task_default_queue": conf.task_default_queue,
+            "broker_transport_options": dict(conf.broker_transport_options),
+        },
+        "aws": describe_connection(),
+    }
+
+
+def show_settings(effective: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print the settings as a table."""
+    table = _table("setting", "value", "from")
+    for section, values in effective.items():
+        for name, value in values.items():
+            table.add_row(name, _plain(value), _source(section, name))
+    Console().print(table)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "-" if value in (None, "", {}) else str(value)
+
+
+def _source(section: str, name: str) -> str:
+    if section != "bridge":
+        return section
+    return "environment" if name in os.environ else "default"
+
+
+def show_activities(arns: Mapping[str, str]) -> None:
+    """Print activities and their ARNs."""
+    table = _table("activity", "ARN")
+    for name, arn in arns.items():
+        table.add_row(name, arn)
+    Console().print(table)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        right = index > 0 and column not in ("value", "from", "ARN")
+        table.add_column(column, justify="right" if right else "left", overflow="fold")
+    return table

@@ -1,0 +1,145 @@
+"""Deliver stored outcomes to Step Functions.
+
+Reads the outbox; writes only "taken" or "closed". A crash after AWS accepts and before we note it
+makes us send again, and TaskTimedOut cannot tell "already reported" from "too late": such a claim
+is closed, not failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+from bridge.errors import BridgeError, InvalidRequest, StoreUnavailable, TokenClosed
+from bridge.model import Job, Outcome
+from bridge.stepfunctions import StepFunctions
+from bridge.store import ClaimStore, Report
+
+logger = logging.getLogger(__name__)
+
+HOLD_S = 60.0
+"""How long a taken outcome is hidden from other reporters; longer than a report can take."""
+MAX_DELAY_S = 30.0
+IDLE_S = 2.0
+
+OnUnfinished = Callable[[Job], Awaitable[None]]
+
+
+class Reporter:
+    """Sends what is in the outbox.
+
+    Args:
+        on_unfinished: Called with each job that still runs when its claim is closed: an older
+            attempt has brought the outcome.
+        on_closed: Called when a claim has been closed: a slot is free.
+    """
+
+    def __init__(
+        self, *, client: StepFunctions, store: ClaimStore, concurrent_calls: int,
+        on_unfinished: OnUnfinished, on_closed: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._client = client
+        self._store = store
+        self._limit = concurrent_calls
+        self._on_unfinished = on_unfinished
+        self._on_closed = on_closed
+        self._sending: set[asyncio.Task[None]] = set()
+        self._tries: dict[str, int] = {}
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Report whatever comes into the outbox, at once, until ``stop``."""
+        while not self._stopping:
+            try:
+                wait_s = await self._send_due(overdue_s=0.0)
+                if len(self._sending) >= self._limit:
+                    await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
+                elif wait_s > 0:
+                    await self._store.wait_for_outcome(wait_s)
+            except StoreUnavailable as exc:
+                logger.warning("nothing is reported: %s", exc)
+                await asyncio.sleep(1.0)
+            except Exception:
+                logger.exception("the reporter's loop failed; it goes on")
+                await asyncio.sleep(1.0)
+        if self._sending:
+            await asyncio.wait(self._sending)
+
+    async def flush(self, *, overdue_s: float) -> int:
+        """Report what no poller's reporter took for so long; how many were tried."""
+        tried = 0
+        while True:
+            before = len(self._sending)
+            wait_s = await self._send_due(overdue_s=overdue_s)
+            tried += len(self._sending) - before
+            if self._sending:
+                await asyncio.wait(self._sending)
+            elif wait_s > 0:
+                return tried
+
+    def stop(self) -> None:
+        """Take nothing more; what is being sent is finished."""
+        self._stopping = True
+
+    async def _send_due(self, *, overdue_s: float) -> float:
+        """Start to send what is due; seconds until more is due, 0: now."""
+        room = self._limit - len(self._sending)
+        if room <= 0:
+            return 0.0
+        due = await self._store.take_outbox(room, hold_s=HOLD_S, overdue_s=overdue_s)
+        for report in due.reports:
+            task = asyncio.create_task(self._send(report))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+        if len(due.reports) == room:
+            return 0.0
+        return IDLE_S if due.next_due_s is None else max(due.next_due_s, 0.01)
+
+    async def _send(self, report: Report) -> None:
+        try:
+            reason = await self._deliver(report.token, report.outcome, report.claim_id)
+            self._tries.pop(report.claim_id, None)
+            for job in await self._store.close_claims([report.claim_id], reason=reason):
+                await self._on_unfinished(job)
+            self._on_closed()
+        except BridgeError as exc:
+            await self._postpone(report, exc)
+        except Exception as exc:
+            logger.exception("claim %s was not reported; it is tried again", report.claim_id)
+            await self._postpone(report, exc)
+
+    async def _deliver(self, token: str, outcome: Outcome, claim_id: str) -> str:
+        """Send the outcome; why its claim can be closed."""
+        try:
+            if outcome.output is not None:
+                await self._client.send_task_success(token, outcome.output)
+            else:
+                await self._client.send_task_failure(
+                    token, error=outcome.error, cause=outcome.cause
+                )
+            return "reported"
+        except TokenClosed as exc:
+            logger.warning(
+                "the outcome of claim %s came too late, or twice: Step Functions says %s",
+                claim_id, exc.code)  # fmt: skip
+            return exc.code
+        except InvalidRequest as exc:
+            if not outcome.ok:
+                raise
+            # Left alone, the state would hang until its time-out.
+            logger.error("Step Functions refuses the output of claim %s: %s", claim_id, exc)  # noqa: TRY400
+            refused = Outcome.failure("Bridge.OutputRefused", str(exc))
+            return await self._deliver(token, refused, claim_id)
+
+    async def _postpone(self, report: Report, exc: Exception) -> None:
+        tries = self._tries[report.claim_id] = self._tries.get(report.claim_id, 0) + 1
+        delay_s = min(MAX_DELAY_S, 2.0 ** min(tries - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
+        if tries == 1:
+            logger.warning("claim %s is reported again in %.1f s: %s",
+                           report.claim_id, delay_s, exc)  # fmt: skip
+        try:
+            await self._store.postpone_report(report.claim_id, delay_s)
+        except StoreUnavailable:
+            logger.warning("claim %s is reported again in %.0f s", report.claim_id, HOLD_S)

@@ -1,0 +1,245 @@
+"""What happens around a user's task in the worker: fence, run, outcome; stored before the ack.
+
+Celery has no single hook that sees every ending of a task (docs/endings.md). Two together do:
+
+- this module's ``__call__`` around the user's function, in the process that runs it: success,
+  exceptions, retry, Ignore, Reject, ``sys.exit()``;
+- Celery's signals, mostly in the worker's parent process, for what happens while no user code runs
+  (``bridge.endings``): hard time limit, killed child, revoked, expired, unregistered task.
+
+Both only write to the store, where the first outcome wins; so that both may see one ending.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from celery import Celery, Task, bootsteps
+from celery.app.trace import build_tracer
+from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
+from celery.utils.time import maybe_make_aware
+
+from bridge.errors import ActivityError, BridgeError, StoreUnavailable
+from bridge.installation import Installation, installed, worker_id
+from bridge.model import MAX_OUTPUT_BYTES, Job, Outcome
+from bridge.store import Settled, Start
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+STORE_RETRY_S = 0.5
+LEASE_WAIT_S = 0.1
+
+
+class OutputRefused(BridgeError):
+    """A task returned what cannot be the output of an activity task."""
+
+    def __init__(self, error: str, cause: str) -> None:
+        super().__init__(error, cause)
+        self.error = error
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The job that runs here; ``bridge.current()`` returns it.
+
+    Attributes:
+        claim_id: Names the activity task in logs; never the token.
+        attempt: 1, and more after a worker was lost.
+    """
+
+    claim_id: str
+    attempt: int
+    _run: str
+    _bridge: Installation
+
+    def heartbeat(self) -> bool:
+        """Say that the job makes progress; needed with ``heartbeat="manual"`` only.
+
+        The token is beaten for two more heartbeat intervals. False: this run no longer holds its
+        claim, and what it brings may be dropped.
+        """
+        return self._bridge.jobs.keep_alive(Job(self.claim_id, self.attempt), run=self._run)
+
+
+_last = threading.local()
+_current: ContextVar[Current | None] = ContextVar("bridge_current", default=None)
+
+
+def current() -> Current:
+    """The job that runs here.
+
+    Raises:
+        LookupError: No job of the bridge runs here: the task was called in another way.
+    """
+    job = _current.get()
+    if job is None:
+        raise LookupError("bridge.current(): no activity task runs here; the task was called alone")
+    return job
+
+
+class _ActivityTask(Task):  # type: ignore[misc]
+    """Put in front of the class of every task that is an activity."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        call = super().__call__
+        job = Job.parse(self.request.id)
+        # Without a job of ours, or inside one already, it is the plain task that the user wrote.
+        if job is None or self.request.called_directly or _current.get() is not None:
+            return call(*args, **kwargs)
+        return _run(installed(self.app), self, job, lambda: call(*args, **kwargs))
+
+
+def equip(app: Celery) -> None:
+    """Put the runner around every task that is an activity; harmless when repeated."""
+    for activity in installed(app).registry.values():
+        task = activity.task
+        if not isinstance(task, _ActivityTask):
+            cls = type(task)
+            task.__class__ = type(
+                cls.__name__, (_ActivityTask, cls), {"__module__": cls.__module__}
+            )
+        # The fence makes late acks safe; what becomes of a lost worker's claim is the store's to
+        # say, and Celery's own answers would run it again without limit, or three minutes late.
+        task.acks_late = True
+        task.reject_on_worker_lost = False
+        task.retry_on_worker_lost = False
+        if task.__trace__ is not None:  # a spawned child has built its tracers before us
+            task.__trace__ = build_tracer(task.name, task, app.loader, app=app)
+
+
+class Runner(bootsteps.Step):  # type: ignore[misc]
+    """Worker bootstep: equips the tasks before the pool forks."""
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        equip(worker.app)
+
+
+def _run(bridge: Installation, task: Task, job: Job, call: Callable[[], Any]) -> Any:
+    run = f"{os.getpid()}-{time.monotonic_ns()}"
+    retry = task.request.retries or 0
+    _start(bridge, job, retry=retry, run=run)
+    with _as_current(Current(job.claim_id, job.attempt, run, bridge)):
+        try:
+            result = call()
+            _settle(bridge, job, Outcome(output=_output(result)))
+            return result
+        except Retry as exc:
+            _release(bridge, job, run=run, retry=retry + 1, delay_s=_delay_s(exc))
+            raise
+        except Reject as exc:
+            if exc.requeue:
+                _release(bridge, job, run=run, retry=retry, delay_s=0)
+            else:
+                _settle(bridge, job, Outcome.failure("Bridge.Rejected", str(exc.reason or "")))
+            raise
+        except Ignore:
+            cause = "the task raised Ignore (self.replace does so too): nobody will bring an output"
+            _settle(bridge, job, Outcome.failure("Bridge.Ignored", cause))
+            raise
+        except (ActivityError, OutputRefused) as exc:
+            _settle(bridge, job, Outcome.failure(exc.error, exc.cause))
+            raise
+        except (WorkerShutdown, WorkerTerminate):
+            raise  # the worker ends under the job: its lease decides, not the job
+        except (Exception, SystemExit) as exc:
+            _settle(bridge, job, _failure(exc))
+            raise
+
+
+def _start(bridge: Installation, job: Job, *, retry: int, run: str) -> None:
+    """Return when the job may run; raise Ignore, which acks its message, when it must not."""
+    worker = worker_id()
+    while True:
+        answer = _insist(lambda: bridge.jobs.start(job, retry=retry, worker=worker, run=run))
+        if answer is Start.RUN:
+            return
+        if answer is not Start.UNLEASED:
+            logger.info("job %s does not run: its claim is %s", job.id, answer)
+            raise Ignore(f"claim {job.claim_id} is {answer}")
+        time.sleep(LEASE_WAIT_S)  # the parent announces the worker within moments
+
+
+def _output(result: Any) -> str:
+    """The result as JSON text that Step Functions takes."""
+    try:
+        text = json.dumps(result, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        size_bytes = len(text.encode())
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise OutputRefused(
+            "Bridge.OutputNotJson",
+            f"the task returned {type(result).__name__}, which is no JSON ({exc}). "
+            "Return dicts, lists, strings, finite numbers, booleans and None only.",
+        ) from None
+    if size_bytes > MAX_OUTPUT_BYTES:
+        raise OutputRefused(
+            "Bridge.OutputTooLarge",
+            f"the output has {size_bytes:,} bytes, Step Functions takes {MAX_OUTPUT_BYTES:,}. "
+            "Store it (in S3, for example) and return where it is.",
+        )
+    return text
+
+
+def _failure(exc: BaseException) -> Outcome:
+    return Outcome.failure(type(exc).__name__, str(exc) or repr(exc))
+
+
+def _delay_s(retry: Retry) -> float:
+    """Seconds until a retried job may start."""
+    if retry.when is None:
+        return 0.0
+    if isinstance(retry.when, datetime):
+        when: datetime = maybe_make_aware(retry.when)
+        return max(0.0, (when - datetime.now(UTC)).total_seconds())
+    return float(retry.when)
+
+
+def was_settled_here(job: Job) -> bool:
+    """Whether the runner in this thread has stored this job's outcome just before."""
+    return getattr(_last, "settled", None) == job
+
+
+def _settle(bridge: Installation, job: Job, outcome: Outcome) -> None:
+    _last.settled = job
+    answer = _insist(lambda: bridge.jobs.settle(job, outcome))
+    if answer is not Settled.STORED:
+        logger.info("outcome of job %s is dropped: its claim is %s", job.id, answer)
+
+
+def _release(bridge: Installation, job: Job, *, run: str, retry: int, delay_s: float) -> None:
+    _insist(lambda: bridge.jobs.release(job, run=run, retry=retry, delay_s=delay_s))
+
+
+def _insist(call: Callable[[], T]) -> T:
+    """The answer of the store, however long it is away: acking without it would lose the job."""
+    said = False
+    while True:
+        try:
+            return call()
+        except StoreUnavailable as exc:
+            if not said:
+                logger.warning("%s This job waits for it.", exc)
+            said = True
+            time.sleep(STORE_RETRY_S)
+
+
+@contextmanager
+def _as_current(job: Current) -> Iterator[None]:
+    token = _current.set(job)
+    try:
+        yield
+    finally:
+        _current.reset(token)

@@ -1,0 +1,83 @@
+"""``celery -A bridge poll``: poller and reporter in one process, from start to drained."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Mapping
+
+from bridge.dispatch import Dispatcher
+from bridge.errors import SettingsError
+from bridge.installation import Installation, process_name
+from bridge.model import Job
+from bridge.poller import Leftovers, Poller
+from bridge.reporter import Reporter
+from bridge.stepfunctions import StepFunctions
+from bridge.store import ClaimStore
+
+logger = logging.getLogger(__name__)
+
+
+async def serve(bridge: Installation, arns: Mapping[str, str]) -> Leftovers | None:
+    """Poll and report until SIGTERM or SIGINT, then drain.
+
+    Args:
+        arns: Activity as registered → ARN.
+
+    Returns:
+        None when drained; after a second signal, what is left behind.
+    """
+    if bridge.app.conf.task_always_eager:
+        raise SettingsError(
+            "task_always_eager is on: jobs would run inside the poller. Turn it off."
+        )
+    settings, dispatcher, name = bridge.settings, Dispatcher(bridge), process_name()
+    store, client = ClaimStore(settings), StepFunctions()
+
+    async def revoke(job: Job) -> None:
+        await asyncio.to_thread(dispatcher.revoke, job)
+
+    poller = Poller(
+        registry=bridge.registry, arns=arns, client=client, store=store, dispatcher=dispatcher,
+        settings=settings, name=name)  # fmt: skip
+    reporter = Reporter(
+        client=client, store=store, concurrent_calls=settings.concurrent_calls,
+        on_unfinished=revoke, on_closed=poller.wake)  # fmt: skip
+
+    at_once = asyncio.Event()
+    signals_seen = 0
+
+    def on_signal(number: int) -> None:
+        nonlocal signals_seen
+        signals_seen += 1
+        if signals_seen == 1:
+            logger.warning(
+                "%s: draining; open polls come home within a minute. A second signal ends at once.",
+                signal.Signals(number).name)  # fmt: skip
+            poller.drain()
+        else:
+            at_once.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+
+    logger.info("poller %s serves %s", name, ", ".join(arns))
+    polling = asyncio.create_task(poller.run())
+    reporting = asyncio.create_task(reporter.run())
+    cut_short = asyncio.create_task(at_once.wait())
+    try:
+        await asyncio.wait({polling, cut_short}, return_when=asyncio.FIRST_COMPLETED)
+        if at_once.is_set():
+            return poller.leftovers()
+        await polling
+        reporter.stop()
+        await asyncio.wait({reporting, cut_short}, return_when=asyncio.FIRST_COMPLETED)
+        logger.info("poller %s is drained", name)
+        return None
+    finally:
+        for task in (polling, reporting, cut_short):
+            task.cancel()
+        await client.close()
+        await store.close()

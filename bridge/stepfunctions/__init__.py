@@ -1,0 +1,40 @@
+"""The only place that talks to Step Functions.
+
+``client`` has the hot calls (asyncio), ``activities`` those that manage activities (blocking).
+Limits are enforced before a call is sent, and errors come back as those of ``bridge.errors``.
+"""
+
+from bridge.stepfunctions.activities import (
+    ActivityDescription,
+    create_activity,
+    delete_activity,
+    describe_activity,
+    list_activities,
+    resolve,
+)
+from bridge.stepfunctions.aws import Connection, describe_connection
+from bridge.stepfunctions.client import (
+    HEARTBEAT_RETRY,
+    REPORT_RETRY,
+    ActivityTask,
+    StepFunctions,
+)
+from bridge.stepfunctions.credentials import SharedCredentials
+from bridge.stepfunctions.retry import RetryPolicy
+
+__all__ = [
+    "HEARTBEAT_RETRY",
+    "REPORT_RETRY",
+    "ActivityDescription",
+    "ActivityTask",
+    "Connection",
+    "RetryPolicy",
+    "SharedCredentials",
+    "StepFunctions",
+    "create_activity",
+    "delete_activity",
+    "describe_activity",
+    "describe_connection",
+    "list_activities",
+    "resolve",
+]

@@ -1,0 +1,186 @@
+"""Activities as resources: list, create, describe, delete, and find their ARNs. Blocking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    LoginError,
+    MetadataRetrievalError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    SSOError,
+    TokenRetrievalError,
+)
+from botocore.exceptions import (
+    ConnectionError as EndpointError,
+)
+
+from bridge.errors import (
+    ActivityMissing,
+    CredentialsUnavailable,
+    InvalidRequest,
+    ServiceUnavailable,
+    SettingsError,
+    StepFunctionsError,
+)
+from bridge.names import parse_arn
+from bridge.stepfunctions.answers import translate
+from bridge.stepfunctions.aws import Connection
+
+_PAGE = 1_000
+_NO_CREDENTIALS = (
+    CredentialRetrievalError,
+    LoginError,
+    MetadataRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    SSOError,
+    TokenRetrievalError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityDescription:
+    """What Step Functions says of an activity."""
+
+    name: str
+    arn: str
+    created: datetime
+
+
+def list_activities(connection: Connection | None = None) -> dict[str, str]:
+    """Name → ARN of every activity in the account and region, by name.
+
+    Raises:
+        SettingsError: No region is set.
+        StepFunctionsError: Step Functions refuses, or does not answer.
+    """
+    return _list(connection or Connection.from_environment())
+
+
+def resolve(activities: Iterable[str], connection: Connection | None = None) -> dict[str, str]:
+    """Activity as registered → its ARN.
+
+    A full ARN is taken as it is: Step Functions is asked only where names are.
+
+    Raises:
+        ActivityMissing: Step Functions knows no activity of a name; all of them are told.
+        SettingsError: No region is set, or an ARN is of another one.
+        StepFunctionsError: Step Functions refuses, or does not answer.
+    """
+    wanted = list(activities)
+    connection = connection or Connection.from_environment()
+    names = []
+    for activity in wanted:
+        arn = parse_arn(activity)
+        if arn is None:
+            names.append(activity)
+        elif arn.region != connection.region:
+            raise SettingsError(
+                f"activity {activity} is in {arn.region}, and this process talks to "
+                f"{connection.region}. Set AWS_REGION={arn.region}, or use the activity of "
+                f"{connection.region}."
+            )
+    known = _list(connection) if names else {}
+    if missing := [name for name in names if name not in known]:
+        raise ActivityMissing(_missing(missing, known, connection))
+    return {activity: known.get(activity, activity) for activity in wanted}
+
+
+def create_activity(
+    name: str, tags: Mapping[str, str] | None = None, connection: Connection | None = None
+) -> str:
+    """Create an activity; its ARN. One that exists stays as it is, tags included.
+
+    Raises:
+        InvalidRequest: The name is impossible, or the account is full.
+        StepFunctionsError: Step Functions refuses, or does not answer.
+    """
+    connection = connection or Connection.from_environment()
+    fields: dict[str, Any] = {"name": name}
+    if tags:
+        fields["tags"] = [{"key": key, "value": value} for key, value in tags.items()]
+    try:
+        with _calling("CreateActivity", connection) as client:
+            return str(client.create_activity(**fields)["activityArn"])
+    except StepFunctionsError as exc:
+        if exc.code != "ActivityAlreadyExists":  # said when it is encrypted with another key
+            raise
+        return _list(connection)[name]
+
+
+def describe_activity(arn: str, connection: Connection | None = None) -> ActivityDescription:
+    """What Step Functions says of an activity.
+
+    Raises:
+        ActivityDoesNotExist: No such ARN.
+        StepFunctionsError: Step Functions refuses, or does not answer.
+    """
+    with _calling("DescribeActivity", connection or Connection.from_environment()) as client:
+        answer = client.describe_activity(activityArn=arn)
+    return ActivityDescription(answer["name"], answer["activityArn"], answer["creationDate"])
+
+
+def delete_activity(arn: str, connection: Connection | None = None) -> None:
+    """Delete an activity; harmless when it is gone already.
+
+    Raises:
+        StepFunctionsError: Step Functions refuses, or does not answer.
+    """
+    with _calling("DeleteActivity", connection or Connection.from_environment()) as client:
+        client.delete_activity(activityArn=arn)
+
+
+def _list(connection: Connection) -> dict[str, str]:
+    with _calling("ListActivities", connection) as client:
+        pages = client.get_paginator("list_activities").paginate(maxResults=_PAGE)
+        rows = [row for page in pages for row in page["activities"]]
+    return {row["name"]: row["activityArn"] for row in sorted(rows, key=lambda row: row["name"])}
+
+
+def _missing(missing: list[str], known: Mapping[str, str], connection: Connection) -> str:
+    one = next((parsed for arn in known.values() if (parsed := parse_arn(arn))), None)
+    account = f"account {one.account}" if one else "this account, which has no activities at all,"
+    names = ", ".join(repr(name) for name in missing)
+    return (
+        f"Step Functions knows no activity {names} in {connection.region} of {account} "
+        f"(endpoint {connection.endpoint_url}). Create what is missing with: "
+        f"celery -A bridge activities create {' '.join(missing)}"
+    )
+
+
+@contextmanager
+def _calling(call: str, connection: Connection) -> Iterator[Any]:
+    """A client whose errors are ours."""
+    try:
+        client = connection.control_plane()
+        try:
+            yield client
+        finally:
+            client.close()
+    except ClientError as exc:
+        error = exc.response.get("Error", {})
+        status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        raise translate(
+            call, error.get("Code", ""), error.get("Message", ""), status=status
+        ) from exc
+    except _NO_CREDENTIALS as exc:
+        raise CredentialsUnavailable(f"{call}: no AWS credentials: {exc}") from exc
+    except (EndpointError, HTTPClientError) as exc:
+        raise ServiceUnavailable(
+            f"{call}: no answer from {connection.endpoint_url}: {exc}"
+        ) from exc
+    except ParamValidationError as exc:
+        raise InvalidRequest(f"{call}: {exc}") from exc
+    except BotoCoreError as exc:
+        raise StepFunctionsError(f"{call}: {type(exc).__name__}: {exc}") from exc

@@ -1,0 +1,180 @@
+"""Where Step Functions is and who calls it, as AWS's own variables and files say.
+
+botocore reads them, so every standard setting means here what it means to the AWS CLI. One
+exception: botocore ignores ``AWS_REGION``, which containers and Lambda set; here it comes first.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import botocore.session
+from botocore import UNSIGNED
+from botocore.awsrequest import AWSResponse
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+from botocore.httpsession import get_cert_path, mask_proxy_url
+from botocore.utils import get_environ_proxies
+
+from bridge.errors import SettingsError
+
+SERVICE = "stepfunctions"
+CONNECT_TIMEOUT_S = 5.0
+_READ_TIMEOUT_S = 30.0
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where calls go.
+
+    Attributes:
+        region: The region that requests are signed for, such as ``"eu-west-1"``.
+        endpoint_url: URL that calls are posted to.
+        signing_name: SigV4's service name.
+        profile: Profile of the AWS files; None when none is named.
+        ca_bundle: File or folder of the trusted certificates; empty where the URL is plain http.
+        proxy: URL of the proxy, perhaps with a password; None for none.
+    """
+
+    region: str
+    endpoint_url: str
+    signing_name: str = "states"
+    profile: str | None = None
+    ca_bundle: str = ""
+    proxy: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the environment and the AWS files; no network, no credentials.
+
+        Raises:
+            SettingsError: No region is set, or a profile, a region or a URL is impossible.
+        """
+        try:
+            session = botocore.session.Session()
+            region = os.environ.get("AWS_REGION") or session.get_config_variable("region")
+            if not region:
+                raise SettingsError(
+                    "no AWS region is set: set AWS_REGION, AWS_DEFAULT_REGION, or `region` in the "
+                    f"profile {session.profile or 'default'!r} of the AWS config file."
+                )
+            client = session.create_client(
+                SERVICE, region_name=region, config=Config(signature_version=UNSIGNED)
+            )
+            endpoint_url = _url_of_calls(client)
+            if urlsplit(endpoint_url).username is not None:
+                raise SettingsError(
+                    "the URL of Step Functions has a login in it, and signed calls have no place "
+                    "for one: remove it from AWS_ENDPOINT_URL_SFN, AWS_ENDPOINT_URL or the profile."
+                )
+            return cls(
+                region=client.meta.region_name,
+                endpoint_url=endpoint_url,
+                signing_name=client.meta.service_model.signing_name,
+                profile=session.profile,
+                ca_bundle=_ca_bundle(session, endpoint_url),
+                proxy=_proxy(endpoint_url),
+            )
+        except (BotoCoreError, ValueError) as exc:
+            raise SettingsError(f"the AWS settings are impossible: {exc}") from exc
+
+    def new_session(self) -> Any:
+        """A fresh botocore session: it reads files anew that may have changed meanwhile."""
+        session = botocore.session.Session(profile=self.profile)
+        session.set_config_variable("region", self.region)  # STS is asked in this region too
+        return session
+
+    def load_credentials(self) -> Any | None:
+        """The credentials, botocore's, perhaps refreshing ones; None when nothing offers any.
+
+        Blocks: containers and instances are asked over the network.
+        """
+        return self.new_session().get_credentials()
+
+    def control_plane(self) -> Any:
+        """A blocking botocore client, for the calls that are not hot."""
+        config = Config(
+            connect_timeout=CONNECT_TIMEOUT_S, read_timeout=_READ_TIMEOUT_S,
+            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        )  # fmt: skip
+        return self.new_session().create_client(SERVICE, region_name=self.region, config=config)
+
+    def tls(self) -> ssl.SSLContext | None:
+        """What verifies the endpoint; None for plain http.
+
+        Raises:
+            SettingsError: The CA bundle cannot be read.
+        """
+        if not self.ca_bundle:
+            return None
+        folder = Path(self.ca_bundle).is_dir()
+        try:
+            if folder:
+                return ssl.create_default_context(capath=self.ca_bundle)
+            return ssl.create_default_context(cafile=self.ca_bundle)
+        except OSError as exc:
+            raise SettingsError(
+                f"the CA bundle {self.ca_bundle!r} cannot be read: {exc.strerror or exc}. Mend "
+                "AWS_CA_BUNDLE, or `ca_bundle` of the profile."
+            ) from exc
+
+
+def describe_connection() -> dict[str, str | None]:
+    """The connection in force, for people; secrets masked. ``problem`` says why there is none."""
+    try:
+        connection = Connection.from_environment()
+    except SettingsError as exc:
+        return {"region": None, "endpoint_url": None, "problem": exc.message}
+    return {
+        "region": connection.region,
+        "endpoint_url": connection.endpoint_url,
+        "profile": connection.profile,
+        "credentials": _credentials_source(connection),
+        "ca_bundle": connection.ca_bundle or None,
+        "proxy": mask_proxy_url(connection.proxy) if connection.proxy else None,
+    }
+
+
+def _credentials_source(connection: Connection) -> str:
+    try:
+        credentials = connection.load_credentials()
+    except Exception as exc:  # noqa: BLE001 (providers raise whatever they like; this is a report)
+        return f"unavailable: {exc}"
+    return "none" if credentials is None else str(credentials.method)
+
+
+def _url_of_calls(client: Any) -> str:
+    """Where botocore itself would send a call.
+
+    ``client.meta.endpoint_url`` is not always that: in us-gov-west-1 with dual stack, for one, the
+    endpoint rules say otherwise. So botocore prepares a call, and is answered before it is sent.
+    """
+    urls = []
+
+    def answer(params: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]]:
+        urls.append(params["url"])
+        return AWSResponse(params["url"], 200, {}, None), {}
+
+    client.meta.events.register_first("before-call", answer)
+    client.list_activities()
+    return str(urls[0])
+
+
+def _ca_bundle(session: Any, endpoint_url: str) -> str:
+    if urlsplit(endpoint_url).scheme != "https":
+        return ""
+    named = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+    return str(named or get_cert_path(True))
+
+
+def _proxy(endpoint_url: str) -> str | None:
+    proxy = get_environ_proxies(endpoint_url).get(urlsplit(endpoint_url).scheme)
+    if not proxy:
+        return None
+    return proxy if "://" in proxy else f"http://{proxy.removeprefix('//')}"

@@ -1,0 +1,140 @@
+"""The bridge's own Celery tasks, run every tick on ``bridge.system`` by the beat process.
+
+Their calls to Step Functions are asyncio, Celery's tasks are not: one event loop in a thread of the
+process keeps the connections between ticks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from celery import Celery
+
+from bridge import heartbeat, recovery
+from bridge.dispatch import Dispatcher
+from bridge.errors import StoreUnavailable
+from bridge.installation import Installation, installed
+from bridge.model import Job
+from bridge.registry import SYSTEM_QUEUE
+from bridge.reporter import Reporter
+from bridge.stepfunctions import StepFunctions
+from bridge.store import ClaimStore
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT = "bridge.heartbeat"
+FLUSH = "bridge.flush_outbox"
+RECOVER = "bridge.recover"
+OVERDUE_S = 5.0
+"""An outcome that waits longer than this has no poller's reporter to take it."""
+
+
+class Calls:
+    """A process's event loop, client and store for the system tasks."""
+
+    def __init__(self, bridge: Installation) -> None:
+        self._bridge = bridge
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="bridge-calls", daemon=True).start()
+        self.dispatcher = Dispatcher(bridge)
+        self.client, self.store = self.wait(self._connect())
+
+    async def _connect(self) -> tuple[StepFunctions, ClaimStore]:
+        return StepFunctions(), ClaimStore(self._bridge.settings)
+
+    def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run it on the loop, from any other thread, and wait for it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    async def revoke(self, job: Job) -> None:
+        """Revoke a job without holding up the loop."""
+        await asyncio.to_thread(self.dispatcher.revoke, job)
+
+
+_lock = threading.Lock()
+_calls: dict[int, Calls] = {}
+
+
+def _calls_of(bridge: Installation) -> Calls:
+    with _lock:  # by process: a fork has no thread, hence no loop
+        if os.getpid() not in _calls:
+            _calls[os.getpid()] = Calls(bridge)
+        return _calls[os.getpid()]
+
+
+def register(app: Celery) -> None:
+    """Give ``app`` the system tasks."""
+    options = {"ignore_result": True, "acks_late": False, "shared": False}
+
+    @app.task(name=HEARTBEAT, **options)
+    def heartbeat_pass() -> dict[str, int]:
+        """Beat the tokens that are due."""
+        return _heartbeat(app)
+
+    @app.task(name=FLUSH, **options)
+    def flush_outbox() -> int:
+        """Report the outcomes that no poller has taken."""
+        return _flush(app)
+
+    @app.task(name=RECOVER, **options)
+    def recover() -> dict[str, int]:
+        """Recover what dead workers and pollers left behind."""
+        return _recover(app)
+
+
+def schedule(app: Celery) -> dict[str, dict[str, Any]]:
+    """Entries of the beat schedule: each pass every tick, dropped when it waited for too long."""
+    tick_s = installed(app).settings.tick_s
+    options = {"queue": SYSTEM_QUEUE, "expires": max(2 * tick_s, 2.0)}
+    return {
+        name: {"task": name, "schedule": tick_s, "options": options}
+        for name in (HEARTBEAT, FLUSH, RECOVER)
+    }
+
+
+def _heartbeat(app: Celery) -> dict[str, int]:
+    bridge = installed(app)
+    calls = _calls_of(bridge)
+    try:
+        done = calls.wait(
+            heartbeat.beat_due(
+                client=calls.client, store=calls.store,
+                concurrent_calls=bridge.settings.concurrent_calls, on_unfinished=calls.revoke)
+        )  # fmt: skip
+    except StoreUnavailable as exc:
+        logger.warning("no heartbeats in this tick: %s", exc)
+        return {}
+    return {"sent": done.sent, "closed": done.closed, "failed": done.failed}
+
+
+def _flush(app: Celery) -> int:
+    bridge = installed(app)
+    calls = _calls_of(bridge)
+    reporter = Reporter(
+        client=calls.client, store=calls.store,
+        concurrent_calls=bridge.settings.concurrent_calls, on_unfinished=calls.revoke)  # fmt: skip
+    try:
+        return calls.wait(reporter.flush(overdue_s=OVERDUE_S))
+    except StoreUnavailable as exc:
+        logger.warning("the outbox is not flushed in this tick: %s", exc)
+        return 0
+
+
+def _recover(app: Celery) -> dict[str, int]:
+    bridge = installed(app)
+    calls = _calls_of(bridge)
+    try:
+        done = calls.wait(
+            recovery.sweep(store=calls.store, jobs=bridge.jobs, dispatcher=calls.dispatcher)
+        )
+    except StoreUnavailable as exc:
+        logger.warning("nothing is recovered in this tick: %s", exc)
+        return {}
+    return {"again": done.again, "failed": done.failed, "dispatched": done.dispatched}

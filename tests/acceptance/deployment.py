@@ -1,0 +1,212 @@
+"""A deployment of real processes, as the Procfile starts them; for tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from bridge.local.valkey import LocalValkey
+
+HERE = Path(__file__).parent
+CELERY = Path(sys.executable).with_name("celery")
+REGION = "us-east-1"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local-secret"}
+
+
+def wait_until(condition, *, timeout_s: float = 30.0, what: str = ""):
+    """The condition's first true value; fails with ``what`` was waited for."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"not within {timeout_s} s: {what or condition}")
+
+
+class Process:
+    """One process of the deployment, in a process group of its own."""
+
+    def __init__(self, name: str, args: list[str], env: dict[str, str], log: Path, cwd: Path):
+        self.name, self.log = name, log
+        with log.open("ab") as out:
+            self.popen = subprocess.Popen(
+                args, env=env, stdout=out, stderr=subprocess.STDOUT, cwd=cwd,
+                start_new_session=True)  # fmt: skip
+
+    @property
+    def alive(self) -> bool:
+        return self.popen.poll() is None
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def says(self, text: str, *, timeout_s: float = 30.0) -> None:
+        """Wait until the process has logged ``text``."""
+
+        def said() -> bool:
+            assert self.alive or text in self.output, f"{self.name} ended:\n{self.output}"
+            return text in self.output
+
+        wait_until(said, timeout_s=timeout_s, what=f"{self.name} says {text!r}")
+
+    def signal(self, number: int) -> None:
+        self.popen.send_signal(number)
+
+    def kill(self) -> None:
+        """Kill -9 the process and its children."""
+        if self.alive:
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait()
+
+    def wait(self, timeout_s: float = 30.0) -> int:
+        return self.popen.wait(timeout_s)
+
+
+class Deployment:
+    """Processes against one Valkey and one Step Functions, with a prefix of their own."""
+
+    def __init__(self, folder: Path, *, valkey: LocalValkey, stepfunctions_url: str, **env: str):
+        self.folder, self.valkey = folder, valkey
+        self.prefix = f"t{uuid.uuid4().hex[:8]}"
+        self.seen_file = folder / "seen.log"
+        self.processes: list[Process] = []
+        ours = ("BRIDGE_", "CELERY_", "AWS_")
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+        self.env |= {
+            "AWS_ENDPOINT_URL_SFN": stepfunctions_url,
+            "AWS_REGION": REGION,
+            "BRIDGE_LEASE_S": "3",
+            "BRIDGE_STORE_PREFIX": self.prefix,
+            "BRIDGE_TASKS": "jobs",
+            "BRIDGE_TICK_S": "0.5",
+            "CELERY_BROKER_URL": valkey.url,
+            "JOBS_PREFIX": self.prefix,
+            "JOBS_SEEN": str(self.seen_file),
+            "PYTHONPATH": str(HERE),
+            "PYTHONUNBUFFERED": "1",
+            **env,
+        }
+        self.sfn = boto3.client(
+            "stepfunctions", endpoint_url=stepfunctions_url, region_name=REGION,
+            aws_access_key_id="local", aws_secret_access_key="local-secret",
+            config=Config(read_timeout=70, retries={"total_max_attempts": 1}))  # fmt: skip
+
+    # Processes
+
+    def start(self, name: str, *args: str, app: str = "bridge", **env: str) -> Process:
+        number = sum(p.name.startswith(name) for p in self.processes)
+        process = Process(
+            f"{name}{number}", [str(CELERY), "-A", app, *args], {**self.env, **env},
+            self.folder / f"{name}{number}.log", self.folder)  # fmt: skip
+        self.processes.append(process)
+        return process
+
+    def poller(self, **env: str) -> Process:
+        process = self.start("poller", "poll", **CREDENTIALS, **env)
+        process.says("serves")
+        return process
+
+    def worker(self, *args: str, concurrency: int = 4, app: str = "bridge", **env: str) -> Process:
+        name = f"w{len(self.processes)}-{self.prefix}@%h"
+        process = self.start(
+            "worker", "worker", "--hostname", name, "--concurrency", str(concurrency),
+            "--loglevel", "INFO", "--without-mingle", *args, app=app, **env)  # fmt: skip
+        process.says("ready.")
+        return process
+
+    def beat(self, **env: str) -> Process:
+        process = self.start(
+            "beat", "worker", "-B", "-Q", "bridge.system", "--pool", "threads",
+            "--hostname", f"beat{len(self.processes)}-{self.prefix}@%h", "--concurrency", "4",
+            "--loglevel", "INFO", "--without-mingle", **CREDENTIALS, **env)  # fmt: skip
+        process.says("ready.")
+        return process
+
+    def run(self, *args: str, app: str = "bridge", timeout_s: float = 60, **env: str):
+        """A command that ends; its CompletedProcess."""
+        return subprocess.run(
+            [str(CELERY), "-A", app, *args], env={**self.env, **CREDENTIALS, **env},
+            cwd=self.folder, capture_output=True, text=True, timeout=timeout_s, check=False,
+        )  # fmt: skip
+
+    def status(self) -> dict[str, Any]:
+        return json.loads(self.run("status", "--json").stdout)
+
+    def stop(self) -> None:
+        for process in reversed(self.processes):
+            process.kill()
+        self.valkey.stop()
+
+    # Step Functions
+
+    def arn(self, kind: str) -> str:
+        return f"arn:aws:states:{REGION}:123456789012:activity:{self.prefix}-{kind}"
+
+    def create_activities(self, **env: str) -> None:
+        done = self.run("activities", "create", **env)
+        assert done.returncode == 0, done.stderr
+
+    def machine(self, definition: dict[str, Any]) -> str:
+        made = self.sfn.create_state_machine(
+            name=f"{self.prefix}-{uuid.uuid4().hex[:6]}", definition=json.dumps(definition),
+            roleArn="arn:aws:iam::123456789012:role/states")  # fmt: skip
+        return made["stateMachineArn"]
+
+    def one_state(self, kind: str, **fields: Any) -> str:
+        """A state machine of one Task state."""
+        fields = {"HeartbeatSeconds": 10, "TimeoutSeconds": 120, **fields}
+        task = {"Type": "Task", "Resource": self.arn(kind), "End": True, **fields}
+        state = {key: value for key, value in task.items() if value is not None}
+        return self.machine({"StartAt": "Work", "States": {"Work": state}})
+
+    def execute(self, machine: str, **event: Any) -> str:
+        started = self.sfn.start_execution(stateMachineArn=machine, input=json.dumps(event))
+        return started["executionArn"]
+
+    def ended(self, execution: str, *, timeout_s: float = 60.0) -> dict[str, Any]:
+        """The description of the execution, once it has ended."""
+
+        def described():
+            found = self.sfn.describe_execution(executionArn=execution)
+            return found if found["status"] != "RUNNING" else None
+
+        return wait_until(described, timeout_s=timeout_s, what=f"{execution} ends")
+
+    def outcome(self, kind: str, timeout_s: float = 60.0, **event: Any) -> tuple[str, str, str]:
+        """(status, error or output, cause) of one execution of a one-state machine."""
+        found = self.ended(self.execute(self.one_state(kind), **event), timeout_s=timeout_s)
+        if found["status"] == "SUCCEEDED":
+            return "SUCCEEDED", json.loads(found["output"]), ""
+        return found["status"], found.get("error", ""), found.get("cause", "")
+
+    def history(self, execution: str) -> list[dict[str, Any]]:
+        pages = self.sfn.get_paginator("get_execution_history").paginate(executionArn=execution)
+        return [event for page in pages for event in page["events"]]
+
+    def happened(self, execution: str, event_type: str) -> bool:
+        return any(event["type"] == event_type for event in self.history(execution))
+
+    # What the jobs saw
+
+    def seen(self, kind: str) -> list[list[str]]:
+        """The runs of a kind of job: [id, claim_id, attempt, pid] each."""
+        if not self.seen_file.exists():
+            return []
+        lines = [line.split() for line in self.seen_file.read_text().splitlines()]
+        return [fields[1:] for fields in lines if fields[0] == kind]
+
+    @property
+    def output(self) -> str:
+        return "\n".join(process.output for process in self.processes)

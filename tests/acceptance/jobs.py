@@ -1,0 +1,159 @@
+"""Tasks of the acceptance tests: one for each way in which a job can end.
+
+Every activity's name starts with ``JOBS_PREFIX``, since a poll that a killed process left open
+swallows the next task of its activity. Each run appends a line to ``JOBS_SEEN``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from celery import shared_task
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+
+from bridge import ActivityError, current
+
+PREFIX = os.environ["JOBS_PREFIX"]
+
+
+def activity(kind: str) -> str:
+    return f"{PREFIX}-{kind}"
+
+
+def note(kind: str, event) -> None:
+    """One line a run, in one write: several processes append."""
+    line = f"{kind} {event.get('id')} {current().claim_id} {current().attempt} {os.getpid()}\n"
+    with Path(os.environ["JOBS_SEEN"]).open("a") as seen:
+        seen.write(line)
+
+
+@shared_task(activity=activity("echo"), heartbeat=1)
+def echo(event):
+    note("echo", event)
+    return event
+
+
+@shared_task(activity=activity("sleep"), heartbeat=1)
+def sleep(event):
+    note("sleep", event)
+    time.sleep(event["seconds"])
+    return {"slept": event["seconds"]}
+
+
+@shared_task(activity=activity("retry"), heartbeat=1, bind=True, max_retries=5)
+def retry(self, event):
+    note("retry", event)
+    if self.request.retries < event["failures"]:
+        raise self.retry(countdown=event.get("countdown", 0), exc=ValueError("not yet"))
+    return {"retries": self.request.retries}
+
+
+@shared_task(activity=activity("autoretry"), heartbeat=1, autoretry_for=(OSError,),
+             retry_backoff=False, default_retry_delay=0, max_retries=1)  # fmt: skip
+def autoretry(event):
+    note("autoretry", event)
+    raise OSError("the disk is on fire")
+
+
+class TooHot(Exception):
+    pass
+
+
+@shared_task(activity=activity("endings"), heartbeat=1, bind=True, time_limit=30)
+def endings(self, event):
+    """Ends as ``event["how"]`` says."""
+    note("endings", event)
+    how = event["how"]
+    if how == "exception":
+        raise TooHot("46 degrees")
+    if how == "activity-error":
+        raise ActivityError("ProcessingError", "row 7 has no price")
+    if how == "exit":
+        sys.exit(3)
+    if how == "ignore":
+        raise Ignore
+    if how == "reject":
+        raise Reject("no such file", requeue=False)
+    if how == "replace":
+        return self.replace(plain.s(event))
+    if how == "nan":
+        return {"mean": float("nan")}
+    if how == "bytes":
+        return b"raw"
+    if how == "surrogate":
+        return "\ud800"
+    if how == "circular":
+        loop: list = []
+        loop.append(loop)
+        return loop
+    if how == "large":
+        return "x" * 262_143  # two quotes more than Step Functions takes
+    if how == "largest":
+        return "x" * 262_142
+    if how == "long-cause":
+        raise TooHot("💥" * 40_000)
+    if how == "two-arguments":
+        return plain()
+    if how == "none":
+        return None
+    raise AssertionError(how)
+
+
+@shared_task
+def plain(event):
+    return event
+
+
+@shared_task(activity=activity("hard-limit"), heartbeat=1, time_limit=1)
+def hard_limit(event):
+    note("hard-limit", event)
+    time.sleep(60)
+
+
+@shared_task(activity=activity("soft-limit"), heartbeat=1, soft_time_limit=1)
+def soft_limit(event):
+    note("soft-limit", event)
+    try:
+        time.sleep(60)
+    except SoftTimeLimitExceeded:
+        if event.get("catch"):
+            return "caught"
+        raise
+
+
+@shared_task(activity=activity("requeue"), heartbeat=1)
+def requeue(event):
+    """Rejects its message once; the second delivery succeeds."""
+    note("requeue", event)
+    marker = Path(f"{os.environ['JOBS_SEEN']}.{event['id']}")
+    if not marker.exists():
+        marker.touch()
+        raise Reject("come again", requeue=True)
+    return "second time"
+
+
+@shared_task(activity=activity("expires"), heartbeat=1, expires=1)
+def expires(event):
+    note("expires", event)
+
+
+@shared_task(activity=activity("manual"), heartbeat="manual")
+def manual(event):
+    """Says that it is alive for ``event["alive"]`` seconds, then hangs."""
+    note("manual", event)
+    deadline = time.monotonic() + event["alive"]
+    while time.monotonic() < deadline:
+        current().heartbeat()
+        time.sleep(0.2)
+    time.sleep(event["hangs"])
+    return "done"
+
+
+if os.environ.get("JOBS_UNKNOWN"):  # code that only the poller has
+
+    @shared_task(activity=activity("unknown"), heartbeat=1)
+    def unknown(event):
+        return event

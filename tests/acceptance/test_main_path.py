@@ -1,0 +1,197 @@
+"""The whole path on real parts: Step Functions, poller, Valkey, workers, beat."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from tests.acceptance.deployment import Deployment, wait_until
+
+pytestmark = pytest.mark.acceptance
+
+
+def counted(deployment: Deployment, machine: str) -> dict[str, int]:
+    """Executions of the machine by status."""
+    pages = deployment.sfn.get_paginator("list_executions").paginate(stateMachineArn=machine)
+    counts: dict[str, int] = {}
+    for page in pages:
+        for execution in page["executions"]:
+            counts[execution["status"]] = counts.get(execution["status"], 0) + 1
+    return counts
+
+
+class TestHeartbeat:
+    def test_a_job_longer_than_its_heartbeat_seconds_succeeds(self, everything):
+        """HeartbeatSeconds 3, a job of 10 s: the beat process keeps its token alive."""
+        machine = everything.one_state("sleep", HeartbeatSeconds=3)
+        ended = everything.ended(everything.execute(machine, id="long", seconds=10))
+        assert ended["status"] == "SUCCEEDED"
+        assert len([run for run in everything.seen("sleep") if run[0] == "long"]) == 1
+
+    def test_the_same_without_heartbeats_times_out(self, deploy):
+        """Nobody beats: so it was the heartbeat that kept the other one."""
+        deployment = deploy()
+        deployment.create_activities()
+        deployment.worker()
+        deployment.poller()
+        machine = deployment.one_state("sleep", HeartbeatSeconds=3)
+        ended = deployment.ended(deployment.execute(machine, id="long", seconds=10))
+        assert ended["status"] in ("FAILED", "TIMED_OUT")
+        assert "Timeout" in ended["error"]
+        assert len(deployment.seen("sleep")) == 1
+
+    def test_a_manual_job_lives_while_it_says_so(self, everything):
+        """heartbeat="manual": beaten while the job calls heartbeat(), and no longer."""
+        machine = everything.one_state("manual", HeartbeatSeconds=60)
+        ended = everything.ended(everything.execute(machine, id="m1", alive=1, hangs=0))
+        assert ended["status"] == "SUCCEEDED"
+
+
+class TestMany:
+    def test_two_pollers_three_workers_each_input_once(self, deploy):
+        """200 executions: all succeed, each input is seen by exactly one job."""
+        deployment = deploy()
+        deployment.create_activities()
+        for _ in range(3):
+            deployment.worker(concurrency=2)
+        deployment.beat()
+        deployment.poller()
+        deployment.poller()
+        machine = deployment.one_state("echo")
+        for number in range(200):
+            deployment.execute(machine, id=str(number))
+        wait_until(lambda: counted(deployment, machine).get("RUNNING", 0) == 0, timeout_s=90)
+        assert counted(deployment, machine) == {"SUCCEEDED": 200}
+        assert sorted(int(run[0]) for run in deployment.seen("echo")) == list(range(200))
+        assert deployment.status()["totals"]["in_flight"] == 0
+
+    def test_claims_never_exceed_the_slots_and_their_look_ahead(self, deploy):
+        """8 slots, 100 waiting jobs of 1 s: at most 8 × 1.25 claims are in flight."""
+        deployment = deploy()
+        deployment.create_activities()
+        machine = deployment.one_state("sleep", HeartbeatSeconds=30)
+        executions = [deployment.execute(machine, id=str(n), seconds=1) for n in range(100)]
+        deployment.worker("--pool", "threads", concurrency=4)
+        deployment.worker("--pool", "threads", concurrency=4)
+        deployment.beat()
+        deployment.poller()
+        wait_until(lambda: counted(deployment, machine).get("RUNNING", 0) == 0, timeout_s=90)
+        assert counted(deployment, machine) == {"SUCCEEDED": 100}
+        moments = []
+        for execution in executions:
+            for event in deployment.history(execution):
+                if event["type"] == "ActivityStarted":
+                    moments.append((event["timestamp"], 1))
+                elif event["type"] == "ActivitySucceeded":
+                    moments.append((event["timestamp"], -1))
+        in_flight = highest = 0
+        for _, change in sorted(moments):
+            in_flight += change
+            highest = max(highest, in_flight)
+        assert len(moments) == 200
+        assert 8 <= highest <= 10
+
+
+class TestNoWorker:
+    def test_nothing_is_claimed_until_a_worker_starts(self, deploy):
+        """No worker: executions wait in Step Functions, unclaimed, where waiting costs nothing."""
+        deployment = deploy()
+        deployment.create_activities()
+        poller = deployment.poller()
+        poller.says("no worker serves these queues")
+        machine = deployment.one_state("echo", HeartbeatSeconds=5)
+        executions = [deployment.execute(machine, id=str(n)) for n in range(5)]
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:  # for 30 s, all the time
+            assert not any(deployment.happened(e, "ActivityStarted") for e in executions)
+            assert deployment.status()["totals"]["in_flight"] == 0
+            time.sleep(1)
+        deployment.worker()
+        assert {deployment.ended(e)["status"] for e in executions} == {"SUCCEEDED"}
+
+
+class TestExistingApp:
+    APP = """
+import os
+from celery import Celery, shared_task
+import bridge
+
+app = Celery("shop")
+bridge.install(app)
+
+@shared_task(activity=os.environ["JOBS_PREFIX"] + "-shop", heartbeat=1)
+def price(event):
+    return {"price": event["amount"] * 2}
+"""
+
+    def test_ten_lines_work_the_same(self, deploy):
+        """An app of one's own, with bridge.install(app): poll, worker, beat, status."""
+        deployment = deploy(BRIDGE_TASKS="", PYTHONPATH="")
+        del deployment.env["BRIDGE_TASKS"]
+        (deployment.folder / "shop.py").write_text(self.APP)
+        made = deployment.run("activities", "create", app="shop")
+        assert made.returncode == 0, made.stderr
+        deployment.worker(app="shop")
+        deployment.start("beat", "worker", "-B", "-Q", "bridge.system", "--pool", "threads",
+                         "--hostname", "beat-shop@%h", app="shop",
+                         AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local")  # fmt: skip
+        poller = deployment.start("poller", "poll", app="shop", AWS_ACCESS_KEY_ID="local",
+                                  AWS_SECRET_ACCESS_KEY="local")  # fmt: skip
+        poller.says("serves")
+        assert deployment.outcome("shop", amount=21) == ("SUCCEEDED", {"price": 42}, "")
+        status = json.loads(deployment.run("status", "--json", app="shop").stdout)
+        assert status["activities"][0]["activity"] == f"{deployment.prefix}-shop"
+
+    def test_celerys_own_status_is_kept_for_other_apps(self, deploy):
+        """`celery -A plain status` is still Celery's."""
+        deployment = deploy()
+        (deployment.folder / "plain.py").write_text("from celery import Celery\napp = Celery()\n")
+        assert "--destination" in deployment.run("status", "--help", app="plain").stdout
+        assert "--destination" not in deployment.run("status", "--help").stdout
+
+
+class TestBoundTask:
+    def test_a_task_that_cannot_be_edited_is_an_activity_by_setting(self, deploy):
+        """BRIDGE_ACTIVITIES gives an activity to a task that knows nothing of it."""
+        deployment = deploy()
+        binding = json.dumps({f"{deployment.prefix}-bound": "jobs.plain"})
+        deployment.env["BRIDGE_ACTIVITIES"] = binding
+        deployment.create_activities()
+        deployment.worker()
+        deployment.poller()
+        assert deployment.outcome("bound", id="b") == ("SUCCEEDED", {"id": "b"}, "")
+
+
+class TestRefusedStart:
+    @pytest.mark.parametrize("command", [["worker"], ["poll"], ["status"]])
+    def test_a_bad_name_is_one_clear_sentence(self, deploy, command):
+        """exit 2, one sentence, no traceback."""
+        deployment = deploy(BRIDGE_TASKS="bad")
+        (deployment.folder / "bad.py").write_text(
+            "from celery import shared_task\n"
+            "@shared_task(activity='bad name!')\ndef work(event): ...\n"
+        )
+        ended = deployment.run(*command)
+        assert ended.returncode == 2
+        assert "Traceback" not in ended.stderr
+        assert "activity name 'bad name!' has ' ' at position 4" in ended.stderr
+        assert len(ended.stderr.strip().splitlines()) == 1
+
+    def test_an_activity_that_does_not_exist_names_the_command(self, deploy):
+        ended = deploy().run("poll")
+        assert ended.returncode == 2
+        assert "celery -A bridge activities create" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+    def test_an_unknown_setting_is_refused(self, deploy):
+        ended = deploy(BRIDGE_LEASE_SECONDS="3").run("worker")
+        assert ended.returncode == 2
+        assert "Did you mean BRIDGE_LEASE_S?" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+    def test_missing_tasks_are_explained(self, deploy):
+        ended = deploy(BRIDGE_TASKS="nowhere").run("worker")
+        assert ended.returncode == 2
+        assert "BRIDGE_TASKS names 'nowhere'" in ended.stderr
