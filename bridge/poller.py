@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 GRANT_INTERVAL_S = 1.0
 """A worker that joins is noticed within this time; everything else wakes the loop at once."""
 MAX_BACKOFF_S = 30.0
+HITS_PER_POLL = 8
+"""Tasks that each poll of a window brings before the window grows by one."""
 # An endpoint that answers polls at once, without a task, must not be asked in a hot loop.
 MIN_EMPTY_POLL_S = 0.2
 
@@ -36,14 +38,19 @@ MIN_EMPTY_POLL_S = 0.2
 class Lane:
     """The polls of one activity.
 
+    A poll that finds a task is answered at once and opened again, so few of them fetch many tasks;
+    a poll that finds none keeps a slot from the other activities for up to a minute. So the window
+    grows slowly, and only while tasks come.
+
     Attributes:
-        window: Polls that it would have open: twice as many after each task, half after a poll
-            that ended empty; so idle activities hold few slots and busy ones get them fast.
+        window: Polls that it would have open.
+        hits: Tasks since the window last changed.
     """
 
     activity: Activity
     arn: str
     window: int = 1
+    hits: int = 0
     open: int = 0
     failures: int = 0
     paused_until: float = 0.0
@@ -52,6 +59,17 @@ class Lane:
     def want(self, now: float) -> int:
         """How many more polls it would open."""
         return 0 if now < self.paused_until else max(0, self.window - self.open)
+
+    def found(self, most: int) -> None:
+        """A poll brought a task."""
+        self.failures = 0
+        self.hits += 1
+        if self.hits >= HITS_PER_POLL * self.window:
+            self.window, self.hits = min(self.window + 1, most), 0
+
+    def shrink(self) -> None:
+        """A poll brought none."""
+        self.window, self.hits = max(1, self.window // 2), 0
 
     def pause(self, seconds: float) -> None:
         """Open no poll for some seconds."""
@@ -172,13 +190,13 @@ class Poller:
             task = await self._client.get_activity_task(
                 lane.arn, worker_name=self._name, read_timeout_s=self._settings.poll_timeout_s
             )
-            lane.failures = 0
             if task is None:
-                lane.window = max(1, lane.window // 2)
+                lane.failures = 0
+                lane.shrink()
                 if time.monotonic() - started < MIN_EMPTY_POLL_S:
                     lane.pause(MIN_EMPTY_POLL_S)
             else:
-                lane.window = min(2 * lane.window, self._settings.max_polls_per_activity)
+                lane.found(self._settings.max_polls_per_activity)
                 await self._claim(lane.activity, task)
         except StepFunctionsError as exc:
             self._back_off(lane, f"{exc}")
@@ -191,7 +209,7 @@ class Poller:
 
     def _back_off(self, lane: Lane, reason: str) -> None:
         lane.failures += 1
-        lane.window = max(1, lane.window // 2)
+        lane.shrink()
         ceiling_s = min(MAX_BACKOFF_S, 0.5 * 2 ** min(lane.failures, 10))
         pause_s = random.uniform(ceiling_s / 2, ceiling_s)  # noqa: S311 (jitter)
         lane.pause(pause_s)

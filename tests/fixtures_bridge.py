@@ -44,9 +44,9 @@ class Store:
     reader: StatusReader
     run: Callable[[Coroutine[Any, Any, Any]], Any]
 
-    def claim(self, token: str = "token-1", *, activity="resize", queue="celery", input="{}",  # noqa: S107
+    def claim(self, token: str = "token-1", *, activity="resize", queue="celery", event="{}",
               interval_s=10.0, manual=False, max_attempts=1, poller="p1") -> Claim:  # fmt: skip
-        claim = Claim(claim_id_of(token), activity, input)
+        claim = Claim(claim_id_of(token), activity, event)
         stored = self.run(
             self.claims.store(claim, token=token, queue=queue, interval_s=interval_s,
                               manual=manual, max_attempts=max_attempts, poller=poller))  # fmt: skip
@@ -57,7 +57,7 @@ class Store:
         self.jobs.renew_lease(worker, slots=slots, queues=queues)
         return worker
 
-    def running(self, token: str = "token-1", *, worker="w1", **kwargs) -> Job:  # noqa: S107
+    def running(self, token: str = "token-1", *, worker="w1", **kwargs) -> Job:
         """A claim that worker ``w1`` runs."""
         claim = self.claim(token, **kwargs)
         self.worker(worker)
@@ -65,7 +65,7 @@ class Store:
         assert self.jobs.start(claim.job, retry=0, worker=worker, run="r1") == "run"
         return claim.job
 
-    def settled(self, token: str = "token-1", **kwargs) -> Job:  # noqa: S107
+    def settled(self, token: str = "token-1", **kwargs) -> Job:
         """A claim whose outcome is in the outbox."""
         job = self.running(token, **kwargs)
         assert self.jobs.settle(job, Outcome(output="1")) == "stored"
@@ -76,7 +76,7 @@ class Store:
             row for row in self.reader.read([activity]).activities if row.activity == activity
         )
 
-    def keys(self) -> list[str]:
+    def all_keys(self) -> list[str]:
         import redis
 
         with redis.Redis.from_url(self.settings.store_url, decode_responses=True) as client:

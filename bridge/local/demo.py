@@ -29,6 +29,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from bridge.errors import BridgeError, SettingsError
+from bridge.local.processes import die_with_parent, free_port
 from bridge.local.run import REGION
 
 FOLDER = Path("tasks")
@@ -97,7 +98,7 @@ def run_demo(*, executions: int, keep: bool, as_json: bool) -> int:
             started = _start_executions(place, machine, cases, executions)
             _watch(place, started, say)
             _count_calls(place, started)
-            _show(place, started, as_json=as_json)
+            _show(place, started, as_json=as_json, keep=keep)
             if keep:
                 _wait_for_ctrl_c(place, say)
     except KeyboardInterrupt:
@@ -127,7 +128,10 @@ def _local_parts(place: Place) -> Iterator[None]:
 
         def announced() -> dict[str, str] | None:
             text = log.read_text("utf-8")
-            return json.loads(text[text.index("{") : text.index("}") + 1]) if "}" in text else None
+            if "}" not in text:
+                return None
+            env: dict[str, str] = json.loads(text[text.index("{") : text.index("}") + 1])
+            return env
 
         place.env = _wait(announced, process, "local", log)
         place.stepfunctions_url = place.env["AWS_ENDPOINT_URL_SFN"]
@@ -138,10 +142,10 @@ def _local_parts(place: Place) -> Iterator[None]:
 def _procfile(place: Place) -> Iterator[None]:
     """The Procfile, with two workers; returns once all of them are ready."""
     env = _clean_environment() | place.env
-    port = _free_port()
+    port = free_port()
     env["FLOWER_PORT"] = str(port)
-    created = subprocess.run(
-        [*_celery(), "activities", "create"], env=env, capture_output=True, text=True, check=False)  # fmt: skip
+    create = [*_celery(), "activities", "create"]
+    created = subprocess.run(create, env=env, capture_output=True, text=True, check=False)
     if created.returncode:
         raise DemoFailed(f"activities create: {created.stderr.strip()}")
     args = [sys.executable, "-m", "honcho", "--env", os.devnull, "start", "--no-colour",
@@ -166,7 +170,7 @@ def _process(
     with (place.folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
             args, env=dict(env), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            start_new_session=True)  # fmt: skip
+            start_new_session=True, preexec_fn=die_with_parent)  # fmt: skip
     try:
         yield process
     finally:
@@ -223,12 +227,10 @@ def _watch(place: Place, started: list[Execution], say: Console) -> None:
     deadline = time.monotonic() + RUN_TIMEOUT_S
     with Live(console=say, auto_refresh=False, transient=True) as live:
         while time.monotonic() < deadline:
-            for execution in started:
-                if execution.ended:
-                    continue
+            for execution in [each for each in started if not each.ended]:
                 found = sfn.describe_execution(executionArn=execution.arn)
                 execution.status = found["status"]
-                if execution.ended:
+                if "stopDate" in found:
                     lasted = found["stopDate"] - found["startDate"]
                     execution.duration_s = lasted.total_seconds()
             live.update(_progress(started), refresh=True)
@@ -264,7 +266,7 @@ def _count_calls(place: Place, started: list[Execution]) -> None:
         execution.retries = types.count("ActivityScheduled") - types.count("TaskStateEntered")
 
 
-def _show(place: Place, started: list[Execution], *, as_json: bool) -> None:
+def _show(place: Place, started: list[Execution], *, as_json: bool, keep: bool) -> None:
     reports = place.folder / "reports"
     charts = sorted(reports.rglob("*.png"))
     ok = all(execution.as_expected for execution in started)
@@ -296,8 +298,10 @@ def _show(place: Place, started: list[Execution], *, as_json: bool) -> None:
     console.print(f"\n{ended} of {len(started)} executions ended as they should.", highlight=False)
     for label, value in (
         ("chart", charts[0] if charts else "none was made"),
-        ("reports", reports), ("logs", place.folder), ("Flower", place.flower_url),
-    ):  # fmt: skip
+        ("reports", reports),
+        ("logs", place.folder),
+        ("Flower", place.flower_url if keep else f"{place.flower_url} until now; --keep keeps it"),
+    ):
         console.print(f"{label:8}{value}", soft_wrap=True, highlight=False)
 
 
@@ -314,7 +318,7 @@ def _wait_for_ctrl_c(place: Place, say: Console) -> None:
 def _client(place: Place) -> Any:
     return boto3.client(
         "stepfunctions", endpoint_url=place.stepfunctions_url, region_name=REGION,
-        aws_access_key_id="local", aws_secret_access_key="local")  # fmt: skip
+        aws_access_key_id="local", aws_secret_access_key="local")  # noqa: S106  # fmt: skip
 
 
 def _clean_environment() -> dict[str, str]:
@@ -348,9 +352,3 @@ def _answers(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.2)
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -80,7 +80,7 @@ class LocalStepFunctionsError(BridgeError):
     """The local server could not be started; says why."""
 
 
-class _Refused(Exception):  # noqa: N818
+class _Refused(Exception):
     """An error answer of the API."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -322,7 +322,7 @@ def _create_activity(
 _engine_from_state_props = StateTaskActivity.from_state_props
 _engine_create_activity = StepFunctionsParserBackend.create_activity
 StateTaskActivity.from_state_props = _from_state_props
-StateTaskActivity._eval_execution = _eval_execution  # noqa: SLF001
+StateTaskActivity._eval_execution = _eval_execution
 StepFunctionsParserBackend.create_activity = _create_activity
 for _name in ("set_ended", "set_error", "set_timed_out", "set_stop"):
     setattr(Environment, _name, _closing(getattr(Environment, _name)))
@@ -447,7 +447,7 @@ def _text(
 
 def _answer(start_response: Any, status: int, body: dict[str, Any]) -> list[bytes]:
     content = json.dumps(body).encode()
-    reason = "200 OK" if status == 200 else "400 Bad Request"  # noqa: PLR2004
+    reason = "200 OK" if status == 200 else "400 Bad Request"
     headers = [
         ("Content-Type", "application/x-amz-json-1.0"),
         ("Content-Length", str(len(content))),

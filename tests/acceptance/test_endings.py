@@ -18,7 +18,7 @@ pytestmark = pytest.mark.acceptance
         ("ignore", "Bridge.Ignored", "raised Ignore"),
         ("reject", "Bridge.Rejected", "no such file"),
         ("replace", "Bridge.Ignored", "self.replace"),
-        ("nan", "Bridge.OutputNotJson", "nan"),
+        ("nan", "Bridge.OutputNotJson", "Out of range float"),
         ("bytes", "Bridge.OutputNotJson", "bytes"),
         ("surrogate", "Bridge.OutputNotJson", "surrogates"),
         ("circular", "Bridge.OutputNotJson", "ircular"),
@@ -83,7 +83,7 @@ def test_a_requeued_message_runs_again(everything):
 
 def test_a_revoked_job_is_named(deploy):
     """Revoked in Celery by a person: the state machine is told."""
-    deployment = deploy()
+    deployment = deploy(JOBS_ONLY="sleep echo")
     deployment.create_activities()
     deployment.worker(concurrency=1)
     deployment.poller()
@@ -99,7 +99,7 @@ def test_a_revoked_job_is_named(deploy):
 
 
 def test_a_terminated_job_is_named(deploy):
-    deployment = deploy()
+    deployment = deploy(JOBS_ONLY="sleep")
     deployment.create_activities()
     deployment.worker(concurrency=1)
     deployment.poller()
@@ -112,7 +112,7 @@ def test_a_terminated_job_is_named(deploy):
 
 def test_an_expired_job_is_named(deploy):
     """The task's own `expires`: the job waited longer in the queue."""
-    deployment = deploy()
+    deployment = deploy(JOBS_ONLY="sleep expires")
     deployment.create_activities()
     deployment.worker(concurrency=1)
     deployment.poller()
@@ -126,7 +126,7 @@ def test_an_expired_job_is_named(deploy):
 
 def test_a_task_that_the_worker_does_not_have_is_named(deploy):
     """The poller runs newer code than the worker."""
-    deployment = deploy()
+    deployment = deploy(JOBS_ONLY="unknown")
     deployment.create_activities(JOBS_UNKNOWN="1")
     deployment.worker()
     deployment.poller(JOBS_UNKNOWN="1")
@@ -138,7 +138,7 @@ def test_a_task_that_the_worker_does_not_have_is_named(deploy):
 @pytest.mark.parametrize("pool", ["solo", "threads"])
 def test_other_pools(deploy, pool):
     """The runner is the same where nothing forks."""
-    deployment = deploy()
+    deployment = deploy(JOBS_ONLY="echo endings retry")
     deployment.create_activities()
     deployment.worker("--pool", pool)
     deployment.poller()
@@ -150,7 +150,7 @@ def test_other_pools(deploy, pool):
 
 def test_a_spawned_pool(deploy):
     """Children that inherit no memory are equipped too."""
-    deployment = deploy()
+    deployment = deploy(JOBS_ONLY="echo endings")
     deployment.create_activities()
     deployment.worker("--pool-start-method", "spawn", concurrency=1)
     deployment.poller()

@@ -207,7 +207,7 @@ class TestClose:
         job = store.settled()
         assert store.run(store.claims.close_claims([job.claim_id], reason="reported")) == []
         assert store.status().in_flight == 0
-        left = [key.rpartition("}:")[2] for key in store.keys()]
+        left = [key.rpartition("}:")[2] for key in store.all_keys()]
         assert left == ["fleet", "wake", "workers"]
 
     def test_an_unfinished_job_is_named(self, store):
@@ -387,7 +387,7 @@ class TestUndispatched:
         monkeypatch.setattr("bridge.store.claims.DISPATCH_GRACE_S", 0.1)
 
     def test_a_poller_that_died_before_dispatch(self, store):
-        claim = store.claim(input='{"n": 1}')
+        claim = store.claim(event='{"n": 1}')
         assert self.take(store) == []
         assert wait_until(lambda: self.take(store)) == [claim]
         assert self.take(store) == []
