@@ -22,13 +22,28 @@ JSON = click.option(
 )
 
 
+class BridgeCommand(CeleryCommand):  # type: ignore[misc]
+    """A command whose errors are sentences, not tracebacks."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; an error of the bridge ends it with exit status 1, a wrong setting with 2."""
+        from bridge.errors import BridgeError
+
+        try:
+            return super().invoke(ctx)
+        except click.ClickException:
+            raise
+        except BridgeError as exc:
+            raise click.ClickException(str(exc)) from None
+
+
 def _bridge(ctx: click.Context) -> Installation:
     from bridge.installation import installed
 
     return installed(ctx.obj.app)
 
 
-@click.command(cls=CeleryCommand)
+@click.command(cls=BridgeCommand)
 @click.option(
     "-l", "--loglevel", default="INFO", type=LOG_LEVEL, cls=CeleryOption, help="Logging level."
 )
@@ -59,7 +74,7 @@ def poll(ctx: click.Context, loglevel: int, logfile: str | None) -> None:
         ctx.exit(1)
 
 
-@click.command(cls=CeleryCommand)
+@click.command(cls=BridgeCommand)
 @JSON
 @click.pass_context
 def settings(ctx: click.Context, as_json: bool) -> None:
@@ -73,7 +88,7 @@ def settings(ctx: click.Context, as_json: bool) -> None:
         report.show_settings(effective)
 
 
-@click.command(cls=CeleryCommand)
+@click.command(cls=BridgeCommand)
 @JSON
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
@@ -118,7 +133,7 @@ def activities() -> None:
     """Activities at Step Functions."""
 
 
-@activities.command("create", cls=CeleryCommand)
+@activities.command("create", cls=BridgeCommand)
 @click.argument("names", nargs=-1)
 @JSON
 @click.pass_context
@@ -136,7 +151,7 @@ def create(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
         report.show_activities(arns)
 
 
-@activities.command("list", cls=CeleryCommand)
+@activities.command("list", cls=BridgeCommand)
 @JSON
 def list_(as_json: bool) -> None:
     """List the activities that Step Functions knows in this account and region."""
@@ -150,7 +165,7 @@ def list_(as_json: bool) -> None:
         report.show_activities(arns)
 
 
-@click.command(cls=CeleryCommand)
+@click.command(cls=BridgeCommand)
 @click.option("--port", default=8083, show_default=True, cls=CeleryOption,
               help="Port of Step Functions on 127.0.0.1; 0 takes a free one.")  # fmt: skip
 @click.option("--valkey-port", type=int, cls=CeleryOption,
@@ -171,7 +186,7 @@ def local(
     )
 
 
-@click.command(cls=CeleryCommand)
+@click.command(cls=BridgeCommand)
 @click.option("--executions", type=click.IntRange(1, 1000), default=20, show_default=True,
               cls=CeleryOption, help="Executions to start.")  # fmt: skip
 @click.option("--keep", is_flag=True, cls=CeleryOption,

@@ -10,7 +10,7 @@ from typing import Any
 
 from celery import Celery, signals
 
-from bridge import endings, runner, system
+from bridge import endings, system
 from bridge.errors import SettingsError
 from bridge.fleet import Fleet
 from bridge.installation import Installation, installed
@@ -42,7 +42,6 @@ def setup(app: Celery, *, imports_tasks: bool) -> Celery:
     system.register(app)
     app.add_defaults(lambda: _schedule(app))
     signals.import_modules.connect(_import_tasks, sender=app, dispatch_uid=("bridge", id(app)))
-    signals.worker_process_init.connect(_equip_child, dispatch_uid="bridge")
     return app
 
 
@@ -69,11 +68,3 @@ def _import_tasks(sender: Celery, **_: Any) -> None:
                 "celery -A bridge looks for it in the working directory first. "
                 "Start it where your tasks are, or set BRIDGE_TASKS."
             ) from None
-
-
-def _equip_child(**_: Any) -> None:
-    """A spawned child of a prefork pool imports everything anew; a forked one has it already."""
-    from celery import current_app
-
-    if isinstance(getattr(current_app, "bridge", None), Installation):
-        runner.equip(current_app._get_current_object())

@@ -12,6 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 GRANT_INTERVAL_S = 1.0
 """A worker that joins is noticed within this time; everything else wakes the loop at once."""
 MAX_BACKOFF_S = 30.0
+PUBLISHERS = 4
 HITS_PER_POLL = 8
 """Tasks that each poll of a window brings before the window grows by one."""
 # An endpoint that answers polls at once, without a task, must not be asked in a hot loop.
@@ -103,6 +105,9 @@ class Poller:
         self._settings = settings
         self._name = name
         self._lanes = [Lane(registry[activity], arn) for activity, arn in arns.items()]
+        # Not the loop's own threads: names are resolved there, and a broker that hangs would keep
+        # the calls to AWS waiting.
+        self._publishers = ThreadPoolExecutor(PUBLISHERS, thread_name_prefix="publish")
         self._changed = asyncio.Event()
         self._draining = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -240,10 +245,11 @@ class Poller:
         self._spawn(self._dispatch(claim))
 
     async def _dispatch(self, claim: Claim) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 try:
-                    await asyncio.to_thread(self._dispatcher.publish, claim)
+                    await loop.run_in_executor(self._publishers, self._dispatcher.publish, claim)
                     await self._store.mark_queued(claim.job)
                     return
                 except (BrokerUnavailable, StoreUnavailable) as exc:

@@ -25,11 +25,10 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from celery import Celery, Task, bootsteps
-from celery.app.trace import build_tracer
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from celery.utils.time import maybe_make_aware
 
-from bridge.errors import ActivityError, BridgeError, StoreUnavailable
+from bridge.errors import ActivityError, BridgeError, SettingsError, StoreUnavailable
 from bridge.installation import Installation, installed, worker_id
 from bridge.model import MAX_OUTPUT_BYTES, Job, Outcome
 from bridge.store import Settled, Start
@@ -116,8 +115,6 @@ def equip(app: Celery) -> None:
         task.acks_late = True
         task.reject_on_worker_lost = False
         task.retry_on_worker_lost = False
-        if task.__trace__ is not None:  # a spawned child has built its tracers before us
-            task.__trace__ = build_tracer(task.name, task, app.loader, app=app)
 
 
 class Runner(bootsteps.Step):  # type: ignore[misc]
@@ -125,6 +122,12 @@ class Runner(bootsteps.Step):  # type: ignore[misc]
 
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
+        if worker.pool_start_method == "spawn" and installed(worker.app).registry:
+            raise SettingsError(
+                "worker_pool_start_method is 'spawn': Celery gives spawned children a copy of the "
+                "app without the bridge, so that no outcome would be stored. Use 'fork', or "
+                "--pool threads."
+            )
         equip(worker.app)
 
 
@@ -155,7 +158,11 @@ def _run(bridge: Installation, task: Task, job: Job, call: Callable[[], Any]) ->
             raise
         except (WorkerShutdown, WorkerTerminate):
             raise  # the worker ends under the job: its lease decides, not the job
-        except (Exception, SystemExit) as exc:
+        except SystemExit as exc:
+            if not _is_from_signal(exc):
+                _settle(bridge, job, _failure(exc))
+            raise
+        except Exception as exc:
             _settle(bridge, job, _failure(exc))
             raise
 
@@ -191,6 +198,11 @@ def _output(result: Any) -> str:
             "Store it (in S3, for example) and return where it is.",
         )
     return text
+
+
+def _is_from_signal(exc: SystemExit) -> bool:
+    """Whether a signal ended this child (billiard 4.3): its parent knows why, and says so."""
+    return isinstance(exc.code, int) and -256 < exc.code < 0
 
 
 def _failure(exc: BaseException) -> Outcome:

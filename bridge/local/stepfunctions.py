@@ -14,6 +14,7 @@ version, for the departures below reach into its engine:
    HeartbeatSeconds alone, and counts TimeoutSeconds from the state's entry.
 5. ``Environment.set_*``: an execution, or a branch of it, that ends closes its tokens at once.
 6. ``CreateActivity`` is idempotent at AWS; moto refuses the second call.
+7. ``StartExecution`` makes up a name where none is given; moto takes "None" for all of them.
 
 Still otherwise than at AWS: a heartbeat time-out is named States.Timeout, like every other; a wait
 before a Retry is not cut short by StopExecution; there are no quotas.
@@ -26,6 +27,7 @@ import logging
 import re
 import threading
 import time
+import uuid
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -319,11 +321,20 @@ def _create_activity(
     return _engine_create_activity(self, name, tags, encryption_configuration)
 
 
+def _start_execution(
+    self: Any, state_machine_arn: str, name: str | None = None, *args: Any, **kwargs: Any
+) -> Any:
+    name = name or str(uuid.uuid4())
+    return _engine_start_execution(self, state_machine_arn, name, *args, **kwargs)
+
+
+_engine_start_execution = StepFunctionsParserBackend.start_execution
 _engine_from_state_props = StateTaskActivity.from_state_props
 _engine_create_activity = StepFunctionsParserBackend.create_activity
 StateTaskActivity.from_state_props = _from_state_props
 StateTaskActivity._eval_execution = _eval_execution
 StepFunctionsParserBackend.create_activity = _create_activity
+StepFunctionsParserBackend.start_execution = _start_execution
 for _name in ("set_ended", "set_error", "set_timed_out", "set_stop"):
     setattr(Environment, _name, _closing(getattr(Environment, _name)))
 
