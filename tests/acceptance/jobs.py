@@ -7,6 +7,7 @@ swallows the next task of its activity. Each run appends a line to ``JOBS_SEEN``
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -43,6 +44,19 @@ def sleep(event):
     note("sleep", event)
     time.sleep(event["seconds"])
     return {"slept": event["seconds"]}
+
+
+@shared_task(activity=activity("safe"), heartbeat=1, on_lost="retry")
+def safe(event):
+    note("safe", event)
+    time.sleep(event["seconds"])
+    return "safe"
+
+
+@shared_task(activity=activity("poison"), heartbeat=1, on_lost="retry", max_attempts=2)
+def poison(event):
+    note("poison", event)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @shared_task(activity=activity("retry"), heartbeat=1, bind=True, max_retries=5)

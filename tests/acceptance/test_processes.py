@@ -1,0 +1,164 @@
+"""Processes end in order, or are killed: nothing is lost, and it is said what is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.acceptance.deployment import wait_until
+
+pytestmark = pytest.mark.acceptance
+
+
+class TestDrain:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_open_polls_come_home_and_what_they_bring_is_dispatched(self, deploy, number):
+        """A task that is scheduled during the drain reaches the open poll, and is not lost."""
+        deployment = deploy(JOBS_ONLY="echo")
+        deployment.create_activities()
+        deployment.worker()
+        deployment.beat()
+        poller = deployment.poller()
+        wait_until(lambda: deployment.status()["totals"]["polls"] == 1)
+        poller.signal(number)
+        poller.says("draining")
+        execution = deployment.execute(deployment.one_state("echo"), id="late")
+        assert poller.wait(60) == 0
+        assert "is drained" in poller.output
+        # Its reporter is gone: the beat process reports what is overdue.
+        assert deployment.ended(execution)["status"] == "SUCCEEDED"
+        assert len(deployment.seen("echo")) == 1
+        assert deployment.status()["pollers"] == []
+
+    def test_a_second_signal_ends_at_once_and_says_what_it_leaves(self, deploy):
+        deployment = deploy(JOBS_ONLY="echo")
+        deployment.create_activities()
+        deployment.worker()
+        poller = deployment.poller()
+        wait_until(lambda: deployment.status()["totals"]["polls"] == 1)
+        poller.signal(signal.SIGTERM)
+        poller.says("draining")
+        poller.signal(signal.SIGTERM)
+        assert poller.wait(5) == 1
+        assert "leaves: 1 open polls" in poller.output
+
+    def test_a_worker_finishes_what_it_runs(self, deploy):
+        """Warm shutdown: the lease goes on until the last job has ended; no new claim is made."""
+        deployment = deploy(JOBS_ONLY="sleep")
+        deployment.create_activities()
+        worker = deployment.worker()
+        deployment.beat()
+        deployment.poller()
+        machine = deployment.one_state("sleep", HeartbeatSeconds=3)
+        execution = deployment.execute(
+            machine, id="s", seconds=6
+        )  # longer than lease and heartbeat
+        wait_until(lambda: deployment.seen("sleep"))
+        worker.signal(signal.SIGTERM)
+        waiting = deployment.execute(machine, id="w", seconds=0)
+        assert deployment.ended(execution)["status"] == "SUCCEEDED"
+        assert worker.wait(30) == 0
+        assert len(deployment.seen("sleep")) == 1
+        deployment.worker()
+        assert deployment.ended(waiting)["status"] == "SUCCEEDED"
+
+
+class TestKilled:
+    def test_a_dead_worker_fails_its_jobs_by_name(self, deploy):
+        """on_lost="fail": Bridge.WorkerLost within the lease and a sweep."""
+        deployment = deploy(JOBS_ONLY="sleep")
+        deployment.create_activities()
+        worker = deployment.worker()
+        deployment.beat()
+        deployment.poller()
+        execution = deployment.execute(deployment.one_state("sleep"), id="s", seconds=60)
+        wait_until(lambda: deployment.seen("sleep"))
+        worker.kill()
+        ended = deployment.ended(execution, timeout_s=10)  # lease 3 s, tick 0.5 s
+        assert (ended["status"], ended["error"]) == ("FAILED", "Bridge.WorkerLost")
+
+    def test_a_dead_worker_is_lost_in_the_status(self, deploy):
+        """Nobody recovers: `status` says so and asks for attention."""
+        deployment = deploy(JOBS_ONLY="sleep")
+        deployment.create_activities()
+        worker = deployment.worker()
+        deployment.poller()
+        deployment.execute(deployment.one_state("sleep"), id="s", seconds=60)
+        wait_until(lambda: deployment.seen("sleep"))
+        worker.kill()
+        wait_until(lambda: deployment.status()["totals"]["lost"] == 1)
+        shown = deployment.run("status")
+        assert shown.returncode == 1
+        assert "1 claims on workers that died" in shown.stdout
+
+    def test_a_safe_job_runs_again_inside_its_claim(self, deploy):
+        """on_lost="retry": the same claim, a new attempt, on another worker."""
+        deployment = deploy(JOBS_ONLY="safe")
+        deployment.create_activities()
+        first = deployment.worker(concurrency=1)
+        deployment.beat()
+        deployment.poller()
+        execution = deployment.execute(deployment.one_state("safe"), id="s", seconds=2)
+        wait_until(lambda: deployment.seen("safe"))
+        first.kill()
+        deployment.worker()
+        assert deployment.ended(execution)["status"] == "SUCCEEDED"
+        (_, claim, attempt, _), (_, again, second, _) = deployment.seen("safe")
+        assert (claim, attempt) == (again, "1")
+        assert second == "2"
+        assert not deployment.happened(execution, "ActivityFailed")
+
+    def test_a_killed_child_is_noticed(self, deploy):
+        deployment = deploy(JOBS_ONLY="sleep safe")
+        deployment.create_activities()
+        deployment.worker(concurrency=2)
+        deployment.beat()
+        deployment.poller()
+        failing = deployment.execute(deployment.one_state("sleep"), id="f", seconds=60)
+        again = deployment.execute(deployment.one_state("safe"), id="a", seconds=2)
+        wait_until(lambda: deployment.seen("sleep") and deployment.seen("safe"))
+        for kind in ("sleep", "safe"):
+            os.kill(int(deployment.seen(kind)[0][3]), signal.SIGKILL)
+        assert deployment.ended(failing, timeout_s=15)["error"] == "Bridge.WorkerLost"
+        assert deployment.ended(again)["status"] == "SUCCEEDED"
+        assert [run[2] for run in deployment.seen("safe")] == ["1", "2"]
+
+    def test_a_job_that_kills_its_worker_each_time_ends(self, deploy):
+        """max_attempts runs, then a named failure; the next job is unharmed."""
+        deployment = deploy(JOBS_ONLY="poison echo")
+        deployment.create_activities()
+        deployment.worker(concurrency=2)
+        deployment.beat()
+        deployment.poller()
+        assert deployment.outcome("poison", id="p")[1] == "Bridge.WorkerLost"
+        assert [run[2] for run in deployment.seen("poison")] == ["1", "2"]
+        assert deployment.outcome("echo", id="e")[0] == "SUCCEEDED"
+
+    def test_a_dead_pollers_outcomes_are_reported_by_the_beat_process(self, deploy):
+        deployment = deploy(JOBS_ONLY="sleep")
+        deployment.create_activities()
+        deployment.worker()
+        deployment.beat()
+        poller = deployment.poller()
+        execution = deployment.execute(deployment.one_state("sleep"), id="s", seconds=2)
+        wait_until(lambda: deployment.seen("sleep"))
+        poller.kill()
+        assert deployment.ended(execution, timeout_s=20)["status"] == "SUCCEEDED"
+
+
+class TestStopped:
+    def test_a_stopped_executions_job_is_closed(self, deploy):
+        """StopExecution: the next heartbeat hears of it; the claim is closed, the slot is free."""
+        deployment = deploy(JOBS_ONLY="sleep echo")
+        deployment.create_activities()
+        deployment.worker()
+        beat = deployment.beat()
+        deployment.poller()
+        execution = deployment.execute(deployment.one_state("sleep"), id="s", seconds=5)
+        wait_until(lambda: deployment.seen("sleep"))
+        deployment.sfn.stop_execution(executionArn=execution)
+        beat.says("is closed: TaskTimedOut")
+        assert deployment.status()["totals"]["in_flight"] == 0
+        assert deployment.outcome("echo", id="e")[0] == "SUCCEEDED"

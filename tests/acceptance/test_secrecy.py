@@ -1,0 +1,105 @@
+"""The task token lives in Redis and in calls to AWS, and nowhere else."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import urllib.request
+
+import pytest
+import redis
+
+from bridge.local.processes import free_port
+from tests.acceptance.deployment import CREDENTIALS, Deployment, wait_until
+
+pytestmark = pytest.mark.acceptance
+
+
+class Monitor:
+    """Every command that Valkey is sent, and every one that a script runs."""
+
+    def __init__(self, url: str) -> None:
+        self.lines: list[str] = []
+        self._client = redis.Redis.from_url(url)
+        self._ready = threading.Event()
+        threading.Thread(target=self._listen, daemon=True).start()
+        assert self._ready.wait(5)
+
+    def _listen(self) -> None:
+        try:
+            with self._client.monitor() as monitor:
+                self._ready.set()
+                for command in monitor.listen():
+                    self.lines.append(f"{command['client_type']} {command['command']}")
+        except (redis.exceptions.RedisError, OSError):
+            pass  # the server has ended, and with it the test
+
+    def tokens(self, prefix: str) -> set[str]:
+        start = f"SET {{{prefix}}}:token:"
+        return {
+            line.split(" ")[3] for line in self.lines if line.partition(" ")[2].startswith(start)
+        }
+
+
+def page(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read().decode()
+
+
+def start_flower(deployment: Deployment) -> str:
+    port = free_port()
+    deployment.start(
+        "flower", "flower", "--address=127.0.0.1", f"--port={port}", "--logging=debug",
+        FLOWER_UNAUTHENTICATED_API="1")  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+
+    def up() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(up, what="Flower listens")
+    wait_until(lambda: "@" in page(f"{url}/workers"), what="Flower knows the worker")
+    return url
+
+
+def test_no_token_leaves_redis_except_to_aws(deploy):
+    """No log line, Celery message, event or Flower page holds a task token."""
+    deployment = deploy(JOBS_ONLY="echo endings retry sleep")
+    monitor = Monitor(deployment.valkey.url)
+    deployment.create_activities()
+    deployment.worker("--loglevel", "DEBUG", "-E")
+    deployment.start(
+        "beat", "worker", "-B", "-Q", "bridge.system", "--pool", "threads", "--hostname",
+        "beat@%h", "--loglevel", "DEBUG", **CREDENTIALS).says("ready.")  # fmt: skip
+    deployment.start("poller", "poll", "--loglevel", "DEBUG", **CREDENTIALS).says("serves")
+    flower = start_flower(deployment)
+    running = deployment.execute(deployment.one_state("sleep"), id="s", seconds=4)
+    assert deployment.outcome("echo", id="visible-input")[0] == "SUCCEEDED"
+    assert deployment.outcome("endings", id="x", how="exception")[0] == "FAILED"
+    assert deployment.outcome("endings", id="n", how="nan")[0] == "FAILED"
+    assert deployment.outcome("retry", id="r", failures=1)[0] == "SUCCEEDED"
+    # A token that is closed while its job runs: the one case in which an error names it at AWS.
+    deployment.sfn.stop_execution(executionArn=running)
+    wait_until(lambda: deployment.status()["totals"]["in_flight"] == 0)
+
+    tokens = monitor.tokens(deployment.prefix)
+    assert len(tokens) == 5
+    wait_until(lambda: "visible-input" in page(f"{flower}/api/tasks"), what="Flower shows the task")
+    pages = [page(flower + path) for path in ("/workers", "/tasks", "/api/tasks", "/metrics")]
+    pages += [page(f"{flower}/task/{job}") for job in jobs_of(deployment)]
+    logs = deployment.output
+    assert "SendTaskSuccess" in logs or "visible-input" in logs  # they do say a lot
+    root = f"{{{deployment.prefix}}}"
+    for token in tokens:
+        assert token not in logs
+        assert not any(token in text for text in pages)
+        for line in monitor.lines:
+            if token in line:
+                kind, _, command = line.partition(" ")
+                by_script = kind == "lua" and f"{root}:token:" in command
+                assert by_script or command.startswith("EVALSHA"), line[:80]
+
+
+def jobs_of(deployment: Deployment) -> list[str]:
+    runs = [run for kind in ("echo", "endings", "retry", "sleep") for run in deployment.seen(kind)]
+    return sorted({f"bridge-{claim_id}-{attempt}" for _, claim_id, attempt, _ in runs})
