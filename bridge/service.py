@@ -77,7 +77,18 @@ async def serve(bridge: Installation, arns: Mapping[str, str]) -> Leftovers | No
         logger.info("poller %s is drained", name)
         return None
     finally:
-        for task in (polling, reporting, cut_short):
-            task.cancel()
+        await end_tasks()
         await client.close()
         await store.close()
+
+
+async def end_tasks() -> None:
+    """Cancel every other task of this loop, until they have ended.
+
+    Again and again, for a cancellation can get lost: before Python 3.12 asyncio.wait_for, which
+    redis-py waits with, drops one that comes in the moment of its answer.
+    """
+    while pending := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=0.1)

@@ -224,9 +224,7 @@ def _from_state_props(self: Any, state_props: Any) -> None:
 
 def _eval_execution(self: Any, env: Any) -> None:
     """Schedule the activity task and wait for its outcome, a time-out, or the execution's end."""
-    task_input = self._eval_parameters(env=env)
-    if not isinstance(task_input, str):
-        task_input = to_json_str(task_input)
+    task_input = to_json_str(self._eval_parameters(env=env))
     timeout_s = _seconds(self.activity_timeout, env)
     heartbeat_s = _seconds(self.heartbeat, env)
     arn = self.resource.resource_arn
@@ -245,6 +243,8 @@ def _eval_execution(self: Any, env: Any) -> None:
         token=context.update_task_token() + context.update_task_token(), arn=arn, env=env,
         execution=context.context_object_data["Execution"]["Id"], input=task_input)  # fmt: skip
     _desk.schedule(task)
+    if not env.is_running():  # stopped just before: close_all_of came too early for this task
+        _desk.close(task)
     try:
         _wait_for_end(task, env, timeout_s, heartbeat_s)
     finally:
@@ -409,7 +409,7 @@ class _HotCalls:
         if len(output.encode()) > MAX_OUTPUT_BYTES:
             raise _Refused("ValidationException", "Value at 'output' is over 262144 bytes")
         try:
-            json.loads(output)
+            json.loads(output, parse_constant=_no_json)
         except ValueError as exc:
             raise _Refused("InvalidOutput", f"Invalid Output: '{exc}'") from None
 
@@ -439,6 +439,10 @@ class _HotCalls:
                 "TaskDoesNotExist", "Task does not exist: 'Provided task does not exist'"
             )
         return None
+
+
+def _no_json(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _text(

@@ -15,7 +15,9 @@ pytestmark = pytest.mark.filterwarnings(r"ignore:\s*The 'queue' task attribute")
 
 
 @pytest.fixture
-def app():
+def app(monkeypatch):
+    # Shared tasks of other tests' modules are none of this app.
+    monkeypatch.setattr("celery._state._on_app_finalizers", set())
     app = Celery("test", set_as_current=False)
     yield app
     app.close()

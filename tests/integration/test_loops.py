@@ -1,0 +1,341 @@
+"""The loops on a real store, with faults where Step Functions or the broker answers.
+
+The client and the dispatcher are fakes, for they are what fails here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+
+import pytest
+from celery import Celery
+
+from bridge import heartbeat, recovery
+from bridge.dispatch import BrokerUnavailable
+from bridge.errors import InvalidRequest, Throttled, TokenClosed, TooManyPollers
+from bridge.local.valkey import LocalValkey
+from bridge.model import Job, Outcome
+from bridge.poller import Poller
+from bridge.registry import Activity, Registry
+from bridge.reporter import Reporter
+from bridge.service import end_tasks
+from bridge.settings import Settings
+from bridge.stepfunctions import ActivityTask
+from bridge.store import ClaimStore, JobStore
+
+ARN = "arn:aws:states:us-east-1:123456789012:activity:resize"
+
+
+class FaultyClient:
+    """Answers as scripted, and is well otherwise; notes what it was asked."""
+
+    def __init__(self, *polls, calls=()):
+        self.polls, self.calls = deque(polls), deque(calls)
+        self.polled = 0
+        self.sent: list[tuple[str, str]] = []
+        self.at_once = self.most_at_once = 0
+
+    async def get_activity_task(self, arn, *, worker_name, read_timeout_s):
+        self.polled += 1
+        if not self.polls:
+            await asyncio.sleep(60)
+        answer = self.polls.popleft()
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    async def _call(self, kind, token):
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(0.005)
+        self.at_once -= 1
+        self.sent.append((kind, token))
+        fault = self.calls.popleft() if self.calls else None
+        if fault is not None:
+            raise fault
+
+    async def send_task_heartbeat(self, token):
+        await self._call("heartbeat", token)
+
+    async def send_task_success(self, token, output):
+        await self._call("success", token)
+
+    async def send_task_failure(self, token, *, error, cause):
+        await self._call(error, token)
+
+
+class FaultyDispatcher:
+    def __init__(self, faults=0):
+        self.faults = faults
+        self.published: list[Job] = []
+
+    def publish(self, claim):
+        if self.faults:
+            self.faults -= 1
+            raise BrokerUnavailable("the broker is away")
+        self.published.append(claim.job)
+
+
+@pytest.fixture
+def registry():
+    app = Celery("test", set_as_current=False)
+    task = app.task(lambda event: event, name="resize", shared=False)
+    yield Registry([Activity("resize", task, "celery", heartbeat_s=10.0)])
+    app.close()
+
+
+def polling(store, registry, client, dispatcher, until, *, claims=None):
+    """Run a poller until the condition holds."""
+
+    async def main():
+        poller = Poller(
+            registry=registry, arns={"resize": ARN}, client=client, dispatcher=dispatcher,
+            store=claims or store.claims, settings=store.settings, name="p1")  # fmt: skip
+        running = asyncio.create_task(poller.run())
+        async with asyncio.timeout(15):
+            while not until():
+                await asyncio.sleep(0.02)
+                store.worker()
+        assert not running.done()
+        await end_tasks()
+
+    store.worker()
+    store.run(main())
+
+
+TASK = ActivityTask(token="token-1", input='{"n": 1}')
+
+
+class TestPoller:
+    def test_a_poller_task_that_dies_is_replaced_and_says_so(self, store, registry, caplog):
+        client = FaultyClient(ZeroDivisionError("a bug"), TASK)
+        dispatcher = FaultyDispatcher()
+        polling(store, registry, client, dispatcher, lambda: dispatcher.published)
+        assert "a poller task of resize died; it is replaced" in caplog.text
+        assert store.status().queued == 1
+
+    @pytest.mark.parametrize("fault", [Throttled("slow down"), TooManyPollers("1,000 are open")])
+    def test_a_refused_poll_is_backed_off_and_opened_again(self, store, registry, caplog, fault):
+        client = FaultyClient(fault, TASK)
+        dispatcher = FaultyDispatcher()
+        polling(store, registry, client, dispatcher, lambda: dispatcher.published)
+        assert str(fault) in caplog.text
+        assert client.polled >= 2
+
+    def test_empty_polls_that_come_at_once_do_not_spin(self, store, registry):
+        client = FaultyClient(*[None] * 3, TASK)
+        dispatcher = FaultyDispatcher()
+        loop_s = asyncio.new_event_loop()
+        started = loop_s.time()
+        polling(store, registry, client, dispatcher, lambda: dispatcher.published)
+        assert loop_s.time() - started > 3 * 0.2
+        loop_s.close()
+
+    def test_a_broker_that_is_away_delays_the_job_and_loses_none(self, store, registry):
+        dispatcher = FaultyDispatcher(faults=2)
+        polling(store, registry, FaultyClient(TASK), dispatcher, lambda: dispatcher.published)
+        assert len(dispatcher.published) == 1
+
+    def test_a_store_that_is_away_keeps_the_token_until_it_is_back(self, registry, tmp_path, run,
+                                                                   caplog):  # fmt: skip
+        """The token is nowhere else: the poller holds it until Redis takes it."""
+        caplog.set_level(logging.WARNING)
+        with LocalValkey(data_dir=tmp_path / "data") as valkey:
+            settings = Settings(store_url=valkey.url, lease_s=30)
+            jobs, dispatcher = JobStore(settings), FaultyDispatcher()
+            jobs.renew_lease("w1", slots=4, queues=["celery"])
+
+            class Client(FaultyClient):
+                async def get_activity_task(self, *args, **kwargs):
+                    if self.polled == 0:
+                        valkey.kill()
+                    return await super().get_activity_task(*args, **kwargs)
+
+            async def main():
+                claims = ClaimStore(settings)
+                poller = Poller(
+                    registry=registry, arns={"resize": ARN}, client=Client(TASK), name="p1",
+                    dispatcher=dispatcher, store=claims, settings=settings)  # fmt: skip
+                running = asyncio.create_task(poller.run())
+                async with asyncio.timeout(30):
+                    while "is not stored yet" not in caplog.text:
+                        await asyncio.sleep(0.05)
+                    assert len(poller.leftovers().unstored) == 1
+                    valkey.start()
+                    while not dispatcher.published:
+                        await asyncio.sleep(0.05)
+                assert not running.done()
+                await end_tasks()
+                await claims.close()
+
+            run(main())
+            jobs.close()
+
+
+def reporter(store, client, unfinished):
+    async def on_unfinished(job):
+        unfinished.append(job)
+
+    return Reporter(client=client, store=store.claims, concurrent_calls=4,
+                    on_unfinished=on_unfinished)  # fmt: skip
+
+
+def flush_until(store, client, condition):
+    """Report again and again until the condition holds."""
+
+    async def main():
+        one = reporter(store, client, [])
+        running = asyncio.create_task(one.run())
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.02)
+        one.stop()
+        await running
+
+    store.run(main())
+
+
+class TestReporter:
+    def test_an_outage_delays_reports_and_loses_none(self, store):
+        """A report that cannot be delivered is tried again until it is taken."""
+        store.settled()
+        client = FaultyClient(calls=[Throttled("slow down"), Throttled("slow down")])
+        flush_until(store, client, lambda: store.status().in_flight == 0)
+        assert client.sent == [("success", "token-1")] * 3
+
+    def test_a_closed_token_is_never_reported_again(self, store, caplog):
+        store.settled()
+        client = FaultyClient(calls=[TokenClosed("too late", code="TaskTimedOut")])
+        flush_until(store, client, lambda: store.status().in_flight == 0)
+        assert client.sent == [("success", "token-1")]
+        assert "Step Functions says TaskTimedOut" in caplog.text
+
+    def test_an_output_that_is_refused_becomes_a_failure(self, store):
+        """Left alone, the state would hang until its time-out."""
+        store.settled()
+        client = FaultyClient(calls=[InvalidRequest("no JSON", code="InvalidOutput")])
+        flush_until(store, client, lambda: store.status().in_flight == 0)
+        assert [kind for kind, _ in client.sent] == ["success", "Bridge.OutputRefused"]
+
+    def test_a_bug_is_said_and_the_report_stays(self, store, caplog):
+        store.settled()
+        client = FaultyClient(calls=[ZeroDivisionError("a bug")])
+        flush_until(store, client, lambda: store.status().in_flight == 0)
+        assert "was not reported; it is tried again" in caplog.text
+
+    def test_many_at_once_and_no_more_than_allowed(self, store):
+        for n in range(20):
+            store.settled(f"token-{n}")
+        client = FaultyClient()
+        flush_until(store, client, lambda: store.status().in_flight == 0)
+        assert len(client.sent) == 20
+        assert 1 < client.most_at_once <= 4
+
+    def test_a_late_success_of_an_old_attempt_ends_the_new_one(self, store):
+        """The job that still runs is to be revoked."""
+        job = store.running(max_attempts=2)
+        store.jobs.lose(job, worker="w1", outcome=Outcome.failure("Bridge.WorkerLost", ""))
+        store.jobs.settle(job, Outcome(output="1"))
+        unfinished = []
+        tried = store.run(reporter(store, FaultyClient(), unfinished).flush(overdue_s=0))
+        assert tried == 1
+        assert store.status().in_flight == 0
+
+    def test_flush_leaves_what_is_not_overdue(self, store):
+        store.settled()
+        client = FaultyClient()
+        assert store.run(reporter(store, client, []).flush(overdue_s=30)) == 0
+        assert client.sent == []
+
+
+def beat(store, client, unfinished=None):
+    async def on_unfinished(job):
+        (unfinished if unfinished is not None else []).append(job)
+
+    passing = heartbeat.beat_due(
+        client=client, store=store.claims, concurrent_calls=4, on_unfinished=on_unfinished
+    )
+    return store.run(passing)
+
+
+def wait_until_due(store, seconds):
+    store.run(asyncio.sleep(seconds))
+
+
+class TestHeartbeat:
+    def test_due_tokens_are_beaten_no_more_at_once_than_allowed(self, store):
+        for n in range(20):
+            store.claim(f"token-{n}", interval_s=0.05)
+        wait_until_due(store, 0.06)
+        client = FaultyClient()
+        assert beat(store, client).sent == 20
+        assert 1 < client.most_at_once <= 4
+
+    def test_two_beats_never_double_the_calls(self, store):
+        store.claim(interval_s=0.5)
+        wait_until_due(store, 0.51)
+        client = FaultyClient()
+
+        async def nobody(job):
+            raise AssertionError(job)
+
+        async def both():
+            passes = [heartbeat.beat_due(client=client, store=store.claims, concurrent_calls=4,
+                                         on_unfinished=nobody) for _ in range(2)]  # fmt: skip
+            await asyncio.gather(*passes)
+
+        store.run(both())
+        assert len(client.sent) == 1
+
+    def test_a_closed_token_closes_the_claim_and_its_job_is_revoked(self, store):
+        job = store.running(interval_s=0.05)
+        wait_until_due(store, 0.06)
+        unfinished = []
+        done = beat(store, FaultyClient(calls=[TokenClosed("gone", code="TaskTimedOut")]),
+                    unfinished)  # fmt: skip
+        assert (done.closed, unfinished) == (1, [job])
+        assert store.status().in_flight == 0
+
+    def test_a_throttled_beat_comes_again_before_its_interval_is_over(self, store):
+        store.claim(interval_s=0.4)
+        wait_until_due(store, 0.41)
+        client = FaultyClient(calls=[Throttled("slow down")])
+        assert beat(store, client).failed == 1
+        assert beat(store, client).sent == 0  # not at once: that would be a spiral
+        wait_until_due(store, 0.12)
+        assert beat(store, client).sent == 1
+
+
+class TestRecovery:
+    def test_a_claim_that_was_not_dispatched_is(self, store, monkeypatch):
+        monkeypatch.setattr("bridge.store.claims.DISPATCH_GRACE_S", 0.05)
+        claim = store.claim()
+        wait_until_due(store, 0.06)
+        dispatcher = FaultyDispatcher()
+        done = store.run(recovery.sweep(store=store.claims, jobs=store.jobs, dispatcher=dispatcher))
+        assert (done.dispatched, dispatcher.published) == (1, [claim.job])
+
+    def test_a_broker_that_is_away_is_tried_again(self, store, monkeypatch):
+        monkeypatch.setattr("bridge.store.claims.DISPATCH_GRACE_S", 0.05)
+        monkeypatch.setattr(recovery, "HOLD_S", 0.05)
+        store.claim()
+        wait_until_due(store, 0.06)
+        dispatcher = FaultyDispatcher(faults=1)
+
+        def sweep():
+            return store.run(
+                recovery.sweep(store=store.claims, jobs=store.jobs, dispatcher=dispatcher)
+            )
+
+        assert sweep().dispatched == 0
+        wait_until_due(store, 0.06)
+        assert sweep().dispatched == 1
+
+    def test_a_dead_workers_job_runs_again(self, store):
+        job = store.running(max_attempts=2)
+        wait_until_due(store, 1.1)
+        dispatcher = FaultyDispatcher()
+        done = store.run(recovery.sweep(store=store.claims, jobs=store.jobs, dispatcher=dispatcher))
+        assert (done.again, dispatcher.published) == (1, [Job(job.claim_id, 2)])
