@@ -315,7 +315,7 @@ def _closing(method: Callable[..., None]) -> Callable[..., None]:
 def _create_activity(
     self: Any, name: str, tags: Any = None, encryption_configuration: Any = None
 ) -> Any:
-    for activity in self.activities.values():
+    for activity in list(self.activities.values()):
         if activity.name == name and activity.encryption_configuration == encryption_configuration:
             return activity
     return _engine_create_activity(self, name, tags, encryption_configuration)
