@@ -16,6 +16,8 @@ from bridge.settings import mask_url
 from bridge.stepfunctions import describe_connection
 from bridge.store import ActivityStatus, Status, WorkerStatus
 
+PIPE_WIDTH = 240
+
 
 @dataclass(frozen=True, slots=True)
 class Overview:
@@ -111,7 +113,7 @@ class Overview:
 
 def show_status(overview: Overview) -> None:
     """Print the status as tables."""
-    console = Console()
+    console = _console()
     table = _table("activity", "in-flight", "running", "slots", "oldest", "outbox", "lost")
     for row in overview.activities:
         numbers = (row.in_flight, row.running, overview.slots.get(row.activity, 0))
@@ -120,8 +122,9 @@ def show_status(overview: Overview) -> None:
             f"[red]{row.lost}[/]" if row.lost else "0")  # fmt: skip
     console.print(table)
     console.print(
-        f"{len(overview.live_workers)} workers, {len(overview.pollers)} pollers, "
-        f"{len(overview.beats)} beat processes"
+        f"workers: {len(overview.live_workers)}, pollers: {len(overview.pollers)}, "
+        f"beat processes: {len(overview.beats)}",
+        highlight=False,
     )
     for warning in overview.warnings:
         console.print(f"[yellow]![/] {warning}", highlight=False)
@@ -161,13 +164,15 @@ def show_settings(effective: Mapping[str, Mapping[str, Any]]) -> None:
     for section, values in effective.items():
         for name, value in values.items():
             table.add_row(name, _plain(value), _source(section, name))
-    Console().print(table)
+    _console().print(table)
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
-    return "-" if value in (None, "", {}) else str(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={each}" for key, each in value.items()) or "-"
+    return "-" if value in (None, "") else str(value)
 
 
 def _source(section: str, name: str) -> str:
@@ -181,7 +186,13 @@ def show_activities(arns: Mapping[str, str]) -> None:
     table = _table("activity", "ARN")
     for name, arn in arns.items():
         table.add_row(name, arn)
-    Console().print(table)
+    _console().print(table)
+
+
+def _console() -> Console:
+    """As wide as the terminal; wide enough for an ARN where the output goes elsewhere."""
+    console = Console()
+    return console if console.is_terminal else Console(width=max(console.width, PIPE_WIDTH))
 
 
 def _table(*columns: str) -> Table:

@@ -32,6 +32,7 @@ async def serve(bridge: Installation, arns: Mapping[str, str]) -> Leftovers | No
         raise SettingsError(
             "task_always_eager is on: jobs would run inside the poller. Turn it off."
         )
+    _refuse_twins(arns)
     settings, dispatcher, name = bridge.settings, Dispatcher(bridge), process_name()
     store, client = ClaimStore(settings), StepFunctions()
 
@@ -80,6 +81,18 @@ async def serve(bridge: Installation, arns: Mapping[str, str]) -> Leftovers | No
         await end_tasks()
         await client.close()
         await store.close()
+
+
+def _refuse_twins(arns: Mapping[str, str]) -> None:
+    """One activity under two names, its own and its ARN, would have two tasks."""
+    by_arn: dict[str, str] = {}
+    for activity, arn in arns.items():
+        if arn in by_arn:
+            raise SettingsError(
+                f"{by_arn[arn]!r} and {activity!r} are the same activity, {arn}: which task should "
+                "run its claims? Keep one of them."
+            )
+        by_arn[arn] = activity
 
 
 async def end_tasks() -> None:

@@ -71,7 +71,12 @@ def _calls_of(bridge: Installation) -> Calls:
 
 def register(app: Celery) -> None:
     """Give ``app`` the system tasks."""
-    options = {"ignore_result": True, "acks_late": False, "shared": False}
+    options = {
+        "ignore_result": True,
+        "acks_late": False,
+        "shared": False,
+        "send_events": False,  # three a tick would bury the users' jobs in Flower
+    }
 
     @app.task(name=HEARTBEAT, **options)
     def heartbeat_pass() -> dict[str, int]:

@@ -12,7 +12,8 @@ version, for the departures below reach into its engine:
    executions an empty store. Ours counts both clocks from ActivityStarted.
 4. ``StateTaskActivity.from_state_props``: the engine adds a time-out of 60 s where a state has
    HeartbeatSeconds alone, and counts TimeoutSeconds from the state's entry.
-5. ``Environment.set_*``: an execution, or a branch of it, that ends closes its tokens at once.
+5. ``Environment.set_*``: an execution, or a branch of it, that ends closes its tokens at once; one
+   that was stopped in a Map stays stopped.
 6. ``CreateActivity`` is idempotent at AWS; moto refuses the second call.
 7. ``StartExecution`` makes up a name where none is given; moto takes "None" for all of them.
 
@@ -62,6 +63,10 @@ from moto.stepfunctions.parser.asl.eval.callback.callback import (  # noqa: E402
 )
 from moto.stepfunctions.parser.asl.eval.environment import Environment  # noqa: E402
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails  # noqa: E402
+from moto.stepfunctions.parser.asl.eval.program_state import (  # noqa: E402
+    ProgramStopped,
+    ProgramTimedOut,
+)
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str  # noqa: E402
 from moto.stepfunctions.parser.models import (  # noqa: E402
     StepFunctionsParserBackend,
@@ -312,6 +317,12 @@ def _closing(method: Callable[..., None]) -> Callable[..., None]:
     return ended
 
 
+def _set_error(self: Any, error: Any) -> None:
+    # What a stop breaks inside a Map must not make a failure of it.
+    if not isinstance(self.program_state(), ProgramStopped | ProgramTimedOut):
+        _engine_set_error(self, error)
+
+
 def _create_activity(
     self: Any, name: str, tags: Any = None, encryption_configuration: Any = None
 ) -> Any:
@@ -329,12 +340,14 @@ def _start_execution(
 
 
 _engine_start_execution = StepFunctionsParserBackend.start_execution
+_engine_set_error = Environment.set_error
 _engine_from_state_props = StateTaskActivity.from_state_props
 _engine_create_activity = StepFunctionsParserBackend.create_activity
 StateTaskActivity.from_state_props = _from_state_props
 StateTaskActivity._eval_execution = _eval_execution
 StepFunctionsParserBackend.create_activity = _create_activity
 StepFunctionsParserBackend.start_execution = _start_execution
+Environment.set_error = _set_error
 for _name in ("set_ended", "set_error", "set_timed_out", "set_stop"):
     setattr(Environment, _name, _closing(getattr(Environment, _name)))
 

@@ -187,6 +187,20 @@ class TestRefusedStart:
         assert "celery -A bridge activities create" in ended.stderr
         assert "Traceback" not in ended.stderr
 
+    def test_a_name_and_its_arn_are_one_activity(self, deploy):
+        """Two tasks for one activity, found only once the name is resolved."""
+        deployment = deploy(BRIDGE_TASKS="twins")
+        arn = deployment.arn("work")
+        (deployment.folder / "twins.py").write_text(
+            "from celery import shared_task\n"
+            f"@shared_task(activity={deployment.prefix + '-work'!r})\ndef one(event): ...\n"
+            f"@shared_task(activity={arn!r})\ndef two(event): ...\n"
+        )
+        deployment.create_activities()
+        ended = deployment.run("poll")
+        assert ended.returncode == 2
+        assert "are the same activity" in ended.stderr
+
     def test_an_unknown_setting_is_refused(self, deploy):
         ended = deploy(BRIDGE_LEASE_SECONDS="3").run("worker")
         assert ended.returncode == 2
