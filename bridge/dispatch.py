@@ -20,6 +20,10 @@ class BrokerUnavailable(BridgeError):
     retryable = True
 
 
+class NotRegistered(BridgeError):
+    """A claim's activity has no task in this process: it runs other code than its poller did."""
+
+
 class Dispatcher:
     """Publishes and revokes jobs; safe to use from several threads."""
 
@@ -34,8 +38,15 @@ class Dispatcher:
 
         Raises:
             BrokerUnavailable: The broker is away; try again.
+            NotRegistered: No task of this process has the activity.
         """
-        task = self._bridge.registry[claim.activity].task
+        activity = self._bridge.registry.get(claim.activity)
+        if activity is None:
+            raise NotRegistered(
+                f"claim {claim.claim_id} is of activity {claim.activity!r}, and no task here has "
+                "it. Deploy the same tasks to pollers and beat processes."
+            )
+        task = activity.task
         try:
             task.apply_async((json.loads(claim.input),), task_id=claim.job.id, retry=False)
         except (OperationalError, OSError) as exc:

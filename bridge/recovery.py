@@ -11,8 +11,8 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from bridge.dispatch import BrokerUnavailable, Dispatcher
-from bridge.model import Claim, Outcome
+from bridge.dispatch import BrokerUnavailable, Dispatcher, NotRegistered
+from bridge.model import Outcome
 from bridge.store import ClaimStore, JobStore, Lost
 
 logger = logging.getLogger(__name__)
@@ -45,15 +45,14 @@ async def sweep(*, store: ClaimStore, jobs: JobStore, dispatcher: Dispatcher) ->
         done.again += answer is Lost.AGAIN
         done.failed += answer is Lost.FAILED
     for claim in await store.take_undispatched(BATCH, hold_s=HOLD_S):
-        done.dispatched += await _dispatch(claim, store, dispatcher)
+        try:
+            await asyncio.to_thread(dispatcher.publish, claim)
+        except NotRegistered as exc:
+            logger.warning("%s", exc)  # another beat process may have it
+        except BrokerUnavailable as exc:
+            logger.warning("%s", exc)
+            break  # the others would wait for the same broker
+        else:
+            logger.info("claim %s is dispatched, attempt %d", claim.claim_id, claim.attempt)
+            done.dispatched += await store.mark_queued(claim.job)
     return done
-
-
-async def _dispatch(claim: Claim, store: ClaimStore, dispatcher: Dispatcher) -> bool:
-    try:
-        await asyncio.to_thread(dispatcher.publish, claim)
-    except BrokerUnavailable as exc:
-        logger.warning("claim %s is not dispatched yet: %s", claim.claim_id, exc)
-        return False
-    logger.info("claim %s is dispatched, attempt %d", claim.claim_id, claim.attempt)
-    return await store.mark_queued(claim.job)

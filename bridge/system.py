@@ -10,7 +10,8 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from celery import Celery
@@ -58,6 +59,13 @@ class Calls:
         await asyncio.to_thread(self.dispatcher.revoke, job)
 
 
+# Passes of one kind at once in one process. While Step Functions hangs, heartbeats must not fill
+# the pool, or nothing would be recovered; but those that come due meanwhile must not wait for them.
+_permits = {
+    HEARTBEAT: threading.BoundedSemaphore(4),
+    FLUSH: threading.BoundedSemaphore(1),
+    RECOVER: threading.BoundedSemaphore(1),
+}
 _lock = threading.Lock()
 _calls: dict[int, Calls] = {}
 
@@ -79,19 +87,19 @@ def register(app: Celery) -> None:
     }
 
     @app.task(name=HEARTBEAT, **options)
-    def heartbeat_pass() -> dict[str, int]:
+    def heartbeat_pass() -> dict[str, int] | None:
         """Beat the tokens that are due."""
-        return _heartbeat(app)
+        return _pass(HEARTBEAT, app, _heartbeat)
 
     @app.task(name=FLUSH, **options)
-    def flush_outbox() -> int:
+    def flush_outbox() -> int | None:
         """Report the outcomes that no poller has taken."""
-        return _flush(app)
+        return _pass(FLUSH, app, _flush)
 
     @app.task(name=RECOVER, **options)
-    def recover() -> dict[str, int]:
+    def recover() -> dict[str, int] | None:
         """Recover what dead workers and pollers left behind."""
-        return _recover(app)
+        return _pass(RECOVER, app, _recover)
 
 
 def schedule(app: Celery) -> dict[str, dict[str, Any]]:
@@ -104,42 +112,39 @@ def schedule(app: Celery) -> dict[str, dict[str, Any]]:
     }
 
 
-def _heartbeat(app: Celery) -> dict[str, int]:
-    bridge = installed(app)
-    calls = _calls_of(bridge)
+def _pass(name: str, app: Celery, work: Callable[[Installation, Calls], T]) -> T | None:
+    """One pass; None when enough of its kind are on here already, or the store is away."""
+    permit = _permits[name]
+    if not permit.acquire(blocking=False):
+        return None
     try:
-        done = calls.wait(
-            heartbeat.beat_due(
-                client=calls.client, store=calls.store,
-                concurrent_calls=bridge.settings.concurrent_calls, on_unfinished=calls.revoke)
-        )  # fmt: skip
+        bridge = installed(app)
+        return work(bridge, _calls_of(bridge))
     except StoreUnavailable as exc:
-        logger.warning("no heartbeats in this tick: %s", exc)
-        return {}
-    return {"sent": done.sent, "closed": done.closed, "failed": done.failed}
+        logger.warning("%s is skipped in this tick: %s", name, exc)
+        return None
+    finally:
+        permit.release()
 
 
-def _flush(app: Celery) -> int:
-    bridge = installed(app)
-    calls = _calls_of(bridge)
+def _heartbeat(bridge: Installation, calls: Calls) -> dict[str, int]:
+    done = calls.wait(
+        heartbeat.beat_due(
+            client=calls.client, store=calls.store,
+            concurrent_calls=bridge.settings.concurrent_calls, on_unfinished=calls.revoke)
+    )  # fmt: skip
+    return asdict(done)
+
+
+def _flush(bridge: Installation, calls: Calls) -> int:
     reporter = Reporter(
         client=calls.client, store=calls.store,
         concurrent_calls=bridge.settings.concurrent_calls, on_unfinished=calls.revoke)  # fmt: skip
-    try:
-        return calls.wait(reporter.flush(overdue_s=OVERDUE_S))
-    except StoreUnavailable as exc:
-        logger.warning("the outbox is not flushed in this tick: %s", exc)
-        return 0
+    return calls.wait(reporter.flush(overdue_s=OVERDUE_S))
 
 
-def _recover(app: Celery) -> dict[str, int]:
-    bridge = installed(app)
-    calls = _calls_of(bridge)
-    try:
-        done = calls.wait(
-            recovery.sweep(store=calls.store, jobs=bridge.jobs, dispatcher=calls.dispatcher)
-        )
-    except StoreUnavailable as exc:
-        logger.warning("nothing is recovered in this tick: %s", exc)
-        return {}
-    return {"again": done.again, "failed": done.failed, "dispatched": done.dispatched}
+def _recover(bridge: Installation, calls: Calls) -> dict[str, int]:
+    done = calls.wait(
+        recovery.sweep(store=calls.store, jobs=bridge.jobs, dispatcher=calls.dispatcher)
+    )
+    return asdict(done)

@@ -13,10 +13,10 @@ import pytest
 from celery import Celery
 
 from bridge import heartbeat, recovery
-from bridge.dispatch import BrokerUnavailable
+from bridge.dispatch import BrokerUnavailable, NotRegistered
 from bridge.errors import InvalidRequest, Throttled, TokenClosed, TooManyPollers
 from bridge.local.valkey import LocalValkey
-from bridge.model import Job, Outcome
+from bridge.model import Job, Outcome, claim_id_of
 from bridge.poller import Poller
 from bridge.registry import Activity, Registry
 from bridge.reporter import Reporter
@@ -332,6 +332,25 @@ class TestRecovery:
         assert sweep().dispatched == 0
         wait_until_due(store, 0.06)
         assert sweep().dispatched == 1
+
+    def test_a_claim_of_an_unknown_activity_holds_up_no_other(self, store, monkeypatch, caplog):
+        """The beat process has older code than the poller that claimed it."""
+        monkeypatch.setattr("bridge.store.claims.DISPATCH_GRACE_S", 0.05)
+        for token in ("token-1", "token-2"):
+            store.claim(token)
+        wait_until_due(store, 0.06)
+
+        class Forgetful(FaultyDispatcher):
+            def publish(self, claim):
+                if claim.claim_id == claim_id_of("token-1"):
+                    raise NotRegistered("no task here has it")
+                super().publish(claim)
+
+        done = store.run(
+            recovery.sweep(store=store.claims, jobs=store.jobs, dispatcher=Forgetful())
+        )
+        assert done.dispatched == 1
+        assert "no task here has it" in caplog.text
 
     def test_a_dead_workers_job_runs_again(self, store):
         job = store.running(max_attempts=2)
