@@ -1,0 +1,121 @@
+"""The commands as people and scripts call them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.acceptance.deployment import CELERY, Deployment, wait_until
+
+pytestmark = pytest.mark.acceptance
+
+ROOT = Path(__file__).parents[2]
+
+
+class TestDemo:
+    @pytest.fixture
+    def checkout(self, tmp_path) -> Path:
+        """What the demo needs of the repository, in a folder of its own."""
+        for name in ("tasks", "Procfile"):
+            (tmp_path / name).symlink_to(ROOT / name)
+        return tmp_path
+
+    def test_every_execution_ends_as_it_should_and_no_process_is_left(self, checkout):
+        """One of each case, on real processes; the report names the chart, which is a PNG."""
+        env = {**os.environ, "BRIDGE_UNKNOWN": "ignored: the demo has an environment of its own"}
+        done = subprocess.run(
+            [str(CELERY), "-A", "bridge", "demo", "--executions", "4", "--json"], cwd=checkout,
+            env=env, capture_output=True, text=True, timeout=110, check=False)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        report = json.loads(done.stdout)
+        assert report["ok"]
+        by_kind = {each["kind"]: each for each in report["executions"]}
+        assert by_kind["plain"]["status"] == "SUCCEEDED"
+        assert by_kind["outage"]["retries"] == 1
+        assert by_kind["thorough"]["heartbeats"] >= 1
+        assert by_kind["refused"]["status"] == "FAILED"
+        assert Path(report["chart"]).read_bytes().startswith(b"\x89PNG")
+        left = [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(checkout)]
+        assert left == []
+
+    def test_elsewhere_it_says_what_it_needs(self, tmp_path):
+        done = subprocess.run(
+            [str(CELERY), "-A", "bridge", "demo"], cwd=tmp_path, capture_output=True, text=True,
+            timeout=60, check=False)  # fmt: skip
+        assert done.returncode == 2
+        assert "it runs in a checkout" in done.stderr
+
+
+class TestSettings:
+    def test_secrets_are_masked(self, deploy):
+        deployment = deploy(
+            CELERY_BROKER_URL="redis://:s3cret@127.0.0.1:1/0",
+            CELERY_RESULT_BACKEND="redis://user:hidden@127.0.0.1:1/1",
+        )
+        for args in (["settings"], ["settings", "--json"]):
+            shown = deployment.run(*args)
+            assert shown.returncode == 0, shown.stderr
+            assert "s3cret" not in shown.stdout + shown.stderr
+            assert "hidden" not in shown.stdout
+            assert "redis://:***@127.0.0.1:1/0" in shown.stdout
+
+
+class TestActivities:
+    def test_create_is_idempotent_and_list_shows_them(self, deploy):
+        deployment = deploy(JOBS_ONLY="echo sleep")
+        for _ in range(2):
+            made = deployment.run("activities", "create", "--json")
+            assert made.returncode == 0, made.stderr
+            assert set(json.loads(made.stdout).values()) == {
+                deployment.arn("echo"), deployment.arn("sleep")}  # fmt: skip
+        listed = json.loads(deployment.run("activities", "list", "--json").stdout)
+        assert listed[f"{deployment.prefix}-echo"] == deployment.arn("echo")
+
+    def test_a_bad_name_is_refused(self, deploy):
+        made = deploy().run("activities", "create", "bad name!")
+        assert made.returncode == 2
+        assert "at position 4" in made.stderr
+
+    def test_an_endpoint_that_is_away_is_one_sentence(self, deploy):
+        listed = deploy(AWS_ENDPOINT_URL_SFN="http://127.0.0.1:1").run("activities", "list")
+        assert listed.returncode == 1
+        assert "Traceback" not in listed.stderr
+        assert "127.0.0.1:1" in listed.stderr
+
+
+class TestStatus:
+    def test_nothing_in_flight(self, deploy):
+        deployment = deploy(JOBS_ONLY="echo")
+        status = deployment.status()
+        (row,) = status["activities"]
+        assert row["activity"] == f"{deployment.prefix}-echo"
+        assert (row["in_flight"], row["slots"], row["oldest_s"]) == (0, 0, None)
+        assert deployment.run("status").returncode == 0
+
+    def test_what_runs_and_since_when(self, deploy):
+        deployment = deploy(JOBS_ONLY="sleep")
+        deployment.create_activities()
+        deployment.worker(concurrency=2)
+        deployment.beat()
+        deployment.poller()
+        execution = deployment.execute(deployment.one_state("sleep"), id="s", seconds=5)
+        (row,) = wait_until(lambda: self.rows(deployment, running=1))
+        assert (row["in_flight"], row["slots"], row["lost"]) == (1, 2, 0)
+        assert 0 < row["oldest_s"] < 60
+        assert deployment.ended(execution)["status"] == "SUCCEEDED"
+
+    @staticmethod
+    def rows(deployment: Deployment, *, running: int):
+        return [r for r in deployment.status()["activities"] if r["running"] == running]
+
+    def test_a_store_that_is_away_is_one_sentence(self, deploy):
+        shown = deploy(CELERY_BROKER_URL="redis://:s3cret@127.0.0.1:1/0").run("status")
+        assert shown.returncode == 1
+        assert "the claim store redis://:***@127.0.0.1:1/0 does not answer" in shown.stderr
+        assert "s3cret" not in shown.stderr
+        assert "Traceback" not in shown.stderr
