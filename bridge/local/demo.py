@@ -11,12 +11,11 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,8 +27,16 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from bridge.errors import BridgeError, SettingsError
-from bridge.local.processes import die_with_parent, free_port
+from bridge.errors import SettingsError
+from bridge.local.processes import (
+    CELERY,
+    ProcessFailed,
+    background,
+    clean_environment,
+    free_port,
+    listens,
+    wait_ready,
+)
 from bridge.local.run import REGION
 
 FOLDER = Path("tasks")
@@ -37,13 +44,8 @@ MACHINE = FOLDER / "monthly_report.asl.json"
 CASES = FOLDER / "demo.json"
 PROCFILE = Path("Procfile")
 WORKERS = 2
-START_TIMEOUT_S = 60.0
 RUN_TIMEOUT_S = 150.0
 ROLE_ARN = "arn:aws:iam::123456789012:role/local"
-
-
-class DemoFailed(BridgeError):
-    """A part of the demo did not start, or ended too early; says which, and where its log is."""
 
 
 @dataclass(slots=True)
@@ -123,8 +125,8 @@ def _local_parts(place: Place) -> Iterator[None]:
     """Valkey and Step Functions; their addresses are the environment of all that follows."""
     data = place.folder / "valkey"
     args = ["local", "--port", "0", "--valkey-port", "0", "--valkey-dir", str(data), "--json"]
-    with _process("local", [*_celery(), *args], _clean_environment(), place) as process:
-        log = place.folder / "local.log"
+    log = place.folder / "local.log"
+    with background([*CELERY, *args], env=clean_environment(), log=log) as process:
 
         def announced() -> dict[str, str] | None:
             text = log.read_text("utf-8")
@@ -133,7 +135,7 @@ def _local_parts(place: Place) -> Iterator[None]:
             env: dict[str, str] = json.loads(text[text.index("{") : text.index("}") + 1])
             return env
 
-        place.env = _wait(announced, process, "local", log)
+        place.env = wait_ready(announced, process, log=log)
         place.stepfunctions_url = place.env["AWS_ENDPOINT_URL_SFN"]
         yield
 
@@ -141,45 +143,25 @@ def _local_parts(place: Place) -> Iterator[None]:
 @contextmanager
 def _procfile(place: Place) -> Iterator[None]:
     """The Procfile, with two workers; returns once all of them are ready."""
-    env = _clean_environment() | place.env
+    env = clean_environment() | place.env
     port = free_port()
     env["FLOWER_PORT"] = str(port)
-    create = [*_celery(), "activities", "create"]
+    create = [*CELERY, "activities", "create"]
     created = subprocess.run(create, env=env, capture_output=True, text=True, check=False)
     if created.returncode:
-        raise DemoFailed(f"activities create: {created.stderr.strip()}")
+        raise ProcessFailed(f"activities create: {created.stderr.strip()}")
     args = [sys.executable, "-m", "honcho", "--env", os.devnull, "start", "--no-colour",
             "--concurrency", f"worker={WORKERS}"]  # fmt: skip
-    with _process("processes", args, env, place) as process:
-        log = place.folder / "processes.log"
+    log = place.folder / "processes.log"
+    with background(args, env=env, log=log) as process:
 
         def ready() -> bool:
             text = log.read_text("utf-8", errors="replace")
-            return text.count(" ready.") >= WORKERS + 1 and "serves" in text and _answers(port)
+            return text.count(" ready.") >= WORKERS + 1 and "serves" in text and listens(port)
 
-        _wait(ready, process, "processes", log)
+        wait_ready(ready, process, log=log)
         place.flower_url = f"http://127.0.0.1:{port}"
         yield
-
-
-@contextmanager
-def _process(
-    name: str, args: list[str], env: Mapping[str, str], place: Place
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in a group of its own, with its log; it has ended when the context has."""
-    with (place.folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            args, env=dict(env), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            start_new_session=True, preexec_fn=die_with_parent)  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 def _create_machine(place: Place) -> str:
@@ -319,36 +301,3 @@ def _client(place: Place) -> Any:
     return boto3.client(
         "stepfunctions", endpoint_url=place.stepfunctions_url, region_name=REGION,
         aws_access_key_id="local", aws_secret_access_key="local")  # noqa: S106  # fmt: skip
-
-
-def _clean_environment() -> dict[str, str]:
-    """Ours without what points at other deployments: the demo must touch nothing but itself."""
-    ours = ("AWS_", "BRIDGE_", "CELERY_")
-    env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    scripts = str(Path(sys.executable).parent)
-    env["PATH"] = scripts + os.pathsep + env.get("PATH", "")
-    env["PYTHONUNBUFFERED"] = "1"
-    return env
-
-
-def _celery() -> list[str]:
-    return [sys.executable, "-m", "celery", "-A", "bridge"]
-
-
-def _wait(ready: Callable[[], Any], process: subprocess.Popen[bytes], name: str, log: Path) -> Any:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            tail = "\n".join(log.read_text("utf-8", errors="replace").splitlines()[-15:])
-            raise DemoFailed(f"{name} ended with status {process.returncode}; {log}:\n{tail}")
-        value = ready()
-        if value:
-            return value
-        time.sleep(0.1)
-    raise DemoFailed(f"{name} was not ready within {START_TIMEOUT_S:.0f} s; see {log}")
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(0.2)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
