@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
@@ -19,7 +19,7 @@ from celery import Celery, Task, signals
 from bridge.errors import StoreUnavailable
 from bridge.installation import Installation, worker_id
 from bridge.model import Job, Outcome
-from bridge.runner import STORE_RETRY_S, was_settled_here
+from bridge.runner import insist, was_settled_here
 from bridge.store import JobStore
 
 logger = logging.getLogger(__name__)
@@ -97,16 +97,7 @@ def _write(app: Celery, job: Job, write: Callable[[JobStore], str]) -> None:
         answer = write(bridge.jobs)
     except StoreUnavailable as exc:
         logger.warning("%s The ending of job %s waits for it.", exc, job.id)
-        threading.Thread(target=_insist, args=(bridge, write), daemon=True).start()
+        call = partial(insist, lambda: write(bridge.jobs))
+        threading.Thread(target=call, daemon=True).start()
     else:
         logger.info("job %s ended without an outcome of its own: %s", job.id, answer)
-
-
-def _insist(bridge: Installation, write: Callable[[JobStore], str]) -> None:
-    while True:
-        time.sleep(STORE_RETRY_S)
-        try:
-            write(bridge.jobs)
-        except StoreUnavailable:
-            continue
-        return

@@ -171,7 +171,7 @@ def _start(bridge: Installation, job: Job, *, retry: int, run: str) -> None:
     """Return when the job may run; raise Ignore, which acks its message, when it must not."""
     worker = worker_id()
     while True:
-        answer = _insist(lambda: bridge.jobs.start(job, retry=retry, worker=worker, run=run))
+        answer = insist(lambda: bridge.jobs.start(job, retry=retry, worker=worker, run=run))
         if answer is Start.RUN:
             return
         if answer is not Start.UNLEASED:
@@ -226,16 +226,16 @@ def was_settled_here(job: Job) -> bool:
 
 def _settle(bridge: Installation, job: Job, outcome: Outcome) -> None:
     _last.settled = job
-    answer = _insist(lambda: bridge.jobs.settle(job, outcome))
+    answer = insist(lambda: bridge.jobs.settle(job, outcome))
     if answer is not Settled.STORED:
         logger.info("outcome of job %s is dropped: its claim is %s", job.id, answer)
 
 
 def _release(bridge: Installation, job: Job, *, run: str, retry: int, delay_s: float) -> None:
-    _insist(lambda: bridge.jobs.release(job, run=run, retry=retry, delay_s=delay_s))
+    insist(lambda: bridge.jobs.release(job, run=run, retry=retry, delay_s=delay_s))
 
 
-def _insist(call: Callable[[], T]) -> T:
+def insist(call: Callable[[], T]) -> T:
     """The answer of the store, however long it is away: acking without it would lose the job."""
     said = False
     while True:

@@ -393,8 +393,8 @@ class _HotCalls:
             error = {"__type": "SerializationException", "message": str(exc)}
             return _answer(start_response, 400, error)
         if answer is None:
-            raise_unknown = {"__type": "InvalidToken", "message": "Invalid Token: 'Invalid token'"}
-            return _answer(start_response, 400, raise_unknown)
+            error = {"__type": "InvalidToken", "message": "Invalid Token: 'Invalid token'"}
+            return _answer(start_response, 400, error)
         return _answer(start_response, 200, answer)
 
     def _to_moto(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -17,22 +16,12 @@ from botocore.config import Config
 
 from bridge.local.processes import die_with_parent
 from bridge.local.valkey import LocalValkey
+from tests.waiting import wait_until
 
 HERE = Path(__file__).parent
 CELERY = Path(sys.executable).with_name("celery")
 REGION = "us-east-1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local-secret"}
-
-
-def wait_until(condition, *, timeout_s: float = 30.0, what: str = ""):
-    """The condition's first true value; fails with ``what`` was waited for."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"not within {timeout_s} s: {what or condition}")
 
 
 class Process:

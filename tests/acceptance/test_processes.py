@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tests.acceptance.deployment import wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance
 

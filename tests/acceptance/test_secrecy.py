@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import urllib.request
 
 import pytest
 import redis
 
-from bridge.local.processes import free_port
+from bridge.local.processes import free_port, listens
 from tests.acceptance.deployment import CREDENTIALS, Deployment, wait_until
 
 pytestmark = pytest.mark.acceptance
@@ -53,12 +52,7 @@ def start_flower(deployment: Deployment) -> str:
         "flower", "flower", "--address=127.0.0.1", f"--port={port}", "--logging=debug",
         FLOWER_UNAUTHENTICATED_API="1")  # fmt: skip
     url = f"http://127.0.0.1:{port}"
-
-    def up() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    wait_until(up, what="Flower listens")
+    wait_until(lambda: listens(port), what="Flower listens")
     wait_until(lambda: "@" in page(f"{url}/workers"), what="Flower knows the worker")
     return url
 

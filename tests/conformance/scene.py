@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import json
 import os
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.waiting import wait_until
+
 ROLE_ARN = os.environ.get("CONFORMANCE_ROLE_ARN", "arn:aws:iam::123456789012:role/states")
-DEADLINE_S = 30.0
 # A state without TimeoutSeconds may show the default of the language: over three years.
 NO_TIMEOUT_S = 99_999_999
 
@@ -27,16 +27,6 @@ ENDINGS = {"ExecutionSucceeded", "ExecutionFailed", "ExecutionAborted", "Executi
 def unique(prefix: str = "conformance") -> str:
     """A name that nothing else has."""
     return f"{prefix}-{uuid.uuid4().hex}"
-
-
-def wait_until(condition: Callable[[], Any], *, deadline_s: float = DEADLINE_S) -> Any:
-    """Return the first true answer of a condition; fails after the deadline."""
-    give_up = time.monotonic() + deadline_s
-    while not (answer := condition()):
-        if time.monotonic() > give_up:
-            raise AssertionError(f"not within {deadline_s} s: {condition}")
-        time.sleep(0.02)
-    return answer
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 
@@ -10,19 +11,13 @@ from bridge.errors import StoreUnavailable
 from bridge.model import Claim, Job, Outcome, claim_id_of
 from bridge.settings import Settings
 from bridge.store import JobStore, Lost, Settled, Start, Wish
+from tests import waiting
 
 OK = Outcome(output='{"a":1}')
 FAILED = Outcome.failure("Boom", "it broke")
 
 
-def wait_until(condition, timeout_s: float = 5.0):
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"not within {timeout_s} s: {condition}")
+wait_until = partial(waiting.wait_until, timeout_s=5.0)
 
 
 class TestStoreClaim:

@@ -1,0 +1,16 @@
+"""Tests wait for conditions, never for time alone."""
+
+from __future__ import annotations
+
+import time
+
+
+def wait_until(condition, *, timeout_s: float = 30.0, what: str = ""):
+    """The condition's first true value; fails with ``what`` was waited for."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"not within {timeout_s} s: {what or condition}")
