@@ -25,6 +25,7 @@ from bridge.names import parse_arn
 from bridge.stepfunctions.answers import ConnectionLost, decode, no_answer, refusal
 from bridge.stepfunctions.aws import CONNECT_TIMEOUT_S, Connection
 from bridge.stepfunctions.credentials import SharedCredentials
+from bridge.stepfunctions.pace import Pace, Priority
 from bridge.stepfunctions.retry import RetryPolicy, Uniform
 from bridge.stepfunctions.signing import Signer
 
@@ -35,8 +36,7 @@ MAX_WORKER_NAME_CHARS = 80
 # Few, since the store offers a missed heartbeat again soon, and every try is charged to the quota
 # that all heartbeats of the account share.
 HEARTBEAT_RETRY = RetryPolicy(attempts=3, base_s=0.25, cap_s=2.0, within_s=12.0)
-# Sent twice (an output that is refused becomes a failure), it still ends before the reporter's
-# HOLD_S hands the outcome to somebody else.
+# It ends before the reporter's HOLD_S hands the outcome to somebody else.
 REPORT_RETRY = RetryPolicy(attempts=6, base_s=0.25, cap_s=5.0, within_s=25.0)
 
 
@@ -89,6 +89,7 @@ class StepFunctions:
         self._max_connections = max_connections
         self._sleep = sleep
         self._uniform = uniform
+        self._pace = Pace()
         self._url = URL(self._connection.endpoint_url, encoded=True)
         self._signer = Signer(self._connection)
         self._tls = self._connection.tls()
@@ -100,6 +101,11 @@ class StepFunctions:
     def region(self) -> str:
         """The region of its calls."""
         return self._connection.region
+
+    @property
+    def throttled_recently(self) -> bool:
+        """Whether a call was refused as throttled within the last two seconds."""
+        return self._pace.throttled_recently
 
     async def __aenter__(self) -> Self:
         return self
@@ -149,7 +155,9 @@ class StepFunctions:
             connect=CONNECT_TIMEOUT_S,
             sock_read=read_timeout_s,
         )
-        answer = await self._send(call, _encode(call, fields), timeout)
+        body = _encode(call, fields)
+        await self._pace.turn(Priority.POLL)
+        answer = await self._send(call, body, timeout)
         token, text = answer.get("taskToken"), answer.get("input")
         if not token:
             return None
@@ -157,8 +165,15 @@ class StepFunctions:
             raise ServiceUnavailable(f"{call}: the answer is garbled: a field is no string.")
         return ActivityTask(token, "{}" if text is None else text)
 
-    async def send_task_heartbeat(self, token: str, *, retry: RetryPolicy | None = None) -> None:
+    async def send_task_heartbeat(
+        self, token: str, *, urgency: float = 0.0, retry: RetryPolicy | None = None
+    ) -> None:
         """Say that the task is being worked on.
+
+        Args:
+            token: The task token.
+            urgency: While calls are throttled, the heartbeat with the least goes first.
+            retry: Instead of the client's ``heartbeat_retry``.
 
         Raises:
             TokenClosed: Nobody waits for this task any more.
@@ -166,7 +181,8 @@ class StepFunctions:
 
         Source: botocore stepfunctions 2016-11-23, SendTaskHeartbeat.
         """
-        await self._report("SendTaskHeartbeat", token, {}, retry or self._heartbeat_retry)
+        retry = retry or self._heartbeat_retry
+        await self._report("SendTaskHeartbeat", token, {}, retry, Priority.HEARTBEAT, urgency)
 
     async def send_task_success(
         self, token: str, output: str, *, retry: RetryPolicy | None = None
@@ -228,12 +244,14 @@ class StepFunctions:
             )
 
     async def _report(
-        self, call: str, token: str, fields: dict[str, str], retry: RetryPolicy
-    ) -> None:
+        self, call: str, token: str, fields: dict[str, str], retry: RetryPolicy,
+        priority: Priority = Priority.REPORT, urgency: float = 0.0,
+    ) -> None:  # fmt: skip
         if not token:
             raise InvalidRequest(f"{call}: the task token is empty.")
         body = _encode(call, {"taskToken": token, **fields})
         now = asyncio.get_running_loop().time
+        await self._pace.turn(priority, urgency)
         deadline = now() + retry.within_s
         attempt = 0
         while True:
@@ -251,6 +269,7 @@ class StepFunctions:
                     raise
             if not at_once:
                 await self._sleep(pause_s)
+                await self._pace.turn(priority, urgency)
 
     async def _send(
         self, call: str, body: bytes, timeout: aiohttp.ClientTimeout, token: str = ""
@@ -272,8 +291,11 @@ class StepFunctions:
             broken = no_answer(call, self._connection.endpoint_url, exc)
         else:
             if response.status == 200:
+                self._pace.taken()
                 return decode(call, content)
             error = refusal(call, response.status, response.headers, content, token=token)
+            if isinstance(error, Throttled):
+                self._pace.throttled()
             if isinstance(error, CredentialsUnavailable):
                 self._credentials.reject(credentials)
             raise error
