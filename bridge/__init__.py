@@ -10,20 +10,20 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bridge.errors import ActivityError
+from bridge.errors import ActivityError, JobCancelled
 
 if TYPE_CHECKING:
+    from bridge.context import Current, current
     from bridge.integration import install
     from bridge.registry import bind
-    from bridge.runner import Current, current
 
-__all__ = ["ActivityError", "Current", "bind", "current", "install"]
+__all__ = ["ActivityError", "Current", "JobCancelled", "bind", "current", "install"]
 
 # Loaded when they are used: tasks that only raise ActivityError need nothing else.
 _LAZY = {
-    "Current": "bridge.runner",
+    "Current": "bridge.context",
     "bind": "bridge.registry",
-    "current": "bridge.runner",
+    "current": "bridge.context",
     "install": "bridge.integration",
 }
 

@@ -9,7 +9,8 @@ from kombu.exceptions import OperationalError
 
 from bridge.errors import BridgeError
 from bridge.installation import Installation
-from bridge.model import Claim, Job, Outcome
+from bridge.model import Claim, Outcome
+from bridge.store import Unfinished
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +31,15 @@ class Dispatcher:
     def __init__(self, installation: Installation) -> None:
         self._bridge = installation
 
-    def publish(self, claim: Claim) -> None:
+    def publish(self, claim: Claim, *, retry: int = 0) -> None:
         """Publish the job of a claim's current attempt.
 
         The job's id is deterministic and its start is fenced, so publishing twice is harmless. A
         job that can never be published is settled as ``Bridge.NotDispatched``.
+
+        Args:
+            claim: What the job is to do.
+            retry: Celery's count of retries that the job had come to.
 
         Raises:
             BrokerUnavailable: The broker is away; try again.
@@ -48,7 +53,9 @@ class Dispatcher:
             )
         task = activity.task
         try:
-            task.apply_async((json.loads(claim.input),), task_id=claim.job.id, retry=False)
+            task.apply_async(
+                (json.loads(claim.input),), task_id=claim.job.id, retries=retry, retry=False
+            )
         except (OperationalError, OSError) as exc:
             raise BrokerUnavailable(
                 f"the broker did not take job {claim.job.id} ({type(exc).__name__}: {exc}); "
@@ -59,6 +66,15 @@ class Dispatcher:
             reason = f"{type(exc).__name__}: {exc}"
             self._bridge.jobs.settle(claim.job, Outcome.failure("Bridge.NotDispatched", reason))
 
-    def revoke(self, job: Job) -> None:
-        """Tell the workers that a job is not wanted any more; a running one goes on for now."""
-        self._bridge.app.control.revoke(job.id)
+    def revoke(self, unfinished: Unfinished) -> None:
+        """Tell the workers that a job is not wanted any more.
+
+        One that runs learns it from ``bridge.current()``, or is terminated where its task says so.
+        """
+        activity = self._bridge.registry.get(unfinished.activity)
+        terminate = activity is not None and activity.terminate_on_cancel
+        try:
+            self._bridge.app.control.revoke(unfinished.job.id, terminate=terminate)
+        except (OperationalError, OSError) as exc:
+            # The fence keeps it from starting; one that runs can ask.
+            logger.warning("job %s is not revoked: %s", unfinished.job.id, exc)

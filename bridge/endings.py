@@ -19,7 +19,7 @@ from celery import Celery, Task, signals
 from bridge.errors import StoreUnavailable
 from bridge.installation import Installation, worker_id
 from bridge.model import Job, Outcome
-from bridge.runner import insist, was_settled_here
+from bridge.runner import insist, was_settled_here, words_of
 from bridge.store import JobStore
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def _on_failure(sender: Task, task_id: str, exception: BaseException, **_: Any) 
         )  # fmt: skip
         return
     else:
-        outcome = Outcome.failure(type(exception).__name__, str(exception) or repr(exception))
+        outcome = Outcome.failure(type(exception).__name__, words_of(exception))
     _settle(sender.app, job, outcome)
 
 

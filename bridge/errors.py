@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import click
+from celery.exceptions import Ignore
 
 
 class BridgeError(Exception):
@@ -37,13 +38,22 @@ class ActivityError(Exception):
 
     Args:
         error: Error name that the state machine's Retry and Catch match, at most 256 characters.
-        cause: Human-readable detail, at most 32,768 characters. Longer text is cut.
+            Empty: the exception's class name.
+        cause: Human-readable detail, at most 32,768 characters. Longer text is cut; what is no
+            text is made one.
     """
 
     def __init__(self, error: str, cause: str = "") -> None:
         super().__init__(error, cause)
-        self.error = error
-        self.cause = cause
+        self.error = str(error) or type(self).__name__
+        self.cause = str(cause)
+
+
+class JobCancelled(BridgeError, Ignore):  # type: ignore[misc]
+    """Raised by ``bridge.current().checkpoint()``: nobody waits for this job's outcome any more.
+
+    Celery's ``Ignore``, so that ``autoretry_for=(Exception,)`` does not run the job again.
+    """
 
 
 class StoreUnavailable(BridgeError):

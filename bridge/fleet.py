@@ -6,17 +6,24 @@ the pool still runs jobs long after Celery has stopped the worker's timers.
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import threading
 from typing import Any
 
-from celery import bootsteps, signals
+from celery import bootsteps
+from celery.worker import state
 
 from bridge.errors import StoreUnavailable
 from bridge.installation import Installation, adopt_worker_id, installed
+from bridge.model import Job
 from bridge.registry import SYSTEM_QUEUE
 
 logger = logging.getLogger(__name__)
+
+LEAVE_TIMEOUT_S = 6.0
+"""How long a worker that ends waits for a renewal of its lease that is on its way."""
 
 
 class Fleet(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -28,7 +35,7 @@ class Fleet(bootsteps.StartStopStep):  # type: ignore[misc]
         super().__init__(worker, **kwargs)
         bridge = installed(worker.app)
         _serve_all_queues(worker.app, bridge)
-        _warn_of_limits(worker, bridge)
+        _warn_of_pool(worker, bridge)
         self.lease = Lease(bridge, worker)
 
     def start(self, worker: Any) -> None:
@@ -51,8 +58,8 @@ def _serve_all_queues(app: Any, bridge: Installation) -> None:
         queues.select(sorted(names))
 
 
-def _warn_of_limits(worker: Any, bridge: Installation) -> None:
-    """Celery ignores time limits silently where the pool cannot keep them."""
+def _warn_of_pool(worker: Any, bridge: Installation) -> None:
+    """Celery ignores silently what the pool cannot do."""
     pool = str(getattr(worker.pool_cls, "__module__", "")).rpartition(".")[2]
     if pool == "prefork":
         return
@@ -60,6 +67,11 @@ def _warn_of_limits(worker: Any, bridge: Installation) -> None:
         limits = ["soft_time_limit"] if activity.task.soft_time_limit else []
         if activity.task.time_limit and pool != "gevent":
             limits.append("time_limit")
+        if activity.terminate_on_cancel and pool != "gevent":
+            logger.warning(
+                "activity %s: Celery's %s pool cannot terminate a job, so terminate_on_cancel of "
+                "task %s has no effect; use --pool prefork, or ask bridge.current().cancelled",
+                activity.name, pool, activity.task.name)  # fmt: skip
         if limits:
             logger.warning(
                 "activity %s: Celery's %s pool ignores %s of task %s; use --pool prefork, or "
@@ -76,29 +88,41 @@ class Lease:
         self._id = adopt_worker_id(worker.hostname)
         self._draining = False
         self._ended = False
+        self._pid = os.getpid()
         self._wake = threading.Event()
         self._interval_s = bridge.settings.lease_s / 3
 
     def start(self) -> None:
         """Announce the worker, now and for as long as the process lives."""
-        threading.Thread(target=self._renew_for_ever, name="bridge-lease", daemon=True).start()
-        # Sent when the pool has ended its last job; a killed worker's lease ends by itself.
-        signals.worker_shutdown.connect(self._leave, sender=self._worker, weak=False)
+        self._thread = threading.Thread(
+            target=self._renew_for_ever, name="bridge-lease", daemon=True
+        )
+        self._thread.start()
+        # At exit, after every kind of shutdown, nothing runs any more in any pool: children are
+        # gone, threads have been joined. A killed worker's lease ends by itself.
+        atexit.register(self._leave)
 
     def drain(self) -> None:
         """Announce no slots any more; what runs goes on."""
         self._draining = True
         self._wake.set()
 
-    def _leave(self, **_: Any) -> None:
+    def _leave(self) -> None:
+        if os.getpid() != self._pid:
+            return
         self._ended = True
+        self._wake.set()
+        self._thread.join(LEAVE_TIMEOUT_S)  # or a late renewal would bring the lease back
+        if self._thread.is_alive():
+            logger.warning("the store does not answer; the lease of %s ends by itself", self._id)
+            return
         try:
             held = self._bridge.jobs.leave(self._id)
         except StoreUnavailable as exc:
             logger.warning("%s This worker's lease ends by itself.", exc)
         else:
             if held:
-                logger.warning("worker %s leaves %d unfinished jobs to recovery", self._id, held)
+                logger.warning("worker %s hands back %d unfinished jobs", self._id, held)
 
     def _slots(self) -> int:
         if self._draining:
@@ -115,7 +139,9 @@ class Lease:
             self._wake.clear()
             pause_s = self._interval_s
             try:
-                held = self._bridge.jobs.renew_lease(self._id, slots=self._slots(), queues=queues)
+                held = self._bridge.jobs.renew_lease(
+                    self._id, slots=self._slots(), queues=queues,
+                    busy=len(state.active_requests), claim_ids=_claims_here())  # fmt: skip
             except StoreUnavailable as exc:
                 logger.warning("lease of worker %s not renewed: %s", self._id, exc)
                 pause_s = min(1.0, pause_s)
@@ -128,3 +154,9 @@ class Lease:
                         "run elsewhere too", self._id)  # fmt: skip
                 known = True
             self._wake.wait(pause_s)
+
+
+def _claims_here() -> set[str]:
+    """The claims whose jobs Celery has given this worker: running, waiting, or for later."""
+    jobs = (Job.parse(task_id) for task_id in tuple(state.requests))
+    return {job.claim_id for job in jobs if job is not None}

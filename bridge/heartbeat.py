@@ -12,13 +12,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bridge.errors import BridgeError, StepFunctionsError, TokenClosed
-from bridge.model import Job
 from bridge.stepfunctions import StepFunctions
-from bridge.store import Beat, ClaimStore
+from bridge.store import Beat, ClaimStore, Unfinished
 
 logger = logging.getLogger(__name__)
 
 BATCH = 200
+POLLS_HELD_S = 3.0
+"""While heartbeats are throttled, no poll is opened for so long: claims more would be lost."""
 
 
 @dataclass(slots=True)
@@ -32,7 +33,7 @@ class Pass:
 
 async def beat_due(
     *, client: StepFunctions, store: ClaimStore, concurrent_calls: int,
-    on_unfinished: Callable[[Job], Awaitable[None]],
+    on_unfinished: Callable[[Unfinished], Awaitable[None]],
 ) -> Pass:  # fmt: skip
     """Send the heartbeats that are due.
 
@@ -49,18 +50,18 @@ async def beat_due(
     async def beat(due: Beat) -> None:
         async with permits:
             try:
-                await client.send_task_heartbeat(due.token)
+                await client.send_task_heartbeat(due.token, urgency=due.urgency_ms)
                 done.sent += 1
             except TokenClosed as exc:
                 done.closed += 1
                 logger.info("claim %s is closed: %s", due.claim_id, exc.code)
-                for job in await store.close_claims([due.claim_id], reason=exc.code):
-                    await on_unfinished(job)
+                for unfinished in await store.close_claims([due.claim_id], reason=exc.code):
+                    await on_unfinished(unfinished)
             except StepFunctionsError as exc:
                 done.failed += 1
                 logger.warning("heartbeat of claim %s failed: %s", due.claim_id, exc)
                 # The interval is a third of what the state allows: use what is left of it.
-                await store.hasten_heartbeat(due.claim_id, due.interval_s / 4)
+                await store.hasten_heartbeat(due, due.interval_s / 4)
 
     while True:
         due = await store.take_heartbeats(BATCH)
@@ -70,5 +71,7 @@ async def beat_due(
                 raise result
             if isinstance(result, BaseException):
                 logger.error("a heartbeat failed", exc_info=result)
+        if client.throttled_recently:
+            await store.hold_polls(POLLS_HELD_S)
         if due.looked < BATCH:
             return done

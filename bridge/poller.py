@@ -18,6 +18,7 @@ from typing import Any
 
 from bridge.dispatch import BrokerUnavailable, Dispatcher
 from bridge.errors import StepFunctionsError, StoreUnavailable
+from bridge.killpoints import KillPoint, passing
 from bridge.model import Claim, claim_id_of
 from bridge.registry import Activity, Registry
 from bridge.settings import Settings
@@ -225,6 +226,7 @@ class Poller:
     async def _claim(self, activity: Activity, task: ActivityTask) -> None:
         claim = Claim(claim_id_of(task.token), activity.name, task.input)
         self._unstored.add(claim.claim_id)
+        passing(KillPoint.BEFORE_STORE)
         said = False
         while True:  # the token exists nowhere else: it is stored, or the process ends
             try:
@@ -241,6 +243,7 @@ class Poller:
                 await asyncio.sleep(_jittered_s(1.0))
         self._unstored.discard(claim.claim_id)
         # Stored before dispatched: a crash in between must leave something to recover.
+        passing(KillPoint.AFTER_STORE_BEFORE_DISPATCH)
         self._undispatched.add(claim.claim_id)
         self._spawn(self._dispatch(claim))
 
@@ -250,6 +253,7 @@ class Poller:
             while True:
                 try:
                     await loop.run_in_executor(self._publishers, self._dispatcher.publish, claim)
+                    passing(KillPoint.AFTER_DISPATCH_BEFORE_NOTE)
                     await self._store.mark_queued(claim.job)
                     return
                 except (BrokerUnavailable, StoreUnavailable) as exc:

@@ -1,8 +1,9 @@
 """Forget nothing: one sweep of the periodic beat task over what somebody left behind.
 
-Two things are found: jobs of workers whose lease has ended, which run again or fail as the task's
-``on_lost`` says; and claims whose job was not published in time, because their poller died or
-because they are to run again. Several sweeps at once are harmless: the store lets one of them win.
+Three things are found: jobs of workers whose lease has ended, which run again or fail as the task's
+``on_lost`` says; claims whose job was not published in time, because their poller died or because
+they are to run again; and jobs that were published and do not start though a worker has room,
+because their message was lost. Several sweeps at once are harmless: the store lets one of them win.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import logging
 from dataclasses import dataclass
 
 from bridge.dispatch import BrokerUnavailable, Dispatcher, NotRegistered
+from bridge.killpoints import KillPoint, passing
 from bridge.model import Outcome
 from bridge.store import ClaimStore, JobStore, Lost
 
 logger = logging.getLogger(__name__)
 
 BATCH = 100
-HOLD_S = 30.0
+HOLD_S = 10.0
 """How long a claim that is being published is hidden from other sweeps."""
 
 
@@ -29,6 +31,7 @@ class Sweep:
     again: int = 0
     failed: int = 0
     dispatched: int = 0
+    published_anew: int = 0
 
 
 async def sweep(*, store: ClaimStore, jobs: JobStore, dispatcher: Dispatcher) -> Sweep:
@@ -44,15 +47,21 @@ async def sweep(*, store: ClaimStore, jobs: JobStore, dispatcher: Dispatcher) ->
         logger.warning("job %s of worker %s was lost: %s", job.id, worker, answer)
         done.again += answer is Lost.AGAIN
         done.failed += answer is Lost.FAILED
-    for claim in await store.take_undispatched(BATCH, hold_s=HOLD_S):
+    passing(KillPoint.AFTER_LOSS_BEFORE_DISPATCH)
+    for claim, retry in await store.take_unstarted(BATCH, hold_s=HOLD_S):
         try:
-            await asyncio.to_thread(dispatcher.publish, claim)
+            await asyncio.to_thread(dispatcher.publish, claim, retry=retry)
         except NotRegistered as exc:
             logger.warning("%s", exc)  # another beat process may have it
         except BrokerUnavailable as exc:
             logger.warning("%s", exc)
             break  # the others would wait for the same broker
         else:
-            logger.info("claim %s is dispatched, attempt %d", claim.claim_id, claim.attempt)
-            done.dispatched += await store.mark_queued(claim.job)
+            passing(KillPoint.AFTER_DISPATCH_BEFORE_NOTE)
+            if await store.mark_queued(claim.job):
+                logger.info("claim %s is dispatched, attempt %d", claim.claim_id, claim.attempt)
+                done.dispatched += 1
+            else:
+                logger.warning("job %s had not started; it is published anew", claim.job.id)
+                done.published_anew += 1
     return done

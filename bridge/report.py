@@ -65,7 +65,8 @@ class Overview:
                 found.append(f"{row.activity}: {row.queued} jobs wait and no worker serves them")
         in_flight = sum(row.in_flight for row in self.activities)
         if in_flight and not self.beats:
-            found.append("claims are in flight and no beat process runs: no heartbeats are sent")
+            instead = "pollers send the heartbeats" if self.pollers else "no heartbeats are sent"
+            found.append(f"claims are in flight and no beat process runs: {instead}")
         return found
 
     @property

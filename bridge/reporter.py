@@ -13,18 +13,21 @@ import random
 from collections.abc import Awaitable, Callable
 
 from bridge.errors import BridgeError, InvalidRequest, StoreUnavailable, TokenClosed
-from bridge.model import Job, Outcome
+from bridge.killpoints import KillPoint, passing
+from bridge.model import Outcome
 from bridge.stepfunctions import StepFunctions
-from bridge.store import ClaimStore, Report
+from bridge.store import ClaimStore, Report, Unfinished
 
 logger = logging.getLogger(__name__)
 
-HOLD_S = 60.0
-"""How long a taken outcome is hidden from other reporters; longer than a report can take."""
+HOLD_S = 30.0
+"""How long a taken outcome is hidden from other reporters; longer than a report takes."""
 MAX_DELAY_S = 30.0
 IDLE_S = 2.0
+POLLS_HELD_S = 3.0
+"""While reports are throttled, no poll is opened for so long."""
 
-OnUnfinished = Callable[[Job], Awaitable[None]]
+OnUnfinished = Callable[[Unfinished], Awaitable[None]]
 
 
 class Reporter:
@@ -101,9 +104,12 @@ class Reporter:
         try:
             reason = await self._deliver(report.token, report.outcome, report.claim_id)
             self._tries.pop(report.claim_id, None)
-            for job in await self._store.close_claims([report.claim_id], reason=reason):
-                await self._on_unfinished(job)
+            passing(KillPoint.AFTER_REPORT_BEFORE_NOTE)
+            for unfinished in await self._store.close_claims([report.claim_id], reason=reason):
+                await self._on_unfinished(unfinished)
             self._on_closed()
+            if self._client.throttled_recently:
+                await self._store.hold_polls(POLLS_HELD_S)
         except BridgeError as exc:
             await self._postpone(report, exc)
         except Exception as exc:

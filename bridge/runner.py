@@ -17,19 +17,25 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from celery import Celery, Task, bootsteps
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from celery.utils.time import maybe_make_aware
+from kombu.exceptions import OperationalError
 
-from bridge.errors import ActivityError, BridgeError, SettingsError, StoreUnavailable
+from bridge.context import Current, as_current, runs_here
+from bridge.errors import (
+    ActivityError,
+    BridgeError,
+    JobCancelled,
+    SettingsError,
+    StoreUnavailable,
+)
 from bridge.installation import Installation, installed, worker_id
+from bridge.killpoints import KillPoint, passing
 from bridge.model import MAX_OUTPUT_BYTES, Job, Outcome
 from bridge.store import Settled, Start
 
@@ -50,43 +56,7 @@ class OutputRefused(BridgeError):
         self.cause = cause
 
 
-@dataclass(frozen=True, slots=True)
-class Current:
-    """The job that runs here; ``bridge.current()`` returns it.
-
-    Attributes:
-        claim_id: Names the activity task in logs; never the token.
-        attempt: 1, and more after a worker was lost.
-    """
-
-    claim_id: str
-    attempt: int
-    _run: str
-    _bridge: Installation
-
-    def heartbeat(self) -> bool:
-        """Say that the job makes progress; needed with ``heartbeat="manual"`` only.
-
-        The token is beaten for two more heartbeat intervals. False: this run no longer holds its
-        claim, and what it brings may be dropped.
-        """
-        return self._bridge.jobs.keep_alive(Job(self.claim_id, self.attempt), run=self._run)
-
-
 _last = threading.local()
-_current: ContextVar[Current | None] = ContextVar("bridge_current", default=None)
-
-
-def current() -> Current:
-    """The job that runs here.
-
-    Raises:
-        LookupError: No job of the bridge runs here: the task was called in another way.
-    """
-    job = _current.get()
-    if job is None:
-        raise LookupError("bridge.current(): no activity task runs here; the task was called alone")
-    return job
 
 
 class _ActivityTask(Task):  # type: ignore[misc]
@@ -96,7 +66,7 @@ class _ActivityTask(Task):  # type: ignore[misc]
         call = super().__call__
         job = Job.parse(self.request.id)
         # Without a job of ours, or inside one already, it is the plain task that the user wrote.
-        if job is None or self.request.called_directly or _current.get() is not None:
+        if job is None or self.request.called_directly or runs_here():
             return call(*args, **kwargs)
         return _run(installed(self.app), self, job, lambda: call(*args, **kwargs))
 
@@ -134,10 +104,12 @@ class Runner(bootsteps.Step):  # type: ignore[misc]
 def _run(bridge: Installation, task: Task, job: Job, call: Callable[[], Any]) -> Any:
     run = f"{os.getpid()}-{time.monotonic_ns()}"
     retry = task.request.retries or 0
-    _start(bridge, job, retry=retry, run=run)
-    with _as_current(Current(job.claim_id, job.attempt, run, bridge)):
+    _start(bridge, task, job, retry=retry, run=run)
+    passing(KillPoint.AFTER_START_BEFORE_RUN)
+    with as_current(Current(job, run=run, bridge=bridge)):
         try:
             result = call()
+            passing(KillPoint.AFTER_RUN_BEFORE_OUTCOME)
             _settle(bridge, job, Outcome(output=_output(result)))
             return result
         except Retry as exc:
@@ -148,6 +120,12 @@ def _run(bridge: Installation, task: Task, job: Job, call: Callable[[], Any]) ->
                 _release(bridge, job, run=run, retry=retry, delay_s=0)
             else:
                 _settle(bridge, job, Outcome.failure("Bridge.Rejected", str(exc.reason or "")))
+            raise
+        except JobCancelled as exc:
+            logger.warning("job %s is cancelled: %s", job.id, exc)
+            # Dropped, unless the task raised it without a reason: then somebody still waits.
+            _settle(bridge, job, Outcome.failure("Bridge.Cancelled", str(exc)))
+            _show_as_revoked(task)
             raise
         except Ignore:
             cause = "the task raised Ignore (self.replace does so too): nobody will bring an output"
@@ -162,12 +140,12 @@ def _run(bridge: Installation, task: Task, job: Job, call: Callable[[], Any]) ->
             if not _is_from_signal(exc):
                 _settle(bridge, job, _failure(exc))
             raise
-        except Exception as exc:
+        except BaseException as exc:  # KeyboardInterrupt, for one, is an ending like any other
             _settle(bridge, job, _failure(exc))
             raise
 
 
-def _start(bridge: Installation, job: Job, *, retry: int, run: str) -> None:
+def _start(bridge: Installation, task: Task, job: Job, *, retry: int, run: str) -> None:
     """Return when the job may run; raise Ignore, which acks its message, when it must not."""
     worker = worker_id()
     while True:
@@ -176,8 +154,19 @@ def _start(bridge: Installation, job: Job, *, retry: int, run: str) -> None:
             return
         if answer is not Start.UNLEASED:
             logger.info("job %s does not run: its claim is %s", job.id, answer)
+            _show_as_revoked(task)
             raise Ignore(f"claim {job.claim_id} is {answer}")
         time.sleep(LEASE_WAIT_S)  # the parent announces the worker within moments
+
+
+def _show_as_revoked(task: Task) -> None:
+    """Let Flower show as revoked what Celery ignores; else it shows it as started for ever."""
+    if not task.app.conf.worker_send_task_events:
+        return
+    try:
+        task.send_event("task-revoked", retry=False, terminated=False, signum=None, expired=False)
+    except (OperationalError, OSError) as exc:
+        logger.info("Flower does not hear of job %s: %s", task.request.id, exc)
 
 
 def _output(result: Any) -> str:
@@ -206,7 +195,18 @@ def _is_from_signal(exc: SystemExit) -> bool:
 
 
 def _failure(exc: BaseException) -> Outcome:
-    return Outcome.failure(type(exc).__name__, str(exc) or repr(exc))
+    return Outcome.failure(type(exc).__name__, words_of(exc))
+
+
+def words_of(exc: BaseException) -> str:
+    """What an exception says of itself, whatever its methods do."""
+    for say in (str, repr):
+        try:
+            if words := say(exc):
+                return words
+        except Exception as bad:  # noqa: BLE001 (the user's code)
+            logger.debug("%s() of a %s failed: %r", say.__name__, type(exc).__name__, type(bad))
+    return f"a {type(exc).__name__} that cannot be put into words"
 
 
 def _delay_s(retry: Retry) -> float:
@@ -227,6 +227,7 @@ def was_settled_here(job: Job) -> bool:
 def _settle(bridge: Installation, job: Job, outcome: Outcome) -> None:
     _last.settled = job
     answer = insist(lambda: bridge.jobs.settle(job, outcome))
+    passing(KillPoint.AFTER_OUTCOME_BEFORE_ACK)
     if answer is not Settled.STORED:
         logger.info("outcome of job %s is dropped: its claim is %s", job.id, answer)
 
@@ -246,12 +247,3 @@ def insist(call: Callable[[], T]) -> T:
                 logger.warning("%s This job waits for it.", exc)
             said = True
             time.sleep(STORE_RETRY_S)
-
-
-@contextmanager
-def _as_current(job: Current) -> Iterator[None]:
-    token = _current.set(job)
-    try:
-        yield
-    finally:
-        _current.reset(token)

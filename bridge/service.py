@@ -1,4 +1,4 @@
-"""``celery -A bridge poll``: poller and reporter in one process, from start to drained."""
+"""``celery -A bridge poll``: poller, reporter and stand-in, from start to drained."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from bridge.dispatch import Dispatcher
 from bridge.errors import SettingsError
 from bridge.installation import Installation, process_name
-from bridge.model import Job
 from bridge.poller import Leftovers, Poller
 from bridge.reporter import Reporter
+from bridge.standin import StandIn
 from bridge.stepfunctions import StepFunctions
-from bridge.store import ClaimStore
+from bridge.store import ClaimStore, Unfinished
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ async def serve(bridge: Installation, arns: Mapping[str, str]) -> Leftovers | No
     settings, dispatcher, name = bridge.settings, Dispatcher(bridge), process_name()
     store, client = ClaimStore(settings), StepFunctions()
 
-    async def revoke(job: Job) -> None:
-        await asyncio.to_thread(dispatcher.revoke, job)
+    async def revoke(unfinished: Unfinished) -> None:
+        await asyncio.to_thread(dispatcher.revoke, unfinished)
 
     poller = Poller(
         registry=bridge.registry, arns=arns, client=client, store=store, dispatcher=dispatcher,
@@ -45,6 +45,9 @@ async def serve(bridge: Installation, arns: Mapping[str, str]) -> Leftovers | No
     reporter = Reporter(
         client=client, store=store, concurrent_calls=settings.concurrent_calls,
         on_unfinished=revoke, on_closed=poller.wake)  # fmt: skip
+    stand_in = StandIn(
+        bridge=bridge, client=client, store=store, dispatcher=dispatcher, on_unfinished=revoke
+    )
 
     at_once = asyncio.Event()
     signals_seen = 0
@@ -67,6 +70,7 @@ async def serve(bridge: Installation, arns: Mapping[str, str]) -> Leftovers | No
     logger.info("poller %s serves %s", name, ", ".join(arns))
     polling = asyncio.create_task(poller.run())
     reporting = asyncio.create_task(reporter.run())
+    standing_in = asyncio.create_task(stand_in.run())
     cut_short = asyncio.create_task(at_once.wait())
     try:
         await asyncio.wait({polling, cut_short}, return_when=asyncio.FIRST_COMPLETED)
@@ -74,7 +78,9 @@ async def serve(bridge: Installation, arns: Mapping[str, str]) -> Leftovers | No
             return poller.leftovers()
         await polling
         reporter.stop()
-        await asyncio.wait({reporting, cut_short}, return_when=asyncio.FIRST_COMPLETED)
+        stand_in.stop()
+        for finishing in (reporting, standing_in):
+            await asyncio.wait({finishing, cut_short}, return_when=asyncio.FIRST_COMPLETED)
         logger.info("poller %s is drained", name)
         return None
     finally:

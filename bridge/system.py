@@ -20,11 +20,10 @@ from bridge import heartbeat, recovery
 from bridge.dispatch import Dispatcher
 from bridge.errors import StoreUnavailable
 from bridge.installation import Installation, installed
-from bridge.model import Job
 from bridge.registry import SYSTEM_QUEUE
 from bridge.reporter import Reporter
 from bridge.stepfunctions import StepFunctions
-from bridge.store import ClaimStore
+from bridge.store import ClaimStore, Unfinished
 
 T = TypeVar("T")
 
@@ -54,9 +53,9 @@ class Calls:
         """Run it on the loop, from any other thread, and wait for it."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
-    async def revoke(self, job: Job) -> None:
+    async def revoke(self, unfinished: Unfinished) -> None:
         """Revoke a job without holding up the loop."""
-        await asyncio.to_thread(self.dispatcher.revoke, job)
+        await asyncio.to_thread(self.dispatcher.revoke, unfinished)
 
 
 # Passes of one kind at once in one process. While Step Functions hangs, heartbeats must not fill

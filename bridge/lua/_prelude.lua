@@ -4,22 +4,26 @@
 --
 -- root:claim:<id>       hash    activity queue state attempt attempts retry every until claimed beats
 --                               [worker run] while running, [manual alive] for manual heartbeats,
---                               [reason] once closed
+--                               [again] how often it was published anew, [missed] the due time of
+--                               a heartbeat that did not get through (Unix ms), [reason] once closed
 -- root:token:<id>       string  the task token: a secret, never returned to a worker
 -- root:input:<id>       string  the input, until an outcome is stored
 -- root:outcome:<id>     string  the outcome, until Step Functions takes it
 -- root:heartbeats       zset    claim -> next heartbeat (Unix ms)
 -- root:outbox           zset    claim -> next try to report (Unix ms)
--- root:undispatched     zset    claim -> when somebody else than its poller publishes its job (Unix ms)
+-- root:unstarted        zset    claim -> when to ask why its job has not started (Unix ms)
 -- root:wake             list    at most one element: something came into the outbox
 -- root:claims:<activity> zset   claim -> claimed (Unix ms): what is in flight
 -- root:load             hash    queue -> claims in flight
 -- root:tally            hash    <activity>|<state> -> claims
 -- root:workers          zset    worker -> end of its lease (Unix ms)
 -- root:fleet            hash    worker -> {"slots": n, "queues": [...]}
+-- root:held             hash    worker -> {"busy": n, "jobs": [claim, ...]}: what Celery gave it
 -- root:runs:<worker>    set     claims that it runs
 -- root:pollers          zset    poller -> end of its lease (Unix ms)
 -- root:polls:<poller>   hash    <activity>|<queue> -> its open polls
+-- root:throttled        string  there while Step Functions throttles reports or heartbeats
+-- root:passes           hash    heartbeat|recovery -> when the last pass began (Unix ms)
 local root = KEYS[1]
 
 local function now_ms()
@@ -53,9 +57,7 @@ local function move(id, activity, from, to, worker)
   tally(activity, from, -1)
   tally(activity, to, 1)
   redis.call('HSET', key('claim', id), 'state', to)
-  if from == 'claimed' then
-    redis.call('ZREM', key('undispatched'), id)
-  end
+  redis.call('ZREM', key('unstarted'), id)
   if worker then
     redis.call('SREM', key('runs', worker), id)
     redis.call('HDEL', key('claim', id), 'worker', 'run', 'alive')
@@ -65,6 +67,12 @@ end
 local function has_lease(worker, now)
   local ends = redis.call('ZSCORE', key('workers'), worker)
   return ends and tonumber(ends) >= now
+end
+
+local function forget_worker(worker)
+  redis.call('ZREM', key('workers'), worker)
+  redis.call('HDEL', key('fleet'), worker)
+  redis.call('HDEL', key('held'), worker)
 end
 
 local function put_into_outbox(id, activity, state, worker, outcome)

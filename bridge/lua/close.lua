@@ -1,7 +1,7 @@
 -- close: Step Functions takes nothing more for these tokens; forget them.
 -- KEYS[1] root
 -- ARGV    reason, claim_id, …
--- Returns claim_id, attempt of each whose job was not finished: it is to be revoked
+-- Returns claim_id, attempt, activity of each whose job was not finished: it is to be revoked
 -- Clock   a claim closed before its outcome is remembered for a day, so that its job can be told why
 local day_s = 86400
 local unfinished = {}
@@ -15,7 +15,7 @@ for i = 2, #ARGV do
     redis.call('ZREM', key('claims', activity), id)
     redis.call('ZREM', key('heartbeats'), id)
     redis.call('ZREM', key('outbox'), id)
-    redis.call('ZREM', key('undispatched'), id)
+    redis.call('ZREM', key('unstarted'), id)
     redis.call('DEL', key('token', id), key('input', id), key('outcome', id), key('claim', id))
     if worker then
       redis.call('SREM', key('runs', worker), id)
@@ -25,6 +25,7 @@ for i = 2, #ARGV do
       redis.call('EXPIRE', key('claim', id), day_s)
       unfinished[#unfinished + 1] = id
       unfinished[#unfinished + 1] = claim[3]
+      unfinished[#unfinished + 1] = activity
     end
   end
 end

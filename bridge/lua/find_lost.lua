@@ -2,13 +2,13 @@
 -- KEYS[1] root
 -- ARGV    limit
 -- Returns claim_id, attempt, worker of each
--- Clock   leases
-local lost = {}
-for _, worker in ipairs(redis.call('ZRANGEBYSCORE', key('workers'), '-inf', '(' .. now_ms())) do
+-- Clock   leases; notes that a pass of recovery begins
+local lost, now = {}, now_ms()
+redis.call('HSET', key('passes'), 'recovery', now)
+for _, worker in ipairs(redis.call('ZRANGEBYSCORE', key('workers'), '-inf', '(' .. now)) do
   local held = redis.call('SMEMBERS', key('runs', worker))
   if #held == 0 then
-    redis.call('ZREM', key('workers'), worker)
-    redis.call('HDEL', key('fleet'), worker)
+    forget_worker(worker)
   end
   for _, id in ipairs(held) do
     if #lost >= 3 * ARGV[1] then

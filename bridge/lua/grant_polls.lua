@@ -3,8 +3,8 @@
 -- ARGV    poller, lease_ms, look_ahead (claims per slot), then for each activity in the order of
 --         its turn: activity, queue, open (this poller's open polls), want (how many more)
 -- Returns slots (of the live workers that serve any of these queues), then for each activity the
---         number of polls granted
--- Clock   the leases of workers and pollers
+--         number of polls granted: none while calls that matter more are throttled
+-- Clock   the leases of workers and pollers; the hold of polls
 --
 -- Workers serve several queues each, so what is free for one queue depends on the others. By Hall's
 -- theorem all claims fit their workers if every set of queues fits the workers that serve any of
@@ -112,7 +112,9 @@ elseif #groups > 0 then
   add_set(everything)
 end
 
+local held_back = redis.call('EXISTS', key('throttled')) == 1
 local function fits(group)
+  if held_back then return false end
   for _, set in ipairs(sets) do
     if set.has[group] and set.used >= set.room then return false end
   end

@@ -1,11 +1,12 @@
--- leave: a worker has ended in order; nothing of it is to be waited for.
+-- leave: a worker has ended in order, and nothing of it runs any more.
 -- KEYS[1] root
 -- ARGV    worker
--- Returns how many claims it still held: they stay, and its lease with them
--- Clock   none
+-- Returns how many claims it still held: its lease has ended, so that they are recovered at once
+-- Clock   end of the lease
 local held = redis.call('SCARD', key('runs', ARGV[1]))
 if held == 0 then
-  redis.call('ZREM', key('workers'), ARGV[1])
-  redis.call('HDEL', key('fleet'), ARGV[1])
+  forget_worker(ARGV[1])
+else
+  redis.call('ZADD', key('workers'), now_ms() - 1, ARGV[1])
 end
 return held

@@ -24,5 +24,6 @@ end
 move(id, claim[1], state, 'claimed', worker)
 redis.call('HINCRBY', key('claim', id), 'attempt', 1)
 redis.call('HSET', key('claim', id), 'retry', 0)
-redis.call('ZADD', key('undispatched'), now_ms(), id)
+redis.call('HDEL', key('claim', id), 'again')
+redis.call('ZADD', key('unstarted'), now_ms(), id)
 return 'again'

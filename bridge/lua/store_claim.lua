@@ -10,7 +10,8 @@ if redis.call('EXISTS', key('claim', id)) == 1 then
   return 0
 end
 redis.call('HSET', key('claim', id), 'activity', activity, 'queue', queue, 'state', 'claimed',
-  'attempt', 1, 'attempts', ARGV[10], 'retry', 0, 'every', ARGV[6], 'until', now + ARGV[8], 'claimed', now, 'beats', 0)
+  'attempt', 1, 'attempts', ARGV[10], 'retry', 0, 'every', ARGV[6], 'until', now + ARGV[8],
+  'claimed', now, 'beats', 0)
 if ARGV[7] == '1' then
   redis.call('HSET', key('claim', id), 'manual', 1)
 end
@@ -18,7 +19,7 @@ redis.call('SET', key('token', id), token)
 redis.call('SET', key('input', id), input)
 redis.call('ZADD', key('heartbeats'), now + ARGV[6], id)
 redis.call('ZADD', key('claims', activity), now, id)
-redis.call('ZADD', key('undispatched'), now + ARGV[11], id)
+redis.call('ZADD', key('unstarted'), now + ARGV[11], id)
 tally(activity, 'claimed', 1)
 load(queue, 1)
 -- The poll has become a claim: in one step, or its slot would be granted twice.

@@ -5,7 +5,17 @@ with AWS credentials need (asyncio), ``status`` what people ask. No method stand
 Each is a typed method around one script of ``bridge/lua``, where keys and clocks are explained.
 """
 
-from bridge.store.claims import Beat, ClaimStore, DueHeartbeats, DueReports, Report, Wish
+from bridge.store.claims import (
+    Beat,
+    ClaimStore,
+    DueHeartbeats,
+    DueReports,
+    Pass,
+    Report,
+    Unfinished,
+    Unstarted,
+    Wish,
+)
 from bridge.store.jobs import JobStore, Lost, Settled, Start
 from bridge.store.status import ActivityStatus, Status, StatusReader, WorkerStatus
 
@@ -17,11 +27,14 @@ __all__ = [
     "DueReports",
     "JobStore",
     "Lost",
+    "Pass",
     "Report",
     "Settled",
     "Start",
     "Status",
     "StatusReader",
+    "Unfinished",
+    "Unstarted",
     "Wish",
     "WorkerStatus",
 ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 from bridge.model import Claim, Job, Outcome
 from bridge.settings import Settings
@@ -12,8 +13,15 @@ from bridge.store.connection import SOCKET_TIMEOUT_S, connect_async, ms, script_
 
 # A blocking pop must come home before the socket's time-out calls it a broken connection.
 MAX_WAIT_S = SOCKET_TIMEOUT_S / 2
-DISPATCH_GRACE_S = 5.0
-"""A claim whose poller has not noted its dispatch within this time is dispatched by recovery."""
+DISPATCH_GRACE_TICKS = 2
+"""A claim whose poller has not noted its dispatch for so long is dispatched by recovery."""
+
+
+class Pass(StrEnum):
+    """What is done once a tick, by whoever gets to it."""
+
+    HEARTBEAT = "heartbeat"
+    RECOVERY = "recovery"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +71,43 @@ class DueReports:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A token that is due for a heartbeat."""
+    """A token that is due for a heartbeat.
+
+    Attributes:
+        missed_ms: Since when it has been due, Unix ms of the store's clock; before this heartbeat,
+            if earlier ones did not get through.
+    """
 
     claim_id: str
     token: str = field(repr=False)
     interval_s: float
+    missed_ms: int
+
+    @property
+    def urgency_ms(self) -> float:
+        """Orders heartbeats: the token whose time-out comes first has the least.
+
+        Step Functions does not tell HeartbeatSeconds; an interval is taken for a third of it.
+        """
+        return self.missed_ms + 2000 * self.interval_s
+
+
+class Unfinished(NamedTuple):
+    """A job whose claim was closed before it had ended."""
+
+    job: Job
+    activity: str
+
+
+class Unstarted(NamedTuple):
+    """A claim whose job is to be published.
+
+    Attributes:
+        retry: Celery's count of retries that the job had come to.
+    """
+
+    claim: Claim
+    retry: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +142,13 @@ class ClaimStore:
         """
         args = (claim.claim_id, token, claim.input, claim.activity, queue, ms(interval_s),
                 int(manual), ms(self._settings.patience_s), poller, max_attempts,
-                ms(DISPATCH_GRACE_S))  # fmt: skip
+                ms(DISPATCH_GRACE_TICKS * self._settings.tick_s))  # fmt: skip
         return bool(await self._call("store_claim", *args))
 
     async def mark_queued(self, job: Job) -> bool:
         """Note that the job was published; False when the claim has moved on already."""
-        return bool(await self._call("mark_queued", job.claim_id, job.attempt))
+        grace_ms = ms(self._settings.lease_s)
+        return bool(await self._call("mark_queued", job.claim_id, job.attempt, grace_ms))
 
     async def grant_polls(self, poller: str, wishes: Sequence[Wish]) -> Grant:
         """Ask for polls against free slots; also says that this poller lives."""
@@ -151,31 +192,46 @@ class ClaimStore:
         rows = await self._call("find_lost", limit)
         return [(Job(rows[i], int(rows[i + 1])), rows[i + 2]) for i in range(0, len(rows), 3)]
 
-    async def take_undispatched(self, limit: int, *, hold_s: float) -> list[Claim]:
-        """Claims whose job was not published in time, hidden from others for ``hold_s``."""
-        args = (limit, ms(hold_s), ms(self._settings.patience_s))
-        rows = await self._call("take_undispatched", *args)
+    async def take_unstarted(self, limit: int, *, hold_s: float) -> list[Unstarted]:
+        """Claims whose job was not published in time, hidden from others for ``hold_s``.
+
+        And those whose job has not started for a lease, though a worker has room for it.
+        """
+        args = (limit, ms(hold_s), ms(self._settings.patience_s), ms(self._settings.lease_s))
+        rows = await self._call("take_unstarted", *args)
         return [
-            Claim(rows[i], rows[i + 1], rows[i + 3], int(rows[i + 2]))
-            for i in range(0, len(rows), 4)
+            Unstarted(Claim(rows[i], rows[i + 1], rows[i + 4], int(rows[i + 2])), int(rows[i + 3]))
+            for i in range(0, len(rows), 5)
         ]
 
-    async def close_claims(self, claim_ids: Iterable[str], *, reason: str) -> list[Job]:
-        """Forget claims whose token is closed; the jobs among them that were not finished."""
+    async def close_claims(self, claim_ids: Iterable[str], *, reason: str) -> list[Unfinished]:
+        """Forget claims whose token is closed; the jobs among them that had not ended."""
         rows = await self._call("close", reason, *claim_ids)
-        return [Job(rows[i], int(rows[i + 1])) for i in range(0, len(rows), 2)]
+        return [
+            Unfinished(Job(rows[i], int(rows[i + 1])), rows[i + 2]) for i in range(0, len(rows), 3)
+        ]
 
     async def take_heartbeats(self, limit: int) -> DueHeartbeats:
         """Take tokens that are due and have somebody to speak for; due again in one interval."""
         looked, *rows = await self._call("take_heartbeats", limit)
         beats = [
-            Beat(rows[i], rows[i + 1], int(rows[i + 2]) / 1000) for i in range(0, len(rows), 3)
+            Beat(rows[i], rows[i + 1], int(rows[i + 2]) / 1000, int(rows[i + 3]))
+            for i in range(0, len(rows), 4)
         ]
         return DueHeartbeats(beats, int(looked))
 
-    async def hasten_heartbeat(self, claim_id: str, delay_s: float) -> bool:
-        """Beat again after the delay, before the interval is over."""
-        return bool(await self._call("hasten_heartbeat", claim_id, ms(delay_s)))
+    async def hasten_heartbeat(self, beat: Beat, delay_s: float) -> bool:
+        """One did not get through: beat again after the delay, before the interval is over."""
+        args = (beat.claim_id, ms(delay_s), beat.missed_ms)
+        return bool(await self._call("hasten_heartbeat", *args))
+
+    async def is_overdue(self, kind: Pass, after_s: float) -> bool:
+        """Whether nobody has begun a pass of this kind for so long."""
+        return bool(await self._call("is_overdue", kind, ms(after_s)))
+
+    async def hold_polls(self, hold_s: float) -> None:
+        """Let no poller open polls for some time: calls that matter more are throttled."""
+        await self._call("hold_polls", ms(hold_s))
 
     async def close(self) -> None:
         """Close the connections."""

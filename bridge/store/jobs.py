@@ -72,7 +72,8 @@ class JobStore:
     def release(self, job: Job, *, run: str, retry: int, delay_s: float) -> bool:
         """End a run whose job will come again as Celery retry ``retry`` after ``delay_s``."""
         patience_ms = ms(self._settings.patience_s)
-        args = (job.claim_id, job.attempt, run, retry, ms(delay_s), patience_ms)
+        grace_ms = ms(self._settings.lease_s)
+        args = (job.claim_id, job.attempt, run, retry, ms(delay_s), patience_ms, grace_ms)
         return bool(self._call("release", *args))
 
     def settle(self, job: Job, outcome: Outcome) -> Settled:
@@ -94,14 +95,32 @@ class JobStore:
         """Note that a job with ``heartbeat="manual"`` makes progress; False: it lost its claim."""
         return bool(self._call("keep_alive", job.claim_id, run))
 
-    def renew_lease(self, worker: str, *, slots: int, queues: Iterable[str]) -> bool:
-        """Extend the worker's lease and announce it; False when there was none, or it had ended."""
+    def ask(self, job: Job, *, run: str) -> str:
+        """Why this run of the job is no longer wanted; empty: it is.
+
+        ``"lost"``: the worker's lease had ended, the claim runs elsewhere or has failed. Else what
+        Step Functions said when the claim was closed, such as ``"TaskTimedOut"``.
+        """
+        return str(self._call("ask", job.claim_id, run))
+
+    def renew_lease(
+        self, worker: str, *, slots: int, queues: Iterable[str], busy: int = 0,
+        claim_ids: Iterable[str] = (),
+    ) -> bool:  # fmt: skip
+        """Extend the worker's lease and announce it; False when there was none, or it had ended.
+
+        Args:
+            slots: How many jobs it runs at once.
+            busy: How many Celery tasks of any kind it runs now.
+            claim_ids: Claims whose jobs Celery has given it: running, waiting, or for later.
+        """
         announcement = json.dumps({"slots": slots, "queues": sorted(queues)})
+        held = json.dumps({"busy": busy, "jobs": sorted(claim_ids)})
         lease_ms = ms(self._settings.lease_s)
-        return bool(self._call("renew_lease", worker, lease_ms, announcement))
+        return bool(self._call("renew_lease", worker, lease_ms, announcement, held))
 
     def leave(self, worker: str) -> int:
-        """End the lease of a worker that runs nothing; how many claims it still holds."""
+        """End the lease of a worker that has ended; how many claims it leaves to recovery."""
         return int(self._call("leave", worker))
 
     def close(self) -> None:

@@ -105,25 +105,30 @@ class Deployment:
         self.processes.append(process)
         return process
 
-    def poller(self, **env: str) -> Process:
+    def poller(self, *, wait: bool = True, **env: str) -> Process:
         process = self.start("poller", "poll", **CREDENTIALS, **env)
-        process.says("serves")
+        if wait:
+            process.says("serves")
         return process
 
-    def worker(self, *args: str, concurrency: int = 4, app: str = "bridge", **env: str) -> Process:
+    def worker(
+        self, *args: str, concurrency: int = 4, app: str = "bridge", wait: bool = True, **env: str
+    ) -> Process:
         name = f"w{len(self.processes)}-{self.prefix}@%h"
         process = self.start(
             "worker", "worker", "--hostname", name, "--concurrency", str(concurrency),
             "--loglevel", "INFO", "--without-mingle", *args, app=app, **env)  # fmt: skip
-        process.says("ready.")
+        if wait:
+            process.says("ready.")
         return process
 
-    def beat(self, **env: str) -> Process:
+    def beat(self, *, wait: bool = True, **env: str) -> Process:
         process = self.start(
             "beat", "worker", "-B", "-Q", "bridge.system", "--pool", "threads",
             "--hostname", f"beat{len(self.processes)}-{self.prefix}@%h", "--concurrency", "4",
             "--loglevel", "INFO", "--without-mingle", **CREDENTIALS, **env)  # fmt: skip
-        process.says("ready.")
+        if wait:
+            process.says("ready.")
         return process
 
     def run(self, *args: str, app: str = "bridge", timeout_s: float = 60, **env: str):
@@ -134,7 +139,9 @@ class Deployment:
         )  # fmt: skip
 
     def status(self) -> dict[str, Any]:
-        return json.loads(self.run("status", "--json").stdout)
+        done = self.run("status", "--json")
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
 
     def stop(self) -> None:
         for process in reversed(self.processes):
@@ -196,7 +203,7 @@ class Deployment:
     # What the jobs saw
 
     def seen(self, kind: str) -> list[list[str]]:
-        """The runs of a kind of job: [id, claim_id, attempt, pid] each."""
+        """The runs of a kind of job: [id, claim_id, attempt, pid, Unix time] each."""
         if not self.seen_file.exists():
             return []
         lines = [line.split() for line in self.seen_file.read_text().splitlines()]

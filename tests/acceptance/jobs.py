@@ -28,7 +28,8 @@ def activity(kind: str) -> str | None:
 
 def note(kind: str, event) -> None:
     """One line a run, in one write: several processes append."""
-    line = f"{kind} {event.get('id')} {current().claim_id} {current().attempt} {os.getpid()}\n"
+    job = current()
+    line = f"{kind} {event.get('id')} {job.claim_id} {job.attempt} {os.getpid()} {time.time()}\n"
     with Path(os.environ["JOBS_SEEN"]).open("a") as seen:
         seen.write(line)
 
@@ -154,6 +155,25 @@ def requeue(event):
 @shared_task(activity=activity("expires"), heartbeat=1, expires=1)
 def expires(event):
     note("expires", event)
+
+
+@shared_task(activity=activity("watch"), heartbeat=1)
+def watch(event):
+    """Runs until it is cancelled, and notes why."""
+    note("watch", event)
+    while not current().cancelled:
+        time.sleep(0.05)
+    note("watched", event)
+    if event.get("checkpoint"):
+        current().checkpoint()
+    return "stopped"
+
+
+@shared_task(activity=activity("terminate"), heartbeat=1, terminate_on_cancel=True,
+             autoretry_for=(Exception,))  # fmt: skip
+def terminate(event):
+    note("terminate", event)
+    time.sleep(60)
 
 
 @shared_task(activity=activity("manual"), heartbeat="manual")

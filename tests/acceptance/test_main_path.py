@@ -35,9 +35,12 @@ class TestHeartbeat:
         deployment = deploy(JOBS_ONLY="sleep")
         deployment.create_activities()
         deployment.worker()
-        deployment.poller()
+        poller = deployment.poller()
         machine = deployment.one_state("sleep", HeartbeatSeconds=3)
-        ended = deployment.ended(deployment.execute(machine, id="long", seconds=10))
+        execution = deployment.execute(machine, id="long", seconds=10)
+        wait_until(lambda: deployment.seen("sleep"))
+        poller.kill()  # it stands in for the beat process
+        ended = deployment.ended(execution)
         assert ended["status"] in ("FAILED", "TIMED_OUT")
         assert "Timeout" in ended["error"]
         assert len(deployment.seen("sleep")) == 1

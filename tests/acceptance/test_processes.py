@@ -80,13 +80,14 @@ class TestKilled:
         assert (ended["status"], ended["error"]) == ("FAILED", "Bridge.WorkerLost")
 
     def test_a_dead_worker_is_lost_in_the_status(self, deploy):
-        """Nobody recovers: `status` says so and asks for attention."""
+        """Neither beat nor poller recovers it: `status` says so and asks for attention."""
         deployment = deploy(JOBS_ONLY="sleep")
         deployment.create_activities()
         worker = deployment.worker()
-        deployment.poller()
+        poller = deployment.poller()
         deployment.execute(deployment.one_state("sleep"), id="s", seconds=60)
         wait_until(lambda: deployment.seen("sleep"))
+        poller.kill()
         worker.kill()
         wait_until(lambda: deployment.status()["totals"]["lost"] == 1)
         shown = deployment.run("status")
@@ -105,7 +106,7 @@ class TestKilled:
         first.kill()
         deployment.worker()
         assert deployment.ended(execution)["status"] == "SUCCEEDED"
-        (_, claim, attempt, _), (_, again, second, _) = deployment.seen("safe")
+        (_, claim, attempt, *_), (_, again, second, *_) = deployment.seen("safe")
         assert (claim, attempt) == (again, "1")
         assert second == "2"
         assert not deployment.happened(execution, "ActivityFailed")

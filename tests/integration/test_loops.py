@@ -31,6 +31,8 @@ ARN = "arn:aws:states:us-east-1:123456789012:activity:resize"
 class FaultyClient:
     """Answers as scripted, and is well otherwise; notes what it was asked."""
 
+    throttled_recently = False
+
     def __init__(self, *polls, calls=()):
         self.polls, self.calls = deque(polls), deque(calls)
         self.polled = 0
@@ -56,7 +58,7 @@ class FaultyClient:
         if fault is not None:
             raise fault
 
-    async def send_task_heartbeat(self, token):
+    async def send_task_heartbeat(self, token, *, urgency=0.0):
         await self._call("heartbeat", token)
 
     async def send_task_success(self, token, output):
@@ -71,7 +73,7 @@ class FaultyDispatcher:
         self.faults = faults
         self.published: list[Job] = []
 
-    def publish(self, claim):
+    def publish(self, claim, *, retry=0):
         if self.faults:
             self.faults -= 1
             raise BrokerUnavailable("the broker is away")
@@ -295,7 +297,7 @@ class TestHeartbeat:
         unfinished = []
         done = beat(store, FaultyClient(calls=[TokenClosed("gone", code="TaskTimedOut")]),
                     unfinished)  # fmt: skip
-        assert (done.closed, unfinished) == (1, [job])
+        assert (done.closed, unfinished) == (1, [(job, "resize")])
         assert store.status().in_flight == 0
 
     def test_a_throttled_beat_comes_again_before_its_interval_is_over(self, store):
@@ -309,19 +311,17 @@ class TestHeartbeat:
 
 
 class TestRecovery:
-    def test_a_claim_that_was_not_dispatched_is(self, store, monkeypatch):
-        monkeypatch.setattr("bridge.store.claims.DISPATCH_GRACE_S", 0.05)
+    def test_a_claim_that_was_not_dispatched_is(self, store):
         claim = store.claim()
-        wait_until_due(store, 0.06)
+        wait_until_due(store, 0.21)
         dispatcher = FaultyDispatcher()
         done = store.run(recovery.sweep(store=store.claims, jobs=store.jobs, dispatcher=dispatcher))
         assert (done.dispatched, dispatcher.published) == (1, [claim.job])
 
     def test_a_broker_that_is_away_is_tried_again(self, store, monkeypatch):
-        monkeypatch.setattr("bridge.store.claims.DISPATCH_GRACE_S", 0.05)
         monkeypatch.setattr(recovery, "HOLD_S", 0.05)
         store.claim()
-        wait_until_due(store, 0.06)
+        wait_until_due(store, 0.21)
         dispatcher = FaultyDispatcher(faults=1)
 
         def sweep():
@@ -333,15 +333,14 @@ class TestRecovery:
         wait_until_due(store, 0.06)
         assert sweep().dispatched == 1
 
-    def test_a_claim_of_an_unknown_activity_holds_up_no_other(self, store, monkeypatch, caplog):
+    def test_a_claim_of_an_unknown_activity_holds_up_no_other(self, store, caplog):
         """The beat process has older code than the poller that claimed it."""
-        monkeypatch.setattr("bridge.store.claims.DISPATCH_GRACE_S", 0.05)
         for token in ("token-1", "token-2"):
             store.claim(token)
-        wait_until_due(store, 0.06)
+        wait_until_due(store, 0.21)
 
         class Forgetful(FaultyDispatcher):
-            def publish(self, claim):
+            def publish(self, claim, *, retry=0):
                 if claim.claim_id == claim_id_of("token-1"):
                     raise NotRegistered("no task here has it")
                 super().publish(claim)

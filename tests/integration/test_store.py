@@ -10,7 +10,7 @@ import pytest
 from bridge.errors import StoreUnavailable
 from bridge.model import Claim, Job, Outcome, claim_id_of
 from bridge.settings import Settings
-from bridge.store import JobStore, Lost, Settled, Start, Wish
+from bridge.store import Beat, JobStore, Lost, Pass, Settled, Start, Wish
 from tests import waiting
 
 OK = Outcome(output='{"a":1}')
@@ -203,12 +203,14 @@ class TestClose:
         assert store.run(store.claims.close_claims([job.claim_id], reason="reported")) == []
         assert store.status().in_flight == 0
         left = [key.rpartition("}:")[2] for key in store.all_keys()]
-        assert left == ["fleet", "wake", "workers"]
+        assert left == ["fleet", "held", "wake", "workers"]
 
     def test_an_unfinished_job_is_named(self, store):
         """Its token was closed elsewhere: the job is to be revoked."""
         job = store.running()
-        assert store.run(store.claims.close_claims([job.claim_id], reason="TaskTimedOut")) == [job]
+        assert store.run(store.claims.close_claims([job.claim_id], reason="TaskTimedOut")) == [
+            (job, "resize")
+        ]
         assert store.status().in_flight == 0
 
     def test_closing_twice_names_nothing(self, store):
@@ -276,12 +278,30 @@ class TestHeartbeats:
 
     def test_a_failed_beat_is_hastened(self, store):
         claim = store.claim(interval_s=60)
-        assert store.run(store.claims.hasten_heartbeat(claim.claim_id, 0.01)) is True
-        assert wait_until(lambda: self.due(store).beats)
+        beat = Beat(claim.claim_id, "token-1", 60, missed_ms=1)
+        assert store.run(store.claims.hasten_heartbeat(beat, 0.01)) is True
+        (again,) = wait_until(lambda: self.due(store).beats)
+        assert again.missed_ms == 1, "how long it has been waiting for is remembered"
 
     def test_hastening_never_delays(self, store):
         claim = store.claim(interval_s=1)
-        assert store.run(store.claims.hasten_heartbeat(claim.claim_id, 60)) is False
+        beat = Beat(claim.claim_id, "token-1", 1, missed_ms=1)
+        assert store.run(store.claims.hasten_heartbeat(beat, 60)) is False
+
+    def test_what_has_been_missing_for_longer_is_more_urgent(self, store):
+        """By the end of three intervals: the shorter the interval, the less time is left."""
+        beat = Beat("a", "t", interval_s=10, missed_ms=50_000)
+        assert beat.urgency_ms < Beat("b", "t", interval_s=10, missed_ms=60_000).urgency_ms
+        assert beat.urgency_ms > Beat("c", "t", interval_s=1, missed_ms=60_000).urgency_ms
+
+    def test_a_pass_is_overdue_until_somebody_begins_one(self, store):
+        assert store.run(store.claims.is_overdue(Pass.HEARTBEAT, 0.1)) is True
+        self.due(store)
+        assert store.run(store.claims.is_overdue(Pass.HEARTBEAT, 10)) is False
+        assert store.run(store.claims.is_overdue(Pass.RECOVERY, 10)) is True
+        store.run(store.claims.find_lost(10))
+        assert store.run(store.claims.is_overdue(Pass.RECOVERY, 10)) is False
+        assert wait_until(lambda: store.run(store.claims.is_overdue(Pass.HEARTBEAT, 0.1)))
 
     def test_a_closed_claim_is_not_due(self, store):
         claim = store.claim(interval_s=0.01)
@@ -300,10 +320,11 @@ class TestLease:
         assert store.jobs.leave("w1") == 0
         assert store.reader.read([]).workers == []
 
-    def test_a_worker_that_still_holds_claims_cannot_vanish(self, store):
-        store.running()
+    def test_a_worker_that_leaves_claims_hands_them_back_at_once(self, store):
+        """It cannot vanish; its lease ends, so that the next sweep finds what it ran."""
+        job = store.running()
         assert store.jobs.leave("w1") == 1
-        assert len(store.reader.read([]).workers) == 1
+        assert wait_until(lambda: store.run(store.claims.find_lost(10))) == [(job, "w1")]
 
     def test_workers_that_died_idle_are_forgotten(self, store):
         store.worker("gone")
@@ -339,8 +360,8 @@ class TestLost:
         """The new attempt starts; the old one, late, does not."""
         job = store.running(max_attempts=2)
         assert self.lose(store, job) is Lost.AGAIN
-        (claim,) = store.run(store.claims.take_undispatched(10, hold_s=60))
-        assert claim == Claim(job.claim_id, "resize", "{}", attempt=2)
+        ((claim, retry),) = store.run(store.claims.take_unstarted(10, hold_s=60))
+        assert (claim, retry) == (Claim(job.claim_id, "resize", "{}", attempt=2), 0)
         store.worker("w2")
         start = store.jobs.start
         assert start(job, retry=0, worker="w2", run="old") is Start.STALE
@@ -373,13 +394,9 @@ class TestLost:
         assert self.lose(store, claim.job, job_is_gone=True) is Lost.FAILED
 
 
-class TestUndispatched:
+class TestUnstarted:
     def take(self, store):
-        return store.run(store.claims.take_undispatched(10, hold_s=60))
-
-    @pytest.fixture(autouse=True)
-    def _soon(self, monkeypatch):
-        monkeypatch.setattr("bridge.store.claims.DISPATCH_GRACE_S", 0.1)
+        return [claim for claim, _ in store.run(store.claims.take_unstarted(10, hold_s=60))]
 
     def test_a_poller_that_died_before_dispatch(self, store):
         claim = store.claim(event='{"n": 1}')
@@ -390,17 +407,115 @@ class TestUndispatched:
     def test_a_dispatched_claim_is_none(self, store):
         claim = store.claim()
         store.run(store.claims.mark_queued(claim.job))
-        time.sleep(0.2)
+        time.sleep(0.3)
         assert self.take(store) == []
 
     def test_a_closed_claim_is_none(self, store):
         claim = store.claim()
         store.run(store.claims.close_claims([claim.claim_id], reason="TaskTimedOut"))
-        time.sleep(0.2)
+        time.sleep(0.3)
         assert self.take(store) == []
 
 
+class TestLostMessage:
+    """A job that was published and does not start: its message may be in no queue any more."""
+
+    def take(self, store):
+        return store.run(store.claims.take_unstarted(10, hold_s=60))
+
+    def queued(self, store, **kwargs):
+        claim = store.claim(**kwargs)
+        store.run(store.claims.mark_queued(claim.job))
+        return claim
+
+    def overdue(self, store):
+        """Wait until the grace of one lease is over."""
+        time.sleep(store.settings.lease_s + 0.1)
+
+    def test_it_is_published_anew_when_a_worker_has_room(self, store):
+        claim = self.queued(store)
+        store.worker()
+        assert self.take(store) == []
+        self.overdue(store)
+        store.worker()
+        assert self.take(store) == [(claim, 0)]
+        assert self.take(store) == [], "not at each sweep"
+
+    def test_ever_more_rarely(self, store):
+        self.queued(store)
+        for _ in range(2):
+            self.overdue(store)
+            store.worker()
+            assert len(self.take(store)) == 1
+        self.overdue(store)
+        store.worker()
+        assert self.take(store) == []
+
+    def test_not_while_nobody_has_room(self, store):
+        self.queued(store)
+        self.overdue(store)
+        assert self.take(store) == [], "no worker"
+        self.overdue(store)
+        store.jobs.renew_lease("w1", slots=2, queues=["celery"], busy=2)
+        assert self.take(store) == [], "it runs other Celery tasks"
+        self.overdue(store)
+        store.jobs.renew_lease("w1", slots=2, queues=["other"])
+        assert self.take(store) == [], "it serves another queue"
+
+    def test_not_while_a_worker_has_it(self, store):
+        """Behind a rate limit, for example; or it waits there for its countdown."""
+        claim = self.queued(store)
+        self.overdue(store)
+        store.jobs.renew_lease("w1", slots=2, queues=["celery"], claim_ids=[claim.claim_id])
+        assert self.take(store) == []
+
+    def test_not_once_it_has_started(self, store):
+        store.running()
+        self.overdue(store)
+        store.worker()
+        assert self.take(store) == []
+
+    def test_a_retry_whose_message_is_lost_comes_as_that_retry(self, store):
+        job = store.running()
+        assert store.jobs.release(job, run="r1", retry=2, delay_s=0.1)
+        store.worker()
+        assert self.take(store) == []
+        self.overdue(store)
+        store.worker()
+        ((claim, retry),) = wait_until(lambda: self.take(store))
+        assert (claim.job, retry) == (job, 2)
+        start = store.jobs.start
+        assert start(job, retry=1, worker="w1", run="late") is Start.STALE
+        assert start(job, retry=2, worker="w1", run="new") is Start.RUN
+        assert start(job, retry=2, worker="w1", run="the first, after all") is Start.RUNNING
+
+
+class TestAsk:
+    def test_a_run_that_is_wanted(self, store):
+        assert store.jobs.ask(store.running(), run="r1") == ""
+
+    def test_a_closed_claim_says_why(self, store):
+        job = store.running()
+        store.run(store.claims.close_claims([job.claim_id], reason="TaskTimedOut"))
+        assert store.jobs.ask(job, run="r1") == "TaskTimedOut"
+
+    def test_another_run_holds_it(self, store):
+        assert store.jobs.ask(store.running(), run="r9") == "lost"
+
+    def test_it_has_ended_elsewhere(self, store):
+        job = store.settled()
+        store.run(store.claims.close_claims([job.claim_id], reason="reported"))
+        assert store.jobs.ask(job, run="r1") == "lost"
+
+
 class TestGrantPolls:
+    def test_none_while_what_matters_more_is_throttled(self, store):
+        store.worker(slots=4)
+        store.run(store.claims.hold_polls(0.3))
+        grant = self.grant(store, Wish("resize", "celery", 0, 3))
+        assert (grant.slots, grant.polls) == (4, [0])
+        assert wait_until(lambda: self.grant(store, Wish("resize", "celery", 0, 3)).polls == [3])
+
     def grant(self, store, *wishes: Wish, poller="p1"):
         return store.run(store.claims.grant_polls(poller, wishes))
 

@@ -13,11 +13,16 @@ def deploy(tmp_path, local_stepfunctions):
     """Make a deployment; its processes are killed when the test ends."""
     made: list[Deployment] = []
 
-    def make(**env: str) -> Deployment:
+    def make(
+        *, stepfunctions_url: str = "", valkey: LocalValkey | None = None, **env: str
+    ) -> Deployment:
         folder = tmp_path / str(len(made))
         folder.mkdir()
         deployment = Deployment(
-            folder, valkey=LocalValkey().start(), stepfunctions_url=local_stepfunctions.url, **env
+            folder,
+            valkey=valkey or LocalValkey().start(),
+            stepfunctions_url=stepfunctions_url or local_stepfunctions.url,
+            **env,
         )
         made.append(deployment)
         return deployment

@@ -1,0 +1,53 @@
+-- take_unstarted: claims whose job is to be published, or published anew.
+-- KEYS[1] root
+-- ARGV    limit, hold_ms, patience_ms, grace_ms
+-- Returns claim_id, activity, attempt, retry, input of each
+-- Clock   due; due again after hold_ms (not published yet), or ever more graces (published anew);
+--         the workers' leases; the patience of a job that was never published
+--
+-- A job that is published and has not started may wait behind others, or its message may be in no
+-- queue any more: a broker lost it, or a worker died with it. It is published anew when no worker
+-- has it and one has room; should the first message turn up, the fence drops the later one.
+local now, grace = now_ms(), tonumber(ARGV[4])
+local room_in, held = nil, nil
+
+local function look_at_the_workers()
+  room_in, held = {}, {}
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', key('workers'), now, '+inf')) do
+    local info = cjson.decode(redis.call('HGET', key('fleet'), worker))
+    local has = cjson.decode(redis.call('HGET', key('held'), worker))
+    for _, queue in ipairs(info.queues) do
+      room_in[queue] = room_in[queue] or has.busy < info.slots
+    end
+    for _, id in ipairs(has.jobs) do
+      held[id] = true
+    end
+  end
+end
+
+local taken = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('unstarted'), '-inf', now,
+    'LIMIT', 0, ARGV[1])) do
+  local claim = claim_fields(id, 'activity', 'attempt', 'retry', 'state', 'queue', 'again')
+  local wanted = claim[4] == 'claimed'
+  if wanted then
+    redis.call('ZADD', key('unstarted'), now + ARGV[2], id)
+    redis.call('HSET', key('claim', id), 'until', now + ARGV[3])
+  else
+    if not room_in then look_at_the_workers() end
+    wanted = room_in[claim[5]] and not held[id]
+    local again = tonumber(claim[6] or 0)
+    redis.call('ZADD', key('unstarted'), now + grace * 2 ^ math.min(again, 10), id)
+    if wanted then
+      redis.call('HSET', key('claim', id), 'again', again + 1)
+    end
+  end
+  if wanted then
+    taken[#taken + 1] = id
+    taken[#taken + 1] = claim[1]
+    taken[#taken + 1] = claim[2]
+    taken[#taken + 1] = claim[3]
+    taken[#taken + 1] = redis.call('GET', key('input', id))
+  end
+end
+return taken

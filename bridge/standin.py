@@ -1,0 +1,102 @@
+"""Do the beat process's work while it is away: heartbeats and recovery, by the same functions.
+
+Nothing is decided here about who is in charge: the store hands every token and every lost claim to
+one taker, so that several at once are harmless. So the poller's process looks once a tick whether
+anybody has begun a pass lately, and begins one when nobody has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from bridge import heartbeat, recovery
+from bridge.dispatch import Dispatcher
+from bridge.errors import StoreUnavailable
+from bridge.installation import Installation
+from bridge.stepfunctions import StepFunctions
+from bridge.store import ClaimStore, Pass, Unfinished
+
+logger = logging.getLogger(__name__)
+
+TICKS = 2
+"""A pass that nobody has begun for so many ticks is begun here."""
+MAX_PASSES = 4
+"""Of one kind at once: while Step Functions hangs, those that come due meanwhile must not wait."""
+
+
+class StandIn:
+    """Takes over what is overdue, until ``stop``."""
+
+    def __init__(
+        self, *, bridge: Installation, client: StepFunctions, store: ClaimStore,
+        dispatcher: Dispatcher, on_unfinished: Callable[[Unfinished], Awaitable[None]],
+    ) -> None:  # fmt: skip
+        self._tick_s = bridge.settings.tick_s
+        self._store = store
+        self._work: dict[Pass, Callable[[], Awaitable[object]]] = {
+            Pass.HEARTBEAT: lambda: heartbeat.beat_due(
+                client=client, store=store, on_unfinished=on_unfinished,
+                concurrent_calls=bridge.settings.concurrent_calls),
+            Pass.RECOVERY: lambda: recovery.sweep(
+                store=store, jobs=bridge.jobs, dispatcher=dispatcher),
+        }  # fmt: skip
+        self._most = {Pass.HEARTBEAT: MAX_PASSES, Pass.RECOVERY: 1}
+        self._running: dict[Pass, set[asyncio.Task[None]]] = {kind: set() for kind in Pass}
+        self._in_charge: set[Pass] = set()
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> None:
+        """Look once a tick."""
+        while not self._stopped.is_set():
+            for kind in Pass:
+                await self._look(kind)
+            await _wait(self._stopped, self._tick_s)
+        for running in self._running.values():
+            if running:
+                await asyncio.wait(running)
+
+    def stop(self) -> None:
+        """Begin no more passes; those that are on are finished."""
+        self._stopped.set()
+
+    async def _look(self, kind: Pass) -> None:
+        running = self._running[kind]
+        if len(running) >= self._most[kind]:
+            return
+        in_charge = kind in self._in_charge
+        try:
+            # Ours count as passes, too: who did the last one waits for one tick only.
+            ticks = 0.5 if in_charge else TICKS
+            overdue = await self._store.is_overdue(kind, ticks * self._tick_s)
+        except StoreUnavailable as exc:
+            logger.warning("whether %s is overdue is not known: %s", kind, exc)
+            return
+        if overdue and not in_charge:
+            logger.warning("no beat process has begun a pass of %s lately: it is done here", kind)
+            self._in_charge.add(kind)
+        elif in_charge and not overdue:
+            logger.info("passes of %s are begun elsewhere again", kind)
+            self._in_charge.discard(kind)
+        if overdue:
+            task = asyncio.create_task(self._pass(kind))
+            running.add(task)
+            task.add_done_callback(running.discard)
+
+    async def _pass(self, kind: Pass) -> None:
+        try:
+            await self._work[kind]()
+        except StoreUnavailable as exc:
+            logger.warning("a pass of %s is cut short: %s", kind, exc)
+        except Exception:
+            logger.exception("a pass of %s failed; the next follows", kind)
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    """Until the event is set, or the time is over."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        pass
