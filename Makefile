@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: help install demo test lint format clean
+.PHONY: help install demo test chaos lint format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 12
@@ -26,6 +26,10 @@ demo: ## Run the example pipeline on local parts (ARGS="--keep --executions 40 -
 test: ## Run all tests (ARGS="-k heartbeat")
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+chaos: ## Kill and cut at random, count what was lost (ARGS="--minutes 4 --seed 7 --executions 300 --json")
+	@$(MAKE) --no-print-directory $(INSTALLED) ARGS= >&2
+	@$(BIN)/python -m tests.faults.chaos $(ARGS)
 
 lint: ## Check format, style, types and the one-way flow
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
