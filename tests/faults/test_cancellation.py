@@ -1,0 +1,148 @@
+"""Closed means stop: a job learns that nobody waits for it, and why."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.acceptance.deployment import HERE as JOBS
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.acceptance
+
+HEARTBEAT_S, TICK_S, ASK_S, SLACK_S = 1.0, 0.5, 0.5, 2.0
+
+
+@pytest.fixture
+def deployment(deploy):
+    """One slot: what is not given back is missed."""
+    made = deploy(JOBS_ONLY="watch terminate echo")
+    made.create_activities()
+    made.beat()
+    made.poller()
+    return made
+
+
+def is_dead(pid: int) -> bool:
+    """Ended, whether or not its parent has noticed yet."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def stopped(deployment, kind: str, **event) -> float:
+    """Start an execution, stop it while its job runs; Unix time of the stop."""
+    execution = deployment.execute(deployment.one_state(kind), id="x", **event)
+    wait_until(lambda: deployment.seen(kind))
+    deployment.sfn.stop_execution(executionArn=execution)
+    return time.time()
+
+
+class TestStopExecution:
+    @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+    def test_running_code_sees_it(self, deployment, pool):
+        """Within heartbeat and tick, in every pool; then the slot is free."""
+        deployment.worker("--pool", pool, concurrency=1)
+        since = stopped(deployment, "watch")
+        (run,) = wait_until(lambda: deployment.seen("watched"))
+        assert float(run[4]) - since < HEARTBEAT_S + TICK_S + ASK_S + SLACK_S
+        assert deployment.outcome("echo", id="e")[0] == "SUCCEEDED"
+        assert deployment.status()["totals"]["in_flight"] == 0
+
+    def test_a_checkpoint_ends_it_and_says_why(self, deployment):
+        worker = deployment.worker(concurrency=1)
+        stopped(deployment, "watch", checkpoint=True)
+        worker.says("is cancelled: Step Functions says TaskTimedOut: its execution was stopped")
+        assert deployment.outcome("echo", id="e")[0] == "SUCCEEDED"
+        assert "Traceback" not in worker.output
+
+    def test_a_job_that_asks_for_it_is_terminated(self, deployment):
+        """terminate_on_cancel: its process is gone, not retried, and the slot is free."""
+        deployment.worker(concurrency=1)
+        since = stopped(deployment, "terminate")
+        (run,) = deployment.seen("terminate")
+        wait_until(lambda: is_dead(int(run[3])))
+        assert time.time() - since < HEARTBEAT_S + TICK_S + SLACK_S
+        assert deployment.outcome("echo", id="e")[0] == "SUCCEEDED"
+        assert len(deployment.seen("terminate")) == 1
+
+    def test_a_pool_that_cannot_terminate_says_so_at_start(self, deployment):
+        worker = deployment.worker("--pool", "threads", concurrency=1)
+        assert "terminate_on_cancel of task jobs.terminate has no effect" in worker.output
+
+    def test_a_job_that_waits_is_never_begun(self, deployment):
+        worker = deployment.worker("--loglevel", "INFO", concurrency=1)
+        stop = deployment.execute(deployment.one_state("watch"), id="1")
+        wait_until(lambda: deployment.seen("watch"))
+        waiting = deployment.execute(deployment.one_state("echo"), id="2")
+        wait_until(lambda: deployment.status()["totals"]["queued"] == 1)
+        deployment.sfn.stop_execution(executionArn=waiting)
+        wait_until(lambda: deployment.status()["totals"]["in_flight"] == 1)
+        deployment.sfn.stop_execution(executionArn=stop)
+        assert deployment.outcome("echo", id="3")[0] == "SUCCEEDED"
+        assert [run[0] for run in deployment.seen("echo")] == ["3"]
+        assert worker.alive
+
+
+class TestHang:
+    def test_a_hanging_job_with_manual_heartbeats_times_out(self, deploy):
+        """It stops saying that it lives: its token is beaten no more, though its worker lives."""
+        deployment = deploy(JOBS_ONLY="manual", BRIDGE_HEARTBEAT_S="1")
+        deployment.create_activities()
+        deployment.worker()
+        deployment.beat()
+        deployment.poller()
+        machine = deployment.one_state("manual", HeartbeatSeconds=3)
+        healthy = deployment.execute(machine, id="h", alive=8, hangs=0)
+        hanging = deployment.execute(machine, id="x", alive=4, hangs=60)
+        assert deployment.ended(healthy)["status"] == "SUCCEEDED"
+        # The local interpreter names a heartbeat time-out States.Timeout, AWS its own name.
+        assert deployment.ended(hanging)["status"] in ("FAILED", "TIMED_OUT")
+
+
+class TestHandBack:
+    """A worker's soft shutdown is over before its jobs are: they go at once, not after a lease."""
+
+    @pytest.fixture
+    def ending(self, deploy):
+        made = deploy(
+            JOBS_ONLY="safe sleep", BRIDGE_LEASE_S="60", BRIDGE_TASKS="jobs,armed",
+            PYTHONPATH=f"{JOBS}:{Path(__file__).parent}", REMAP_SIGTERM="SIGQUIT",
+            ARMED_CONF=json.dumps({"worker_soft_shutdown_timeout": 2.0}))  # fmt: skip
+        made.create_activities()
+        made.beat()
+        made.poller()
+        return made
+
+    def test_jobs_that_cannot_finish(self, ending):
+        first = ending.worker(concurrency=2)
+        safe = ending.execute(ending.one_state("safe"), id="s", seconds=15)
+        unsafe = ending.execute(ending.one_state("sleep"), id="u", seconds=60)
+        wait_until(lambda: ending.seen("safe") and ending.seen("sleep"))
+        ending.worker(concurrency=1)
+        since = time.time()
+        first.signal(signal.SIGTERM)
+        assert ending.ended(unsafe)["error"] == "Bridge.WorkerLost"
+        (_, again) = wait_until(lambda: len(runs := ending.seen("safe")) == 2 and runs)
+        assert again[2] == "2"
+        assert float(again[4]) - since < 20, "a lease is 60 s"
+        assert ending.ended(safe)["status"] == "SUCCEEDED"
+        assert first.wait(30) == os.EX_OK or first.popen.returncode == 1
+        assert "hands back 2 unfinished jobs" in first.output
+
+    def test_jobs_that_finish_meanwhile(self, ending):
+        first = ending.worker(concurrency=1)
+        execution = ending.execute(ending.one_state("safe"), id="s", seconds=1.5)
+        wait_until(lambda: ending.seen("safe"))
+        first.signal(signal.SIGTERM)
+        assert ending.ended(execution)["status"] == "SUCCEEDED"
+        first.wait(30)
+        assert len(ending.seen("safe")) == 1
+        assert [w for w in ending.status()["workers"] if "celery" in w["queues"]] == []
