@@ -1,9 +1,12 @@
-"""Activity names: which are allowed, and what an ARN says."""
+"""Activity names: which are allowed, what an ARN says, and names that are made."""
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from enum import StrEnum
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from bridge.errors import SettingsError
 
@@ -31,8 +34,8 @@ def parse_arn(activity: str) -> ActivityArn | None:
     return ActivityArn(match["region"], match["account"], match["name"])
 
 
-def check_activity(activity: object) -> str:
-    """The same activity, when it is an allowed name or a full activity ARN.
+def validate_activity_name(name: object) -> str:
+    """The same name, when it is allowed.
 
     The bridge is stricter than AWS on purpose: ``[A-Za-z0-9_-]``, 1 to 80 characters, no hyphen
     first or last, so that a name is also safe in a key, a metric, a file and a shell.
@@ -40,18 +43,27 @@ def check_activity(activity: object) -> str:
     Raises:
         SettingsError: It says which rule is broken, where, and suggests a valid name.
     """
-    if not isinstance(activity, str):
-        raise SettingsError(f"activity={activity!r} is {type(activity).__name__}, not a name.")
-    if activity.startswith("arn:"):
+    if not isinstance(name, str):
+        raise SettingsError(f"activity={name!r} is {type(name).__name__}, not a name.")
+    if len(name) <= MAX_LENGTH and _NAME.fullmatch(name):
+        return name
+    raise SettingsError(f"activity name {name!r} {_broken_rule(name)}.{_suggest(name)}")
+
+
+def check_activity(activity: object) -> str:
+    """The same activity, when it is an allowed name or a full activity ARN.
+
+    Raises:
+        SettingsError: It is neither; see ``validate_activity_name``.
+    """
+    if isinstance(activity, str) and activity.startswith("arn:"):
         if parse_arn(activity) is None:
             raise SettingsError(
                 f"activity {activity!r} is no activity ARN: expected "
                 "arn:aws:states:REGION:ACCOUNT:activity:NAME."
             )
         return activity
-    if len(activity) <= MAX_LENGTH and _NAME.fullmatch(activity):
-        return activity
-    raise SettingsError(f"activity name {activity!r} {_broken_rule(activity)}.{_suggest(activity)}")
+    return validate_activity_name(activity)
 
 
 def _broken_rule(name: str) -> str:
@@ -71,3 +83,118 @@ def _broken_rule(name: str) -> str:
 def _suggest(name: str) -> str:
     valid = re.sub(r"[^A-Za-z0-9_]+", "-", name)[:MAX_LENGTH].strip("-")
     return f" Use {valid!r}, for example." if valid else ""
+
+
+class Encryption(BaseModel):
+    """How Step Functions encrypts an activity's data (EncryptionConfiguration).
+
+    Attributes:
+        type: AWS's own key, or one of yours in KMS.
+        kms_key_id: Id, alias or ARN of the KMS key; only with ``CUSTOMER_MANAGED_KMS_KEY``.
+        data_key_reuse_s: How long a data key is used before KMS is asked again.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Literal["AWS_OWNED_KEY", "CUSTOMER_MANAGED_KMS_KEY"] = "AWS_OWNED_KEY"
+    kms_key_id: str | None = Field(default=None, min_length=1, max_length=2048)
+    data_key_reuse_s: int | None = Field(default=None, ge=60, le=900)
+
+    @model_validator(mode="after")
+    def _key_fits_type(self) -> Encryption:
+        if (self.type == "CUSTOMER_MANAGED_KMS_KEY") != (self.kms_key_id is not None):
+            raise ValueError("kms_key_id goes with CUSTOMER_MANAGED_KMS_KEY, and only with it")
+        return self
+
+
+def _as_value_error(name: str) -> str:
+    try:
+        return validate_activity_name(name)
+    except SettingsError as exc:  # pydantic collects ValueErrors only
+        raise ValueError(str(exc)) from None
+
+
+class ActivityAttributes(BaseModel):
+    """What an activity is created with.
+
+    Attributes:
+        name: See ``validate_activity_name``.
+        tags: At most 50.
+        encryption: None leaves it to Step Functions, which then uses its own key.
+
+    Source: botocore stepfunctions 2016-11-23, CreateActivity.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, AfterValidator(_as_value_error)]
+    tags: dict[
+        Annotated[str, Field(min_length=1, max_length=128)], Annotated[str, Field(max_length=256)]
+    ] = Field(default_factory=dict, max_length=50)
+    encryption: Encryption | None = None
+
+
+class ActivityPattern(StrEnum):
+    """Names for the kinds of activity that most teams have.
+
+    Members are strings: ``@shared_task(activity=ActivityPattern.data_processing)``.
+    """
+
+    data_processing = "data-processing-activity"
+    file_processing = "file-processing-activity"
+    image_processing = "image-processing-activity"
+    email_sending = "email-sending-activity"
+    report_generation = "report-generation-activity"
+    data_validation = "data-validation-activity"
+    backup_task = "backup-task-activity"
+    cleanup_task = "cleanup-task-activity"
+    monitoring_check = "monitoring-check-activity"
+    health_check = "health-check-activity"
+    batch_job = "batch-job-activity"
+    etl_process = "etl-process-activity"
+    ml_training = "ml-training-activity"
+    ml_inference = "ml-inference-activity"
+    api_integration = "api-integration-activity"
+
+
+def worker_activity(worker: str, environment: str = "") -> str:
+    """The activity of a kind of worker, of one environment if there are several.
+
+    >>> worker_activity("data", "prod"), worker_activity("ml")
+    ('data-worker-activity-prod', 'ml-worker-activity')
+
+    Raises:
+        SettingsError: What comes of it is no valid name.
+    """
+    return _generated(worker, "worker-activity", environment)
+
+
+def batch_activity(job: str) -> str:
+    """The activity of a batch job.
+
+    >>> batch_activity("image-resize")
+    'image-resize-batch-activity'
+
+    Raises:
+        SettingsError: What comes of it is no valid name.
+    """
+    return _generated(job, "batch-activity")
+
+
+def integration_activity(service: str, operation: str) -> str:
+    """The activity of one operation of a service.
+
+    >>> integration_activity("dynamodb", "query")
+    'dynamodb-query-activity'
+
+    Raises:
+        SettingsError: What comes of it is no valid name.
+    """
+    return _generated(service, operation, "activity")
+
+
+def _generated(first: str, *more: str) -> str:
+    # An empty part would be hidden between hyphens, so that two kinds share a name.
+    if not first or not more[0]:
+        raise SettingsError(f"an activity's name is made of {(first, *more)}: a part is empty.")
+    return validate_activity_name("-".join(part for part in (first, *more) if part))
