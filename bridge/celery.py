@@ -28,14 +28,20 @@ REDIS_TRANSPORT_OPTIONS: dict[str, Any] = {
     "unacked_restore_throttle": 1,
     "visibility_timeout": 86_400,
 }
-RABBITMQ_TRANSPORT_OPTIONS: dict[str, Any] = {"confirm_publish": True}
+RABBITMQ_TRANSPORT_OPTIONS: dict[str, Any] = {
+    "confirm_publish": True,
+    # A producer gives a half-open connection up; consumers wait in their own way.
+    "read_timeout": 5,
+    "write_timeout": 5,
+}
 
 
 def _defaults() -> dict[str, Any]:
     """The settings for the broker that is configured."""
     redis = app.conf.broker_url.startswith(("redis", "rediss", "sentinel", "valkey"))
     transport = REDIS_TRANSPORT_OPTIONS if redis else RABBITMQ_TRANSPORT_OPTIONS
-    return {**CELERY_DEFAULTS, "broker_transport_options": transport}
+    rest = {} if redis else {"broker_heartbeat": 30}
+    return {**CELERY_DEFAULTS, "broker_transport_options": transport, **rest}
 
 
 app = Celery("bridge")

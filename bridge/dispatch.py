@@ -14,6 +14,9 @@ from bridge.store import Unfinished
 
 logger = logging.getLogger(__name__)
 
+CONFIRM_TIMEOUT_S = 5.0
+"""RabbitMQ's confirmation of a publish; on a half-open connection it never comes."""
+
 
 class BrokerUnavailable(BridgeError):
     """The broker did not take the job, or its answer was lost; publishing again is harmless."""
@@ -54,7 +57,11 @@ class Dispatcher:
         task = activity.task
         try:
             task.apply_async(
-                (json.loads(claim.input),), task_id=claim.job.id, retries=retry, retry=False
+                (json.loads(claim.input),),
+                task_id=claim.job.id,
+                retries=retry,
+                retry=False,
+                confirm_timeout=CONFIRM_TIMEOUT_S,
             )
         except (OperationalError, OSError) as exc:
             raise BrokerUnavailable(

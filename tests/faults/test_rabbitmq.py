@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
+from bridge.local.processes import clean_environment
 from bridge.local.valkey import LocalValkey
-from tests.faults import rabbitmq
-from tests.faults.load import Load, all_alive, all_claims_gone
+from bridge.registry import SYSTEM_QUEUE
+from tests.acceptance.deployment import CREDENTIALS, Deployment
+from tests.faults.load import all_alive, all_claims_gone
+from tests.faults.proxy import Proxy
+from tests.faults.rabbitmq import RabbitMQ, rabbitmq_missing
 from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.acceptance,
-    pytest.mark.skipif(bool(rabbitmq.missing()), reason=rabbitmq.missing() or "-"),
+    pytest.mark.skipif(bool(rabbitmq_missing()), reason=rabbitmq_missing() or "-"),
     pytest.mark.timeout(300),
 ]
 
 LEASE_S, SWEEP_S, SLACK_S = 3.0, 0.5, 2.5
+BOUND_S = LEASE_S + SWEEP_S + SLACK_S
+AWAY_S = 10.0
+QUEUES = ("celery", SYSTEM_QUEUE)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with RabbitMQ() as broker:
+        yield broker
 
 
 @pytest.fixture
-def broker():
-    with rabbitmq.RabbitMQ() as server:
-        yield server
+def broker(server):
+    """The module's RabbitMQ, without what an earlier test left in it."""
+    server.delete_queues(*QUEUES)
+    return server
 
 
 @pytest.fixture
-def fleet(deploy, broker):
-    def make(kinds: str):
+def fleet(deploy, broker) -> Callable[..., Deployment]:
+    """A deployment with claims in a Valkey and jobs in RabbitMQ; no process is started yet."""
+
+    def make(kinds: str) -> Deployment:
         store = LocalValkey().start()
         made = deploy(
             JOBS_ONLY=kinds, valkey=store, BRIDGE_STORE_URL=store.url, CELERY_BROKER_URL=broker.url
@@ -40,59 +60,187 @@ def fleet(deploy, broker):
     return make
 
 
-class TestRabbitMQ:
-    def test_the_main_path(self, fleet):
+def statuses(deployment: Deployment, executions: list[str]) -> Counter[str]:
+    """How the executions ended, once all have."""
+    return Counter(deployment.ended(e, timeout_s=120)["status"] for e in executions)
+
+
+def runs_of_inputs(deployment: Deployment, kind: str) -> Counter[int]:
+    return Counter(int(run.id) for run in deployment.seen(kind))
+
+
+class TestMainPath:
+    def test_each_input_runs_once(self, fleet, broker):
         deployment = fleet("echo sleep")
         deployment.worker()
         deployment.beat()
         deployment.poller()
         machine = deployment.one_state("echo")
         executions = [deployment.execute(machine, id=str(n)) for n in range(20)]
-        assert Counter(deployment.ended(e)["status"] for e in executions) == {"SUCCEEDED": 20}
-        assert sorted(int(run[0]) for run in deployment.seen("echo")) == list(range(20))
+        # Longer than its HeartbeatSeconds: beat's ticks come through RabbitMQ, too.
         beaten = deployment.one_state("sleep", HeartbeatSeconds=3)
-        execution = deployment.execute(beaten, id="long", seconds=6)
-        assert deployment.ended(execution)["status"] == "SUCCEEDED"
+        executions.append(deployment.execute(beaten, id="20", seconds=6))
+        assert statuses(deployment, executions) == {"SUCCEEDED": 21}
+        assert runs_of_inputs(deployment, "echo") == dict.fromkeys(range(20), 1)
+        assert len(deployment.seen("sleep")) == 1
+        assert [broker.queue_type(name) for name in QUEUES] == ["classic", "classic"]
         all_claims_gone(deployment)
+        all_alive(deployment)
 
-    def test_a_killed_worker(self, fleet):
-        """RabbitMQ hands its messages out again at once: the fence keeps them from running."""
+
+class TestConfirms:
+    ASK = """
+import json
+from bridge.celery import app
+with app.producer_or_acquire() as producer:
+    confirmed = producer.channel.connection.confirm_publish
+print(json.dumps([app.conf.broker_transport_options, confirmed]))
+"""
+
+    def test_a_publish_is_confirmed(self, broker):
+        """RabbitMQ's options only, none of Redis's; they reach the connection."""
+        env = clean_environment() | {
+            "BRIDGE_STORE_URL": "redis://nobody.invalid/0", "CELERY_BROKER_URL": broker.url
+        }  # fmt: skip
+        asked = subprocess.run(
+            [sys.executable, "-c", self.ASK], env=env, capture_output=True, text=True, check=False
+        )
+        assert asked.returncode == 0, asked.stderr
+        options, confirmed = json.loads(asked.stdout)
+        assert options == {"confirm_publish": True, "read_timeout": 5, "write_timeout": 5}
+        assert confirmed is True
+
+
+class TestKilledWorker:
+    def test_its_messages_come_back_at_once_and_do_not_run(self, fleet):
+        """RabbitMQ redelivers before the lease ends: the fence waits for the lease.
+
+        on_lost="retry" runs again on the other worker, on_lost="fail" fails, within the bound.
+        """
         deployment = fleet("safe sleep")
         first = deployment.worker(concurrency=2)
         deployment.beat()
         deployment.poller()
-        safe = deployment.execute(deployment.one_state("safe"), id="s", seconds=2)
-        unsafe = deployment.execute(deployment.one_state("sleep"), id="u", seconds=60)
+        safe = deployment.execute(deployment.one_state("safe"), id="0", seconds=2)
+        unsafe = deployment.execute(deployment.one_state("sleep"), id="1", seconds=60)
         wait_until(lambda: deployment.seen("safe") and deployment.seen("sleep"))
-        second = deployment.worker("--loglevel", "INFO", concurrency=2)
-        since = time.time()
+        second = deployment.worker(concurrency=2)
+        assert [len(deployment.seen(kind)) for kind in ("safe", "sleep")] == [1, 1]
+        killed_at = time.time()
         first.kill()
-        second.says("does not run: its claim is running")
+        dropped = "does not run: its claim is running"
+        wait_until(lambda: second.output.count(dropped) == 2, what="both are redelivered")
+        assert time.time() - killed_at < LEASE_S, "they were not redelivered at once"
         assert deployment.ended(unsafe)["error"] == "Bridge.WorkerLost"
-        assert time.time() - since < LEASE_S + SWEEP_S + SLACK_S
+        assert time.time() - killed_at < BOUND_S
         assert deployment.ended(safe)["status"] == "SUCCEEDED"
-        first_run, second_run = deployment.seen("safe")
-        assert (first_run[2], second_run[2]) == ("1", "2")
-        assert float(second_run[4]) - since < LEASE_S + SWEEP_S + SLACK_S
-        assert len(deployment.seen("sleep")) == 1
+        assert [run.attempt for run in deployment.seen("safe")] == ["1", "2"]
+        again_at = float(deployment.seen("safe")[1].began)
+        assert killed_at < again_at < killed_at + BOUND_S
+        assert [run.attempt for run in deployment.seen("sleep")] == ["1"]
+        all_claims_gone(deployment)
+        assert second.alive
 
-    def test_the_broker_is_killed_and_comes_back(self, fleet, broker):
-        """Jobs wait, and running ones end; every process comes back by itself."""
+
+class TestBrokerAway:
+    def test_killed_and_started_again_under_load(self, fleet, broker):
+        """Jobs wait, running ones end; what it redelivers does not run twice."""
         deployment = fleet("sleep")
         deployment.worker(concurrency=4)
         deployment.worker("--pool", "threads", concurrency=4)
         deployment.beat()
         deployment.poller()
         machine = deployment.one_state("sleep", HeartbeatSeconds=30)
-        with Load(deployment, machine, per_s=2, seconds=1) as load:
-            wait_until(lambda: len(deployment.seen("sleep")) >= 4)
-            broker.kill()
-            time.sleep(10)
-            broker.start()
-            before = len(deployment.seen("sleep"))
-            wait_until(lambda: len(deployment.seen("sleep")) >= before + 8, timeout_s=60)
-        assert load.statuses() == {"SUCCEEDED": len(load.executions)}
+        executions = [deployment.execute(machine, id=str(n), seconds=1) for n in range(30)]
+        wait_until(lambda: len(deployment.seen("sleep")) >= 4)
+        broker.kill()
+        broker.start()
+        assert len(deployment.seen("sleep")) < 30, "nothing was left for the new one to bring"
+        assert statuses(deployment, executions) == {"SUCCEEDED": 30}
+        assert runs_of_inputs(deployment, "sleep") == dict.fromkeys(range(30), 1)
         all_claims_gone(deployment)
         all_alive(deployment)
-        runs = Counter(run[1] for run in deployment.seen("sleep"))
-        assert set(runs.values()) == {1}
+
+    def test_away_while_executions_are_started(self, fleet, broker):
+        """Claims wait for it, and their tokens are kept alive without beat's queue."""
+        deployment = fleet("echo")
+        deployment.worker()
+        deployment.beat()
+        poller = deployment.poller()
+        machine = deployment.one_state("echo", HeartbeatSeconds=5)
+        assert statuses(deployment, [deployment.execute(machine, id="0")]) == {"SUCCEEDED": 1}
+        broker.kill()
+        away_until = time.monotonic() + AWAY_S
+        executions = []
+        while time.monotonic() < away_until:
+            number = len(executions) + 1
+            executions.append(deployment.execute(machine, id=str(number)))
+            time.sleep(0.5)
+        poller.says("is not dispatched yet")
+        assert len(deployment.seen("echo")) == 1
+        broker.start()
+        assert statuses(deployment, executions) == {"SUCCEEDED": len(executions)}
+        assert runs_of_inputs(deployment, "echo") == dict.fromkeys(range(len(executions) + 1), 1)
+        all_claims_gone(deployment)
+        all_alive(deployment)
+
+
+class TestHalfOpen:
+    def test_a_publish_that_is_never_confirmed(self, fleet, broker):
+        """It holds up neither the poller nor what comes after it."""
+        with Proxy("127.0.0.1", broker.port) as proxy:
+            deployment = fleet("echo")
+            deployment.worker()
+            deployment.beat()
+            half_open = broker.url.replace(str(broker.port), str(proxy.port))
+            poller = deployment.poller(CELERY_BROKER_URL=half_open)
+            machine = deployment.one_state("echo")
+            assert statuses(deployment, [deployment.execute(machine, id="0")]) == {"SUCCEEDED": 1}
+            proxy.freeze()
+            execution = deployment.execute(machine, id="1")
+            poller.says("is not dispatched yet", timeout_s=45)
+            # Recovery publishes it in the poller's stead, through a connection that is well.
+            assert statuses(deployment, [execution]) == {"SUCCEEDED": 1}
+            proxy.heal()
+            third = deployment.execute(machine, id="2")
+            assert statuses(deployment, [third]) == {"SUCCEEDED": 1}
+            assert runs_of_inputs(deployment, "echo") == dict.fromkeys(range(3), 1)
+
+
+class TestQuorumQueues:
+    def test_an_app_that_asks_for_them(self, fleet, broker):
+        """Set by an app; a killed worker's jobs come back from them as from classic ones.
+
+        task_default_queue_type is about the queue "celery" alone: "bridge.system", like every
+        other that is not declared, needs task_create_missing_queue_type.
+        """
+        deployment = fleet("echo safe")
+        (deployment.folder / "quorum.py").write_text(
+            "from bridge.celery import app\n"
+            'app.conf.task_default_queue_type = "quorum"\n'
+            'app.conf.task_create_missing_queue_type = "quorum"\n'
+            "app.conf.worker_detect_quorum_queues = True\n"
+        )
+        first = deployment.worker(app="quorum", concurrency=2)
+        beat = deployment.start(
+            "beat", "worker", "-B", "-Q", "bridge.system", "--pool", "threads",
+            "--hostname", f"beat-{deployment.prefix}@%h", "--loglevel", "INFO",
+            app="quorum", **CREDENTIALS)  # fmt: skip
+        beat.says("ready.")
+        poller = deployment.start("poller", "poll", app="quorum", **CREDENTIALS)
+        poller.says("serves")
+        machine = deployment.one_state("echo")
+        executions = [deployment.execute(machine, id=str(n)) for n in range(20)]
+        assert statuses(deployment, executions) == {"SUCCEEDED": 20}
+        assert runs_of_inputs(deployment, "echo") == dict.fromkeys(range(20), 1)
+        assert [broker.queue_type(name) for name in QUEUES] == ["quorum", "quorum"]
+        safe = deployment.execute(deployment.one_state("safe"), id="20", seconds=2)
+        wait_until(lambda: deployment.seen("safe"))
+        first.kill()
+        second = deployment.worker(app="quorum", concurrency=2)
+        assert deployment.ended(safe)["status"] == "SUCCEEDED"
+        assert [run.attempt for run in deployment.seen("safe")] == ["1", "2"]
+        all_claims_gone(deployment)
+        assert beat.alive
+        assert poller.alive
+        assert second.alive
