@@ -9,7 +9,7 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import boto3
 from botocore.config import Config
@@ -22,6 +22,17 @@ HERE = Path(__file__).parent
 CELERY = Path(sys.executable).with_name("celery")
 REGION = "us-east-1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local-secret"}
+
+
+class Run(NamedTuple):
+    """What a job noted when it began: see ``note`` in jobs.py."""
+
+    id: str
+    claim_id: str
+    attempt: str
+    pid: str
+    began: str
+    """Unix time, seconds."""
 
 
 class Process:
@@ -202,12 +213,12 @@ class Deployment:
 
     # What the jobs saw
 
-    def seen(self, kind: str) -> list[list[str]]:
-        """The runs of a kind of job: [id, claim_id, attempt, pid, Unix time] each."""
+    def seen(self, kind: str) -> list[Run]:
+        """The runs of a kind of job so far."""
         if not self.seen_file.exists():
             return []
         lines = [line.split() for line in self.seen_file.read_text().splitlines()]
-        return [fields[1:] for fields in lines if fields[0] == kind]
+        return [Run(*fields[1:]) for fields in lines if fields[0] == kind]
 
     @property
     def output(self) -> str:

@@ -30,7 +30,7 @@ def test_a_failure_has_a_name(everything, how, error, cause):
     status, said_error, said_cause = everything.outcome("endings", id=how, how=how)
     assert (status, said_error) == ("FAILED", error)
     assert cause in said_cause
-    assert len([run for run in everything.seen("endings") if run[0] == how]) == 1
+    assert len([run for run in everything.seen("endings") if run.id == how]) == 1
 
 
 @pytest.mark.parametrize("how", ["none", "largest"])
@@ -62,9 +62,9 @@ def test_celery_retries_inside_one_claim(everything):
     machine = everything.one_state("retry", HeartbeatSeconds=3)
     execution = everything.execute(machine, id="r", failures=2, countdown=4)
     assert everything.ended(execution)["status"] == "SUCCEEDED"
-    runs = [run for run in everything.seen("retry") if run[0] == "r"]
+    runs = [run for run in everything.seen("retry") if run.id == "r"]
     assert len(runs) == 3
-    assert len({claim_id for _, claim_id, _, _ in runs}) == 1
+    assert len({run.claim_id for run in runs}) == 1
 
 
 def test_retries_without_a_countdown(everything):
@@ -74,7 +74,7 @@ def test_retries_without_a_countdown(everything):
 
 def test_exhausted_retries_fail_with_the_last_exception(everything):
     assert everything.outcome("autoretry", id="a")[1:] == ("OSError", "the disk is on fire")
-    assert len([run for run in everything.seen("autoretry") if run[0] == "a"]) == 2
+    assert len([run for run in everything.seen("autoretry") if run.id == "a"]) == 2
 
 
 def test_a_requeued_message_runs_again(everything):
@@ -104,8 +104,8 @@ def test_a_terminated_job_is_named(deploy):
     deployment.worker(concurrency=1)
     deployment.poller()
     execution = deployment.execute(deployment.one_state("sleep"), id="t", seconds=60)
-    ((_, claim_id, attempt, _),) = wait_until(lambda: deployment.seen("sleep"))
-    done = deployment.run("control", "terminate", "SIGTERM", f"bridge-{claim_id}-{attempt}")
+    (run,) = wait_until(lambda: deployment.seen("sleep"))
+    done = deployment.run("control", "terminate", "SIGTERM", f"bridge-{run.claim_id}-{run.attempt}")
     assert done.returncode == 0, done.stderr
     assert deployment.ended(execution)["error"] == "Bridge.JobRevoked"
 

@@ -28,7 +28,7 @@ class TestHeartbeat:
         machine = everything.one_state("sleep", HeartbeatSeconds=3)
         ended = everything.ended(everything.execute(machine, id="long", seconds=10))
         assert ended["status"] == "SUCCEEDED"
-        assert len([run for run in everything.seen("sleep") if run[0] == "long"]) == 1
+        assert len([run for run in everything.seen("sleep") if run.id == "long"]) == 1
 
     def test_the_same_without_heartbeats_times_out(self, deploy):
         """Nobody beats: so it was the heartbeat that kept the other one."""
@@ -67,7 +67,7 @@ class TestMany:
             deployment.execute(machine, id=str(number))
         wait_until(lambda: counted(deployment, machine).get("RUNNING", 0) == 0, timeout_s=90)
         assert counted(deployment, machine) == {"SUCCEEDED": 200}
-        assert sorted(int(run[0]) for run in deployment.seen("echo")) == list(range(200))
+        assert sorted(int(run.id) for run in deployment.seen("echo")) == list(range(200))
         assert deployment.status()["totals"]["in_flight"] == 0
 
     def test_claims_never_exceed_the_slots_and_their_look_ahead(self, deploy):

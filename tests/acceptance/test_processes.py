@@ -106,9 +106,9 @@ class TestKilled:
         first.kill()
         deployment.worker()
         assert deployment.ended(execution)["status"] == "SUCCEEDED"
-        (_, claim, attempt, *_), (_, again, second, *_) = deployment.seen("safe")
-        assert (claim, attempt) == (again, "1")
-        assert second == "2"
+        first_run, second_run = deployment.seen("safe")
+        assert first_run.claim_id == second_run.claim_id
+        assert (first_run.attempt, second_run.attempt) == ("1", "2")
         assert not deployment.happened(execution, "ActivityFailed")
 
     def test_a_killed_child_is_noticed(self, deploy):
@@ -121,10 +121,10 @@ class TestKilled:
         again = deployment.execute(deployment.one_state("safe"), id="a", seconds=2)
         wait_until(lambda: deployment.seen("sleep") and deployment.seen("safe"))
         for kind in ("sleep", "safe"):
-            os.kill(int(deployment.seen(kind)[0][3]), signal.SIGKILL)
+            os.kill(int(deployment.seen(kind)[0].pid), signal.SIGKILL)
         assert deployment.ended(failing, timeout_s=15)["error"] == "Bridge.WorkerLost"
         assert deployment.ended(again)["status"] == "SUCCEEDED"
-        assert [run[2] for run in deployment.seen("safe")] == ["1", "2"]
+        assert [run.attempt for run in deployment.seen("safe")] == ["1", "2"]
 
     def test_a_job_that_kills_its_worker_each_time_ends(self, deploy):
         """max_attempts runs, then a named failure; the next job is unharmed."""
@@ -134,7 +134,7 @@ class TestKilled:
         deployment.beat()
         deployment.poller()
         assert deployment.outcome("poison", id="p")[1] == "Bridge.WorkerLost"
-        assert [run[2] for run in deployment.seen("poison")] == ["1", "2"]
+        assert [run.attempt for run in deployment.seen("poison")] == ["1", "2"]
         assert deployment.outcome("echo", id="e")[0] == "SUCCEEDED"
 
     def test_a_dead_pollers_outcomes_are_reported_by_the_beat_process(self, deploy):

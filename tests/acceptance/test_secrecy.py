@@ -98,4 +98,4 @@ def test_no_token_leaves_redis_except_to_aws(deploy):
 
 def jobs_of(deployment: Deployment) -> list[str]:
     runs = [run for kind in ("echo", "endings", "retry", "sleep") for run in deployment.seen(kind)]
-    return sorted({f"bridge-{claim_id}-{attempt}" for _, claim_id, attempt, _ in runs})
+    return sorted({f"bridge-{run.claim_id}-{run.attempt}" for run in runs})

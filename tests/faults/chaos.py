@@ -165,7 +165,7 @@ class Chaos:
         return kill
 
     def _kill_child(self) -> None:
-        pids = {int(run[3]) for kind in ("sleep", "safe") for run in
+        pids = {int(run.pid) for kind in ("sleep", "safe") for run in
                 self.fleet.deployment.seen(kind)[-4:]}  # fmt: skip
         parents = {process.popen.pid for process in self.fleet.running.values()}
         for pid in self.draw.sample(sorted(pids - parents), k=min(1, len(pids - parents))):

@@ -52,7 +52,7 @@ class TestStopExecution:
         deployment.worker("--pool", pool, concurrency=1)
         since = stopped(deployment, "watch")
         (run,) = wait_until(lambda: deployment.seen("watched"))
-        assert float(run[4]) - since < HEARTBEAT_S + TICK_S + ASK_S + SLACK_S
+        assert float(run.began) - since < HEARTBEAT_S + TICK_S + ASK_S + SLACK_S
         assert deployment.outcome("echo", id="e")[0] == "SUCCEEDED"
         assert deployment.status()["totals"]["in_flight"] == 0
 
@@ -68,7 +68,7 @@ class TestStopExecution:
         deployment.worker(concurrency=1)
         since = stopped(deployment, "terminate")
         (run,) = deployment.seen("terminate")
-        wait_until(lambda: is_dead(int(run[3])))
+        wait_until(lambda: is_dead(int(run.pid)))
         assert time.time() - since < HEARTBEAT_S + TICK_S + SLACK_S
         assert deployment.outcome("echo", id="e")[0] == "SUCCEEDED"
         assert len(deployment.seen("terminate")) == 1
@@ -87,7 +87,7 @@ class TestStopExecution:
         wait_until(lambda: deployment.status()["totals"]["in_flight"] == 1)
         deployment.sfn.stop_execution(executionArn=stop)
         assert deployment.outcome("echo", id="3")[0] == "SUCCEEDED"
-        assert [run[0] for run in deployment.seen("echo")] == ["3"]
+        assert [run.id for run in deployment.seen("echo")] == ["3"]
         assert worker.alive
 
 
@@ -131,8 +131,8 @@ class TestHandBack:
         first.signal(signal.SIGTERM)
         assert ending.ended(unsafe)["error"] == "Bridge.WorkerLost"
         (_, again) = wait_until(lambda: len(runs := ending.seen("safe")) == 2 and runs)
-        assert again[2] == "2"
-        assert float(again[4]) - since < 20, "a lease is 60 s"
+        assert again.attempt == "2"
+        assert float(again.began) - since < 20, "a lease is 60 s"
         assert ending.ended(safe)["status"] == "SUCCEEDED"
         assert first.wait(30) == os.EX_OK or first.popen.returncode == 1
         assert "hands back 2 unfinished jobs" in first.output

@@ -56,14 +56,14 @@ def killed(process) -> float:
 
 
 def attempts(deployment, kind: str) -> list[str]:
-    return [run[2] for run in deployment.seen(kind)]
+    return [run.attempt for run in deployment.seen(kind)]
 
 
 def started_at(deployment, kind: str, attempt: str) -> float:
     """Unix time at which this attempt began; waits for it."""
 
     def found():
-        return [float(run[4]) for run in deployment.seen(kind) if run[2] == attempt]
+        return [float(run.began) for run in deployment.seen(kind) if run.attempt == attempt]
 
     return wait_until(found, what=f"attempt {attempt} of {kind}")[0]
 
@@ -80,7 +80,7 @@ class TestWorker:
         wait_until(lambda: deployment.seen("sleep") and deployment.seen("safe"))
         since = time.time()
         for kind in ("sleep", "safe"):
-            os.kill(int(deployment.seen(kind)[0][3]), signal.SIGKILL)
+            os.kill(int(deployment.seen(kind)[0].pid), signal.SIGKILL)
         assert deployment.ended(failing)["error"] == "Bridge.WorkerLost"
         assert time.time() - since < 6 + SLACK_S
         assert started_at(deployment, "safe", "2") - since < 6 + SLACK_S
@@ -98,7 +98,7 @@ class TestWorker:
             runs = [deployment.execute(failing, id=str(n), seconds=60) for n in range(4)]
             again = [deployment.execute(safe, id=str(n), seconds=3) for n in range(4)]
             wait_until(lambda: len(deployment.seen("sleep") + deployment.seen("safe")) == 8)
-            dead = {run[1] for run in deployment.seen("sleep")}
+            dead = {run.claim_id for run in deployment.seen("sleep")}
             since, clock = time.time(), time.monotonic()
             worker.kill()
             deployment.worker(concurrency=8)
@@ -107,7 +107,7 @@ class TestWorker:
             bound_s = LEASE_S + SWEEP_S + SLACK_S
             assert time.time() - since < bound_s
             wait_until(lambda: attempts(deployment, "safe").count("2") == 4)
-            last = max(float(run[4]) for run in deployment.seen("safe"))
+            last = max(float(run.began) for run in deployment.seen("safe"))
             assert last - since < bound_s + SLACK_S  # the new worker had to start first
             for execution in again:
                 assert deployment.ended(execution)["status"] == "SUCCEEDED"

@@ -39,7 +39,7 @@ def test_everything_twice(deploy):
     assert load.statuses() == {"SUCCEEDED": len(load.executions)}
     assert len(load.executions) > 30
     all_claims_gone(deployment)
-    assert set(Counter(run[1] for run in deployment.seen("sleep")).values()) == {1}
+    assert set(Counter(run.claim_id for run in deployment.seen("sleep")).values()) == {1}
     failures = [e for e in load.executions if deployment.happened(e, "ActivityFailed")]
     assert failures == []
     gone = deployment.status()
