@@ -135,16 +135,38 @@ def activities() -> None:
 
 @activities.command("create", cls=BridgeCommand)
 @click.argument("names", nargs=-1)
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", cls=CeleryOption,
+              help="Tag of those that are created; may be repeated.")  # fmt: skip
+@click.option("--kms-key-id", cls=CeleryOption,
+              help="Encrypt those that are created with this KMS key.")  # fmt: skip
 @JSON
 @click.pass_context
-def create(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
+def create(
+    ctx: click.Context, names: tuple[str, ...], tags: tuple[str, ...], kms_key_id: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Create activities: NAMES, or all registered ones. Those that exist stay as they are."""
+    from pydantic import ValidationError
+
     from bridge import report
-    from bridge.names import check_activity, parse_arn
+    from bridge.names import ActivityAttributes, Encryption, check_activity, parse_arn
     from bridge.stepfunctions import create_activity
 
     wanted = [check_activity(name) for name in names] or list(_bridge(ctx).load_tasks())
-    arns = {name: create_activity(name) for name in wanted if parse_arn(name) is None}
+    if wrong := [tag for tag in tags if "=" not in tag]:
+        raise click.UsageError(f"--tag {wrong[0]!r} is no KEY=VALUE.", ctx)
+    try:
+        key = kms_key_id and Encryption(type="CUSTOMER_MANAGED_KMS_KEY", kms_key_id=kms_key_id)
+        made = [
+            ActivityAttributes(
+                name=name, tags=dict(tag.split("=", 1) for tag in tags), encryption=key or None
+            )
+            for name in wanted
+            if parse_arn(name) is None
+        ]
+    except ValidationError as exc:
+        raise click.UsageError("; ".join(str(each["msg"]) for each in exc.errors()), ctx) from None
+    arns = {attributes.name: create_activity(attributes) for attributes in made}
     if as_json:
         click.echo(json.dumps(arns, indent=2))
     else:
@@ -163,6 +185,43 @@ def list_(as_json: bool) -> None:
         click.echo(json.dumps(arns, indent=2))
     else:
         report.show_activities(arns)
+
+
+@activities.command("describe", cls=BridgeCommand)
+@click.argument("names", nargs=-1)
+@JSON
+@click.pass_context
+def describe(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
+    """Describe activities: NAMES or ARNs, or all registered ones."""
+    from bridge import report
+    from bridge.names import check_activity
+    from bridge.stepfunctions import describe_activity, resolve
+
+    wanted = [check_activity(name) for name in names] or list(_bridge(ctx).load_tasks())
+    found = [describe_activity(arn) for arn in resolve(wanted).values()]
+    if as_json:
+        click.echo(json.dumps([report.activity_as_json(each) for each in found], indent=2))
+    else:
+        report.show_descriptions(found)
+
+
+@activities.command("delete", cls=BridgeCommand)
+@click.argument("names", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, cls=CeleryOption, help="Do not ask.")
+@JSON
+def delete(names: tuple[str, ...], yes: bool, as_json: bool) -> None:
+    """Delete activities, by name or ARN. Executions that wait for them never end by themselves."""
+    from bridge.names import check_activity
+    from bridge.stepfunctions import delete_activity, resolve
+
+    arns = resolve([check_activity(name) for name in names])
+    if not yes:
+        for arn in arns.values():
+            click.echo(arn, err=True)
+        click.confirm(f"Delete {len(arns)} activities?", abort=True, err=True)
+    for arn in arns.values():
+        delete_activity(arn)
+    click.echo(json.dumps(arns, indent=2) if as_json else f"{len(arns)} deleted")
 
 
 @click.command(cls=BridgeCommand)

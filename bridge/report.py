@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from rich.table import Table
 from bridge.installation import Installation
 from bridge.registry import SYSTEM_QUEUE, Registry
 from bridge.settings import mask_url
-from bridge.stepfunctions import describe_connection
+from bridge.stepfunctions import ActivityDescription, describe_connection
 from bridge.store import ActivityStatus, Status, WorkerStatus
 
 PIPE_WIDTH = 240
@@ -190,6 +190,27 @@ def show_activities(arns: Mapping[str, str]) -> None:
     _console().print(table)
 
 
+def activity_as_json(activity: ActivityDescription) -> dict[str, Any]:
+    """What ``activities describe --json`` says of one."""
+    key = activity.encryption
+    return {
+        "name": activity.name,
+        "arn": activity.arn,
+        "created": activity.created.isoformat(),
+        "encryption": None if key is None else key.model_dump(),
+    }
+
+
+def show_descriptions(activities: Iterable[ActivityDescription]) -> None:
+    """Print what Step Functions says of activities."""
+    table = _table("activity", "ARN", "created", "encryption")
+    for each in activities:
+        key = each.encryption
+        created = f"{each.created:%Y-%m-%d %H:%M}"
+        table.add_row(each.name, each.arn, created, key.kms_key_id or key.type if key else "-")
+    _console().print(table)
+
+
 def _console() -> Console:
     """As wide as the terminal; wide enough for an ARN where the output goes elsewhere."""
     console = Console()
@@ -199,6 +220,6 @@ def _console() -> Console:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
-        right = index > 0 and column not in ("value", "from", "ARN")
+        right = index > 0 and column not in ("value", "from", "ARN", "created", "encryption")
         table.add_column(column, justify="right" if right else "left", overflow="fold")
     return table

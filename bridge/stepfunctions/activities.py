@@ -33,7 +33,7 @@ from bridge.errors import (
     SettingsError,
     StepFunctionsError,
 )
-from bridge.names import parse_arn
+from bridge.names import ActivityAttributes, Encryption, parse_arn
 from bridge.stepfunctions.answers import translate
 from bridge.stepfunctions.aws import Connection
 
@@ -56,6 +56,7 @@ class ActivityDescription:
     name: str
     arn: str
     created: datetime
+    encryption: Encryption | None = None
 
 
 def list_activities(connection: Connection | None = None) -> dict[str, str]:
@@ -97,26 +98,26 @@ def resolve(activities: Iterable[str], connection: Connection | None = None) -> 
     return {activity: known.get(activity, activity) for activity in wanted}
 
 
-def create_activity(
-    name: str, tags: Mapping[str, str] | None = None, connection: Connection | None = None
-) -> str:
-    """Create an activity; its ARN. One that exists stays as it is, tags included.
+def create_activity(attributes: ActivityAttributes, connection: Connection | None = None) -> str:
+    """Create an activity; its ARN. One that exists stays as it is, tags and encryption included.
 
     Raises:
         InvalidRequest: The name is impossible, or the account is full.
         StepFunctionsError: Step Functions refuses, or does not answer.
     """
     connection = connection or Connection.from_environment()
-    fields: dict[str, Any] = {"name": name}
-    if tags:
-        fields["tags"] = [{"key": key, "value": value} for key, value in tags.items()]
+    fields: dict[str, Any] = {"name": attributes.name}
+    if attributes.tags:
+        fields["tags"] = [{"key": key, "value": value} for key, value in attributes.tags.items()]
+    if attributes.encryption is not None:
+        fields["encryptionConfiguration"] = _said(attributes.encryption)
     try:
         with _calling("CreateActivity", connection) as client:
             return str(client.create_activity(**fields)["activityArn"])
     except StepFunctionsError as exc:
         if exc.code != "ActivityAlreadyExists":  # said when it is encrypted with another key
             raise
-        return _list(connection)[name]
+        return _list(connection)[attributes.name]
 
 
 def describe_activity(arn: str, connection: Connection | None = None) -> ActivityDescription:
@@ -128,7 +129,12 @@ def describe_activity(arn: str, connection: Connection | None = None) -> Activit
     """
     with _calling("DescribeActivity", connection or Connection.from_environment()) as client:
         answer = client.describe_activity(activityArn=arn)
-    return ActivityDescription(answer["name"], answer["activityArn"], answer["creationDate"])
+    return ActivityDescription(
+        answer["name"],
+        answer["activityArn"],
+        answer["creationDate"],
+        _read(answer.get("encryptionConfiguration")),
+    )
 
 
 def delete_activity(arn: str, connection: Connection | None = None) -> None:
@@ -139,6 +145,25 @@ def delete_activity(arn: str, connection: Connection | None = None) -> None:
     """
     with _calling("DeleteActivity", connection or Connection.from_environment()) as client:
         client.delete_activity(activityArn=arn)
+
+
+def _said(encryption: Encryption) -> dict[str, Any]:
+    fields = {
+        "type": encryption.type,
+        "kmsKeyId": encryption.kms_key_id,
+        "kmsDataKeyReusePeriodSeconds": encryption.data_key_reuse_s,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _read(fields: Mapping[str, Any] | None) -> Encryption | None:
+    if not fields:
+        return None
+    return Encryption(
+        type=fields["type"],
+        kms_key_id=fields.get("kmsKeyId"),
+        data_key_reuse_s=fields.get("kmsDataKeyReusePeriodSeconds"),
+    )
 
 
 def _list(connection: Connection) -> dict[str, str]:

@@ -76,6 +76,37 @@ class TestActivities:
         listed = json.loads(deployment.run("activities", "list", "--json").stdout)
         assert listed[f"{deployment.prefix}-echo"] == deployment.arn("echo")
 
+    def test_from_created_to_deleted(self, deploy):
+        deployment = deploy(JOBS_ONLY="echo")
+        made = deployment.run("activities", "create", "--tag", "team=images")
+        assert made.returncode == 0, made.stderr
+        (found,) = json.loads(deployment.run("activities", "describe", "--json").stdout)
+        assert (found["name"], found["arn"]) == (
+            f"{deployment.prefix}-echo",
+            deployment.arn("echo"),
+        )
+        tags = deployment.sfn.list_tags_for_resource(resourceArn=found["arn"])["tags"]
+        assert tags == [{"key": "team", "value": "images"}]
+        shown = deployment.run("activities", "describe", found["name"])
+        assert found["arn"] in shown.stdout
+        kept = deployment.run("activities", "delete", found["name"])
+        assert (kept.returncode, "Delete 1 activities?" in kept.stderr) == (1, True)
+        gone = deployment.run("activities", "delete", "--yes", found["name"])
+        assert gone.returncode == 0, gone.stderr
+        missing = deployment.run("activities", "describe")
+        assert missing.returncode == 2
+        assert f"celery -A bridge activities create {found['name']}" in missing.stderr
+
+    @pytest.mark.parametrize(
+        ("args", "says"),
+        [(["create", "--tag", "team"], "no KEY=VALUE"), (["create", "--tag", "=x"], "at least 1"),
+         (["delete"], "NAMES")],
+    )  # fmt: skip
+    def test_wrong_usage(self, deploy, args, says):
+        done = deploy(JOBS_ONLY="echo").run("activities", *args)
+        assert done.returncode == 2
+        assert says in done.stderr
+
     def test_a_bad_name_is_refused(self, deploy):
         made = deploy().run("activities", "create", "bad name!")
         assert made.returncode == 2

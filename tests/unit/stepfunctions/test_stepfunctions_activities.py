@@ -17,6 +17,7 @@ from bridge.errors import (
     StepFunctionsError,
     Throttled,
 )
+from bridge.names import ActivityAttributes, Encryption
 from bridge.stepfunctions import (
     activities,
     create_activity,
@@ -90,31 +91,38 @@ class TestResolve:
             resolve([arn("full", "us-east-1")])
 
 
+A = ActivityAttributes(name="a")
+KEY = Encryption(type="CUSTOMER_MANAGED_KMS_KEY", kms_key_id="alias/a", data_key_reuse_s=60)
+
+
 class TestCreate:
     def test_with_tags(self, server):
         server.script("CreateActivity", ok({"activityArn": arn("a"), "creationDate": 1.5e9}))
-        assert create_activity("a", {"team": "x"}) == arn("a")
+        assert create_activity(ActivityAttributes(name="a", tags={"team": "x"})) == arn("a")
         assert server.calls[0].fields == {"name": "a", "tags": [{"key": "team", "value": "x"}]}
 
     def test_without_tags(self, server):
         server.script("CreateActivity", ok({"activityArn": arn("a"), "creationDate": 1.5e9}))
-        create_activity("a")
+        create_activity(A)
         assert server.calls[0].fields == {"name": "a"}
+
+    def test_with_a_key_of_ones_own(self, server):
+        server.script("CreateActivity", ok({"activityArn": arn("a"), "creationDate": 1.5e9}))
+        create_activity(ActivityAttributes(name="a", encryption=KEY))
+        assert server.calls[0].fields["encryptionConfiguration"] == {
+            "type": "CUSTOMER_MANAGED_KMS_KEY", "kmsKeyId": "alias/a",
+            "kmsDataKeyReusePeriodSeconds": 60}  # fmt: skip
 
     def test_one_that_exists_with_other_encryption(self, server):
         server.script("CreateActivity", error("ActivityAlreadyExists"))
         server.script("ListActivities", page("a"))
-        assert create_activity("a") == arn("a")
+        assert create_activity(A) == arn("a")
 
     @pytest.mark.parametrize("code", ["InvalidName", "ActivityLimitExceeded", "TooManyTags"])
     def test_refused(self, server, code):
         server.script("CreateActivity", error(code, message="no"))
         with pytest.raises(InvalidRequest, match=rf"CreateActivity: {code} \(HTTP 400\): no"):
-            create_activity("a")
-
-    def test_an_impossible_name(self, server):
-        with pytest.raises(InvalidRequest, match="name"):
-            create_activity("")
+            create_activity(A)
 
 
 class TestDescribeAndDelete:
@@ -126,6 +134,23 @@ class TestDescribeAndDelete:
         found = describe_activity(arn("a"))
         assert (found.name, found.arn) == ("a", arn("a"))
         assert found.created == datetime.fromtimestamp(1_500_000_000, UTC)
+        assert found.encryption is None
+
+    def test_describe_an_encrypted_one(self, server):
+        key = {"type": "CUSTOMER_MANAGED_KMS_KEY", "kmsKeyId": "alias/a",
+               "kmsDataKeyReusePeriodSeconds": 60}  # fmt: skip
+        server.script(
+            "DescribeActivity",
+            ok(
+                {
+                    "activityArn": arn("a"),
+                    "name": "a",
+                    "creationDate": 1,
+                    "encryptionConfiguration": key,
+                }
+            ),
+        )
+        assert describe_activity(arn("a")).encryption == KEY
 
     def test_describe_none(self, server):
         server.script("DescribeActivity", error("ActivityDoesNotExist"))
