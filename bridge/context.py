@@ -61,10 +61,10 @@ class Current:
             self._ask_at = time.monotonic() + AWAY_INTERVAL_S
             return ""
         self._ask_at = now + ASK_INTERVAL_S
-        if said == "lost":
+        if said in ("lost", "reported"):
             self._reason = (
                 "this run no longer holds its claim: the lease of its worker had ended, so that "
-                "it runs elsewhere or has failed"
+                "it runs elsewhere, or has ended there"
             )
         elif said:
             self._reason = (

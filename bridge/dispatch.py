@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 from kombu.exceptions import OperationalError
 
@@ -33,6 +34,8 @@ class Dispatcher:
 
     def __init__(self, installation: Installation) -> None:
         self._bridge = installation
+        # One thread, and none of the loop's: a broker that hangs must not hold up heartbeats.
+        self._revokers = ThreadPoolExecutor(1, thread_name_prefix="revoke")
 
     def publish(self, claim: Claim, *, retry: int = 0) -> None:
         """Publish the job of a claim's current attempt.
@@ -73,6 +76,10 @@ class Dispatcher:
             reason = f"{type(exc).__name__}: {exc}"
             self._bridge.jobs.settle(claim.job, Outcome.failure("Bridge.NotDispatched", reason))
 
+    def revoke_soon(self, unfinished: Unfinished) -> None:
+        """Revoke a job without waiting for the broker."""
+        self._revokers.submit(self.revoke, unfinished)
+
     def revoke(self, unfinished: Unfinished) -> None:
         """Tell the workers that a job is not wanted any more.
 
@@ -83,5 +90,6 @@ class Dispatcher:
         try:
             self._bridge.app.control.revoke(unfinished.job.id, terminate=terminate)
         except (OperationalError, OSError) as exc:
-            # The fence keeps it from starting; one that runs can ask.
+            # The fence keeps it from starting; one that runs can ask, and its worker hears of it
+            # when it renews its lease.
             logger.warning("job %s is not revoked: %s", unfinished.job.id, exc)

@@ -2,7 +2,8 @@
 
 They fire in the worker's parent process, but for ``task_failure``, which a child sends too for what
 the runner saw already; the store drops a second outcome. A handler must not hold up the worker's
-event loop: while the store is away, a thread goes on trying.
+event loop: while the store is away, a thread goes on trying. In a child it insists itself, for the
+message is acknowledged next.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from celery import Celery, Task, signals
 from bridge.errors import StoreUnavailable
 from bridge.installation import Installation, worker_id
 from bridge.model import Job, Outcome
-from bridge.runner import insist, was_settled_here, words_of
+from bridge.runner import in_pool_process, insist, was_settled_here, words_of
 from bridge.store import JobStore
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def _on_revoked(sender: Task, request: Any, terminated: bool, expired: bool, **_
     else:
         how = "terminated" if terminated else "before it ran"
         outcome = Outcome.failure("Bridge.JobRevoked", f"the job was revoked in Celery, {how}")
-    _settle(sender.app, job, outcome)
+    _settle(sender.app, job, outcome, never_began=not terminated)
 
 
 def _on_unknown(sender: Any, name: str, id: str, **_: Any) -> None:  # noqa: A002 (Celery's name)
@@ -75,18 +76,20 @@ def _on_unknown(sender: Any, name: str, id: str, **_: Any) -> None:  # noqa: A00
         f"worker {sender.hostname} knows no task {name!r}: it runs other code than the poller. "
         "Deploy the same tasks to both, or route the task to a queue of workers that have it."
     )
-    _settle(sender.app, job, Outcome.failure("Bridge.TaskNotRegistered", cause))
+    outcome = Outcome.failure("Bridge.TaskNotRegistered", cause)
+    _settle(sender.app, job, outcome, never_began=True)
 
 
 def _on_rejected(sender: Any, message: Any, exc: BaseException | None, **_: Any) -> None:
     job = Job.parse((message.headers or {}).get("id"))
     if job is not None:
         cause = f"worker {sender.hostname} cannot read the job's message: {exc}"
-        _settle(sender.app, job, Outcome.failure("Bridge.MessageRefused", cause))
+        outcome = Outcome.failure("Bridge.MessageRefused", cause)
+        _settle(sender.app, job, outcome, never_began=True)
 
 
-def _settle(app: Celery, job: Job, outcome: Outcome) -> None:
-    _write(app, job, lambda jobs: jobs.settle(job, outcome))
+def _settle(app: Celery, job: Job, outcome: Outcome, *, never_began: bool = False) -> None:
+    _write(app, job, lambda jobs: jobs.settle(job, outcome, never_began=never_began))
 
 
 def _write(app: Celery, job: Job, write: Callable[[JobStore], str]) -> None:
@@ -98,6 +101,9 @@ def _write(app: Celery, job: Job, write: Callable[[JobStore], str]) -> None:
     except StoreUnavailable as exc:
         logger.warning("%s The ending of job %s waits for it.", exc, job.id)
         call = partial(insist, lambda: write(bridge.jobs))
-        threading.Thread(target=call, daemon=True).start()
+        if in_pool_process():  # which Celery may end before a thread is through
+            call()
+        else:
+            threading.Thread(target=call, daemon=True).start()
     else:
         logger.info("job %s ended without an outcome of its own: %s", job.id, answer)

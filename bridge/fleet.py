@@ -10,6 +10,7 @@ import atexit
 import logging
 import os
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 from celery import bootsteps
@@ -17,7 +18,7 @@ from celery.worker import state
 
 from bridge.errors import StoreUnavailable
 from bridge.installation import Installation, adopt_worker_id, installed
-from bridge.model import Job
+from bridge.model import Job, Outcome
 from bridge.registry import SYSTEM_QUEUE
 
 logger = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class Lease:
         self._draining = False
         self._ended = False
         self._pid = os.getpid()
+        self._unwanted: frozenset[str] = frozenset()
         self._wake = threading.Event()
         self._interval_s = bridge.settings.lease_s / 3
 
@@ -139,24 +141,61 @@ class Lease:
             self._wake.clear()
             pause_s = self._interval_s
             try:
-                held = self._bridge.jobs.renew_lease(
-                    self._id, slots=self._slots(), queues=queues,
-                    busy=len(state.active_requests), claim_ids=_claims_here())  # fmt: skip
+                renewal = self._bridge.jobs.renew_lease(
+                    self._id, slots=self._slots(), queues=queues, busy=len(state.active_requests),
+                    claim_ids=_claims_of(state.requests) | _claims_of(_active()),
+                    active=_claims_of(_active()))  # fmt: skip
+                if known and not renewal.renewed:
+                    logger.warning(
+                        "the lease of worker %s had ended before it was renewed: what it runs may "
+                        "run elsewhere too", self._id)  # fmt: skip
+                known = True
+                self._bring_outcomes(renewal.forgotten)
+                self._stop_unwanted(renewal.unwanted)
             except StoreUnavailable as exc:
                 logger.warning("lease of worker %s not renewed: %s", self._id, exc)
                 pause_s = min(1.0, pause_s)
             except Exception:
                 logger.exception("lease of worker %s not renewed; the next try follows", self._id)
-            else:
-                if known and not held:
-                    logger.warning(
-                        "the lease of worker %s had ended before it was renewed: what it runs may "
-                        "run elsewhere too", self._id)  # fmt: skip
-                known = True
             self._wake.wait(pause_s)
 
+    def _bring_outcomes(self, forgotten: Iterable[Job]) -> None:
+        """Jobs that ended here, and whose ending no hook of Celery has seen."""
+        for job in forgotten:
+            cause = f"the job ended on worker {self._id} without an outcome"
+            outcome = Outcome.failure("Bridge.WorkerLost", cause)
+            answer = self._bridge.jobs.lose(job, worker=self._id, outcome=outcome, job_is_gone=True)
+            logger.error("job %s ended here without an outcome: %s", job.id, answer)
 
-def _claims_here() -> set[str]:
-    """The claims whose jobs Celery has given this worker: running, waiting, or for later."""
-    jobs = (Job.parse(task_id) for task_id in tuple(state.requests))
-    return {job.claim_id for job in jobs if job is not None}
+    def _stop_unwanted(self, unwanted: frozenset[str]) -> None:
+        """Terminate what asks for it; a revocation sent when its claim was closed may be lost.
+
+        At the second renewal that says so: between the outcome of a job and its acknowledgement its
+        claim may be closed already, and the process on its way to the next job.
+        """
+        for task_id, name in _active():
+            job = Job.parse(task_id)
+            if job is None or job.claim_id not in unwanted & self._unwanted:
+                continue
+            task = self._worker.app.tasks.get(name)
+            if any(a.terminate_on_cancel for a in self._bridge.registry.values() if a.task is task):
+                logger.warning("job %s still runs though nobody wants it: terminated", job.id)
+                self._worker.app.control.revoke(
+                    task_id, terminate=True, destination=[self._worker.hostname]
+                )
+        self._unwanted = unwanted
+
+
+def _active() -> list[tuple[str, str]]:
+    """Id and task name of each Celery task that this worker runs now."""
+    while True:
+        try:
+            return [(request.id, request.name) for request in tuple(state.active_requests)]
+        except RuntimeError:  # the worker's own thread has changed the set meanwhile
+            continue
+
+
+def _claims_of(tasks: Iterable[str | tuple[str, str]]) -> set[str]:
+    """The claims among Celery's task ids."""
+    ids = (task if isinstance(task, str) else task[0] for task in tuple(tasks))
+    return {job.claim_id for job in map(Job.parse, ids) if job is not None}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bridge.errors import BridgeError, StepFunctionsError, TokenClosed
@@ -33,7 +33,7 @@ class Pass:
 
 async def beat_due(
     *, client: StepFunctions, store: ClaimStore, concurrent_calls: int,
-    on_unfinished: Callable[[Unfinished], Awaitable[None]],
+    on_unfinished: Callable[[Unfinished], None],
 ) -> Pass:  # fmt: skip
     """Send the heartbeats that are due.
 
@@ -56,7 +56,7 @@ async def beat_due(
                 done.closed += 1
                 logger.info("claim %s is closed: %s", due.claim_id, exc.code)
                 for unfinished in await store.close_claims([due.claim_id], reason=exc.code):
-                    await on_unfinished(unfinished)
+                    on_unfinished(unfinished)
             except StepFunctionsError as exc:
                 done.failed += 1
                 logger.warning("heartbeat of claim %s failed: %s", due.claim_id, exc)
@@ -65,6 +65,9 @@ async def beat_due(
 
     while True:
         due = await store.take_heartbeats(BATCH)
+        for unfinished in due.given_up:
+            logger.warning("claim %s is given up: nobody speaks for it", unfinished.job.claim_id)
+            on_unfinished(unfinished)
         results = await asyncio.gather(*(beat(b) for b in due.beats), return_exceptions=True)
         for result in results:
             if isinstance(result, BridgeError):

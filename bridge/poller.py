@@ -31,6 +31,7 @@ GRANT_INTERVAL_S = 1.0
 """A worker that joins is noticed within this time; everything else wakes the loop at once."""
 MAX_BACKOFF_S = 30.0
 PUBLISHERS = 4
+DRAIN_SAID_EVERY_S = 5.0
 HITS_PER_POLL = 8
 """Tasks that each poll of a window brings before the window grows by one."""
 # An endpoint that answers polls at once, without a task, must not be asked in a hot loop.
@@ -128,10 +129,17 @@ class Poller:
             except Exception:
                 logger.exception("the poller's loop failed; it goes on")
             await _first(self._changed, self._draining, timeout_s=GRANT_INTERVAL_S)
+        said_at = 0.0
         while self._tasks:
-            logger.info("draining: %d open polls, %d claims to dispatch", self._open(),
-                        len(self._undispatched))  # fmt: skip
-            await asyncio.wait(self._tasks, timeout=5.0)
+            if time.monotonic() - said_at > DRAIN_SAID_EVERY_S:
+                said_at = time.monotonic()
+                logger.info("draining: %d open polls, %d claims to dispatch", self._open(),
+                            len(self._undispatched))  # fmt: skip
+            try:
+                await self._open_polls()  # none: but the open ones go on holding their slots
+            except Exception:
+                logger.exception("the poller's lease is not renewed while it drains; it goes on")
+            await asyncio.wait(self._tasks, timeout=GRANT_INTERVAL_S)
         try:
             await self._store.withdraw_poller(self._name)
         except StoreUnavailable as exc:
@@ -153,11 +161,16 @@ class Poller:
         return sum(lane.open for lane in self._lanes)
 
     async def _open_polls(self) -> None:
-        now = time.monotonic()
+        now, draining = time.monotonic(), self._draining.is_set()
         # Those that waited longest for a turn come first; matters when slots are few.
         lanes = sorted(self._lanes, key=lambda lane: lane.turn)
         wishes = [
-            Wish(lane.activity.name, lane.activity.queue, lane.open, lane.want(now))
+            Wish(
+                lane.activity.name,
+                lane.activity.queue,
+                lane.open,
+                0 if draining else lane.want(now),
+            )
             for lane in lanes
         ]
         grant = await self._store.grant_polls(self._name, wishes)
@@ -241,6 +254,9 @@ class Poller:
                     logger.warning("claim %s is not stored yet: %s", claim.claim_id, exc)
                 said = True
                 await asyncio.sleep(_jittered_s(1.0))
+            except Exception:
+                logger.exception("claim %s is not stored yet; tried again", claim.claim_id)
+                await asyncio.sleep(_jittered_s(5.0))
         self._unstored.discard(claim.claim_id)
         # Stored before dispatched: a crash in between must leave something to recover.
         passing(KillPoint.AFTER_STORE_BEFORE_DISPATCH)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from bridge.errors import BridgeError, InvalidRequest, StoreUnavailable, TokenClosed
 from bridge.killpoints import KillPoint, passing
@@ -27,7 +27,7 @@ IDLE_S = 2.0
 POLLS_HELD_S = 3.0
 """While reports are throttled, no poll is opened for so long."""
 
-OnUnfinished = Callable[[Unfinished], Awaitable[None]]
+OnUnfinished = Callable[[Unfinished], None]
 
 
 class Reporter:
@@ -106,7 +106,7 @@ class Reporter:
             self._tries.pop(report.claim_id, None)
             passing(KillPoint.AFTER_REPORT_BEFORE_NOTE)
             for unfinished in await self._store.close_claims([report.claim_id], reason=reason):
-                await self._on_unfinished(unfinished)
+                self._on_unfinished(unfinished)
             self._on_closed()
             if self._client.throttled_recently:
                 await self._store.hold_polls(POLLS_HELD_S)

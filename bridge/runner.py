@@ -15,12 +15,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from billiard.process import current_process
 from celery import Celery, Task, bootsteps
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from celery.utils.time import maybe_make_aware
@@ -43,8 +45,14 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_FROM_SIGNAL = frozenset(-(256 - number) for number in signal.valid_signals())
+
 STORE_RETRY_S = 0.5
 LEASE_WAIT_S = 0.1
+
+
+class EndedItself(BridgeError):
+    """Instead of what would end more than its task; the outcome is stored already."""
 
 
 class OutputRefused(BridgeError):
@@ -137,9 +145,17 @@ def _run(bridge: Installation, task: Task, job: Job, call: Callable[[], Any]) ->
         except (WorkerShutdown, WorkerTerminate):
             raise  # the worker ends under the job: its lease decides, not the job
         except SystemExit as exc:
-            if not _is_from_signal(exc):
-                _settle(bridge, job, _failure(exc))
-            raise
+            if _is_from_signal(exc):
+                raise
+            _settle(bridge, job, _failure(exc))
+            if in_pool_process():
+                raise
+            # In a thread of the worker it would break Celery's callback: never acked, slot lost.
+            raise EndedItself(f"the task called sys.exit({exc.code!r})") from exc
+        except MemoryError as exc:
+            _settle(bridge, job, _failure(exc))
+            # Celery takes it for its own, and ends the worker with all that it runs.
+            raise EndedItself("the task ran out of memory") from exc
         except BaseException as exc:  # KeyboardInterrupt, for one, is an ending like any other
             _settle(bridge, job, _failure(exc))
             raise
@@ -189,9 +205,17 @@ def _output(result: Any) -> str:
     return text
 
 
+def in_pool_process() -> bool:
+    """Whether this is a process of a prefork pool."""
+    return bool(current_process()._name != "MainProcess")
+
+
 def _is_from_signal(exc: SystemExit) -> bool:
-    """Whether a signal ended this child (billiard 4.3): its parent knows why, and says so."""
-    return isinstance(exc.code, int) and -256 < exc.code < 0
+    """Whether a signal ended this child: its parent knows why, and says so.
+
+    billiard 4.3 says ``sys.exit(-(256 - signal number))`` then.
+    """
+    return in_pool_process() and isinstance(exc.code, int) and exc.code in _FROM_SIGNAL
 
 
 def _failure(exc: BaseException) -> Outcome:
@@ -225,8 +249,8 @@ def was_settled_here(job: Job) -> bool:
 
 
 def _settle(bridge: Installation, job: Job, outcome: Outcome) -> None:
-    _last.settled = job
     answer = insist(lambda: bridge.jobs.settle(job, outcome))
+    _last.settled = job  # not before: a time limit may break the wait for the store
     passing(KillPoint.AFTER_OUTCOME_BEFORE_ACK)
     if answer is not Settled.STORED:
         logger.info("outcome of job %s is dropped: its claim is %s", job.id, answer)

@@ -14,7 +14,7 @@ from bridge.poller import Leftovers, Poller
 from bridge.reporter import Reporter
 from bridge.standin import StandIn
 from bridge.stepfunctions import StepFunctions
-from bridge.store import ClaimStore, Unfinished
+from bridge.store import ClaimStore
 
 logger = logging.getLogger(__name__)
 
@@ -36,18 +36,13 @@ async def serve(bridge: Installation, arns: Mapping[str, str]) -> Leftovers | No
     settings, dispatcher, name = bridge.settings, Dispatcher(bridge), process_name()
     store, client = ClaimStore(settings), StepFunctions()
 
-    async def revoke(unfinished: Unfinished) -> None:
-        await asyncio.to_thread(dispatcher.revoke, unfinished)
-
     poller = Poller(
         registry=bridge.registry, arns=arns, client=client, store=store, dispatcher=dispatcher,
         settings=settings, name=name)  # fmt: skip
     reporter = Reporter(
         client=client, store=store, concurrent_calls=settings.concurrent_calls,
-        on_unfinished=revoke, on_closed=poller.wake)  # fmt: skip
-    stand_in = StandIn(
-        bridge=bridge, client=client, store=store, dispatcher=dispatcher, on_unfinished=revoke
-    )
+        on_unfinished=dispatcher.revoke_soon, on_closed=poller.wake)  # fmt: skip
+    stand_in = StandIn(bridge=bridge, client=client, store=store, dispatcher=dispatcher)
 
     at_once = asyncio.Event()
     signals_seen = 0

@@ -16,7 +16,7 @@ from bridge.dispatch import Dispatcher
 from bridge.errors import StoreUnavailable
 from bridge.installation import Installation
 from bridge.stepfunctions import StepFunctions
-from bridge.store import ClaimStore, Pass, Unfinished
+from bridge.store import ClaimStore, Pass
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +31,13 @@ class StandIn:
 
     def __init__(
         self, *, bridge: Installation, client: StepFunctions, store: ClaimStore,
-        dispatcher: Dispatcher, on_unfinished: Callable[[Unfinished], Awaitable[None]],
+        dispatcher: Dispatcher,
     ) -> None:  # fmt: skip
         self._tick_s = bridge.settings.tick_s
         self._store = store
         self._work: dict[Pass, Callable[[], Awaitable[object]]] = {
             Pass.HEARTBEAT: lambda: heartbeat.beat_due(
-                client=client, store=store, on_unfinished=on_unfinished,
+                client=client, store=store, on_unfinished=dispatcher.revoke_soon,
                 concurrent_calls=bridge.settings.concurrent_calls),
             Pass.RECOVERY: lambda: recovery.sweep(
                 store=store, jobs=bridge.jobs, dispatcher=dispatcher),
@@ -72,6 +72,9 @@ class StandIn:
             overdue = await self._store.is_overdue(kind, ticks * self._tick_s)
         except StoreUnavailable as exc:
             logger.warning("whether %s is overdue is not known: %s", kind, exc)
+            return
+        except Exception:
+            logger.exception("whether %s is overdue is not known; asked again", kind)
             return
         if overdue and not in_charge:
             logger.warning("no beat process has begun a pass of %s lately: it is done here", kind)

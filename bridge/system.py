@@ -23,7 +23,7 @@ from bridge.installation import Installation, installed
 from bridge.registry import SYSTEM_QUEUE
 from bridge.reporter import Reporter
 from bridge.stepfunctions import StepFunctions
-from bridge.store import ClaimStore, Unfinished
+from bridge.store import ClaimStore
 
 T = TypeVar("T")
 
@@ -52,10 +52,6 @@ class Calls:
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run it on the loop, from any other thread, and wait for it."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-
-    async def revoke(self, unfinished: Unfinished) -> None:
-        """Revoke a job without holding up the loop."""
-        await asyncio.to_thread(self.dispatcher.revoke, unfinished)
 
 
 # Passes of one kind at once in one process. While Step Functions hangs, heartbeats must not fill
@@ -129,16 +125,16 @@ def _pass(name: str, app: Celery, work: Callable[[Installation, Calls], T]) -> T
 def _heartbeat(bridge: Installation, calls: Calls) -> dict[str, int]:
     done = calls.wait(
         heartbeat.beat_due(
-            client=calls.client, store=calls.store,
-            concurrent_calls=bridge.settings.concurrent_calls, on_unfinished=calls.revoke)
+            client=calls.client, store=calls.store, on_unfinished=calls.dispatcher.revoke_soon,
+            concurrent_calls=bridge.settings.concurrent_calls)
     )  # fmt: skip
     return asdict(done)
 
 
 def _flush(bridge: Installation, calls: Calls) -> int:
     reporter = Reporter(
-        client=calls.client, store=calls.store,
-        concurrent_calls=bridge.settings.concurrent_calls, on_unfinished=calls.revoke)  # fmt: skip
+        client=calls.client, store=calls.store, on_unfinished=calls.dispatcher.revoke_soon,
+        concurrent_calls=bridge.settings.concurrent_calls)  # fmt: skip
     return calls.wait(reporter.flush(overdue_s=OVERDUE_S))
 
 

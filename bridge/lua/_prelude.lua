@@ -4,6 +4,7 @@
 --
 -- root:claim:<id>       hash    activity queue state attempt attempts retry every until claimed beats
 --                               [worker run] while running, [manual alive] for manual heartbeats,
+--                               [missing] renewals of its worker that did not name it,
 --                               [again] how often it was published anew, [missed] the due time of
 --                               a heartbeat that did not get through (Unix ms), [reason] once closed
 -- root:token:<id>       string  the task token: a secret, never returned to a worker
@@ -18,12 +19,14 @@
 -- root:tally            hash    <activity>|<state> -> claims
 -- root:workers          zset    worker -> end of its lease (Unix ms)
 -- root:fleet            hash    worker -> {"slots": n, "queues": [...]}
--- root:held             hash    worker -> {"busy": n, "jobs": [claim, ...]}: what Celery gave it
+-- root:held             hash    worker -> {"busy": n, "jobs": [claim, ...], "active": [...]}: what
+--                               Celery has given it, and what of that it runs
 -- root:runs:<worker>    set     claims that it runs
 -- root:pollers          zset    poller -> end of its lease (Unix ms)
 -- root:polls:<poller>   hash    <activity>|<queue> -> its open polls
 -- root:throttled        string  there while Step Functions throttles reports or heartbeats
--- root:passes           hash    heartbeat|recovery -> when the last pass began (Unix ms)
+-- root:passes           hash    heartbeat|recovery -> when the last pass began (Unix ms);
+--                               amnesty -> until when no worker is taken for dead
 local root = KEYS[1]
 
 local function now_ms()
@@ -60,7 +63,7 @@ local function move(id, activity, from, to, worker)
   redis.call('ZREM', key('unstarted'), id)
   if worker then
     redis.call('SREM', key('runs', worker), id)
-    redis.call('HDEL', key('claim', id), 'worker', 'run', 'alive')
+    redis.call('HDEL', key('claim', id), 'worker', 'run', 'alive', 'missing')
   end
 end
 

@@ -2,8 +2,9 @@
 -- KEYS[1] root
 -- ARGV    reason, claim_id, …
 -- Returns claim_id, attempt, activity of each whose job was not finished: it is to be revoked
--- Clock   a claim closed before its outcome is remembered for a day, so that its job can be told why
-local day_s = 86400
+-- Clock   a closed claim is remembered: for a day if its job was not finished, so that it can be
+--         told why; else for as long as a lost call to store it may be repeated
+local unfinished_s, finished_s = 86400, 900
 local unfinished = {}
 for i = 2, #ARGV do
   local id = ARGV[i]
@@ -20,9 +21,9 @@ for i = 2, #ARGV do
     if worker then
       redis.call('SREM', key('runs', worker), id)
     end
+    redis.call('HSET', key('claim', id), 'state', 'closed', 'reason', ARGV[1])
+    redis.call('EXPIRE', key('claim', id), state == 'settled' and finished_s or unfinished_s)
     if state ~= 'settled' then
-      redis.call('HSET', key('claim', id), 'state', 'closed', 'reason', ARGV[1])
-      redis.call('EXPIRE', key('claim', id), day_s)
       unfinished[#unfinished + 1] = id
       unfinished[#unfinished + 1] = claim[3]
       unfinished[#unfinished + 1] = activity

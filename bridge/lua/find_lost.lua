@@ -1,10 +1,20 @@
 -- find_lost: jobs on workers whose lease has ended. Forgets such workers once they hold none.
 -- KEYS[1] root
--- ARGV    limit
+-- ARGV    limit, gap_ms, amnesty_ms
 -- Returns claim_id, attempt, worker of each
 -- Clock   leases; notes that a pass of recovery begins
+--
+-- When nobody has looked for longer than the gap, the store itself may have been away, and leases
+-- have ended that nobody could renew: for the time of the amnesty no worker is taken for dead.
 local lost, now = {}, now_ms()
+local last = tonumber(redis.call('HGET', key('passes'), 'recovery') or now)
 redis.call('HSET', key('passes'), 'recovery', now)
+if now - last > tonumber(ARGV[2]) then
+  redis.call('HSET', key('passes'), 'amnesty', now + ARGV[3])
+end
+if now < tonumber(redis.call('HGET', key('passes'), 'amnesty') or 0) then
+  return lost
+end
 for _, worker in ipairs(redis.call('ZRANGEBYSCORE', key('workers'), '-inf', '(' .. now)) do
   local held = redis.call('SMEMBERS', key('runs', worker))
   if #held == 0 then

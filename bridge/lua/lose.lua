@@ -1,19 +1,21 @@
 -- lose: whoever ran this attempt is gone; let it run again, or fail it.
 -- KEYS[1] root
 -- ARGV    claim_id, attempt, worker (that ran it), outcome (of the failure),
---         job_is_gone (0|1: a job that had not begun yet will not begin any more)
+--         job_is_gone (0|1: Celery has dropped the job: it runs nowhere, and will not begin),
+--         patience_ms
 -- Returns 'again'   the next attempt waits to be dispatched
 --         'failed'  no attempt is left, or none was allowed: the outcome is in the outbox
---         'moved'   this worker no longer ran it
--- Clock   due for dispatch at once
+--         'moved'   this worker no longer ran it, or has renewed its lease meanwhile
+-- Clock   the worker's lease; due for dispatch at once; patience of the next attempt
 --
 -- State, owner and attempt change in one step: an attempt that is raised but still owned would be
 -- dropped by the fence at every delivery, for ever.
-local id = ARGV[1]
+local id, now = ARGV[1], now_ms()
 local claim = claim_fields(id, 'activity', 'state', 'attempt', 'worker', 'attempts')
 local state, attempt, worker = claim[2], claim[3], claim[4]
-local ran = state == 'running' and worker == ARGV[3]
-local never_began = (state == 'claimed' or state == 'queued') and ARGV[5] == '1'
+local job_is_gone = ARGV[5] == '1'
+local ran = state == 'running' and worker == ARGV[3] and (job_is_gone or not has_lease(worker, now))
+local never_began = (state == 'claimed' or state == 'queued') and job_is_gone
 if attempt ~= ARGV[2] or not (ran or never_began) then
   return 'moved'
 end
@@ -23,7 +25,7 @@ if tonumber(attempt) >= tonumber(claim[5]) then
 end
 move(id, claim[1], state, 'claimed', worker)
 redis.call('HINCRBY', key('claim', id), 'attempt', 1)
-redis.call('HSET', key('claim', id), 'retry', 0)
+redis.call('HSET', key('claim', id), 'retry', 0, 'until', now + ARGV[6])
 redis.call('HDEL', key('claim', id), 'again')
-redis.call('ZADD', key('unstarted'), now_ms(), id)
+redis.call('ZADD', key('unstarted'), now, id)
 return 'again'

@@ -1,11 +1,37 @@
 -- renew_lease: extend a worker's lease; say what it can take, and what it has.
 -- KEYS[1] root
--- ARGV    worker, lease_ms, announcement (JSON: slots, queues), held (JSON: busy, jobs)
--- Returns 1 renewed | 0 there was none, or it had ended
+-- ARGV    worker, lease_ms, announcement (JSON: slots, queues), held (JSON: busy, jobs, active)
+-- Returns 1 renewed | 0 there was none, or it had ended; how many are forgotten; then claim_id,
+--         attempt of each forgotten: marked as running here, and not among its jobs any more, now
+--         and at the last renewal; then claim_id of each that is active here and nobody wants
 -- Clock   end of the lease
-local now = now_ms()
-local held = has_lease(ARGV[1], now)
-redis.call('ZADD', key('workers'), now + ARGV[2], ARGV[1])
-redis.call('HSET', key('fleet'), ARGV[1], ARGV[3])
-redis.call('HSET', key('held'), ARGV[1], ARGV[4])
-return held and 1 or 0
+--
+-- Forgotten: the job ended, and its ending reached nobody; only its worker can know. Unwanted: its
+-- claim was closed, or runs elsewhere.
+local worker, now = ARGV[1], now_ms()
+local renewed = has_lease(worker, now)
+redis.call('ZADD', key('workers'), now + ARGV[2], worker)
+redis.call('HSET', key('fleet'), worker, ARGV[3])
+redis.call('HSET', key('held'), worker, ARGV[4])
+
+local held, has = cjson.decode(ARGV[4]), {}
+for _, id in ipairs(held.jobs) do
+  has[id] = true
+end
+local answer = {renewed and 1 or 0, 0}
+for _, id in ipairs(redis.call('SMEMBERS', key('runs', worker))) do
+  if has[id] then
+    redis.call('HDEL', key('claim', id), 'missing')
+  elseif redis.call('HINCRBY', key('claim', id), 'missing', 1) >= 2 then
+    answer[2] = answer[2] + 1
+    answer[#answer + 1] = id
+    answer[#answer + 1] = claim_fields(id, 'attempt')[1]
+  end
+end
+for _, id in ipairs(held.active) do
+  local claim = claim_fields(id, 'state', 'worker')
+  if claim[1] == 'closed' or (claim[1] == 'running' and claim[2] ~= worker) then
+    answer[#answer + 1] = id
+  end
+end
+return answer

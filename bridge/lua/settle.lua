@@ -1,8 +1,8 @@
 -- settle: store the outcome and put it into the outbox.
 -- KEYS[1] root
--- ARGV    claim_id, attempt, ok (0|1), outcome
+-- ARGV    claim_id, attempt, ok (0|1), outcome, waiting (1: of a delivery that never began)
 -- Returns 'stored' | 'settled' an outcome was there before | 'stale' a failure of an old attempt
---         | 'closed' the claim is closed or gone
+--         | 'running' another delivery runs, whose outcome counts | 'closed' the claim is closed
 -- Clock   due in the outbox at once
 local id = ARGV[1]
 local claim = claim_fields(id, 'activity', 'state', 'attempt', 'worker')
@@ -16,6 +16,9 @@ end
 -- A success is true whoever brings it; a failure counts only for the attempt that is on.
 if ARGV[3] == '0' and claim[3] ~= ARGV[2] then
   return 'stale'
+end
+if ARGV[5] == '1' and state == 'running' then
+  return 'running'
 end
 put_into_outbox(id, claim[1], state, claim[4], ARGV[4])
 return 'stored'

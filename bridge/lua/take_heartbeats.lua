@@ -1,19 +1,34 @@
--- take_heartbeats: take tokens that are due for a heartbeat and have somebody to speak for.
+-- take_heartbeats: take tokens that are due for a heartbeat and have somebody to speak for; give up
+-- those for whom nobody will.
 -- KEYS[1] root
--- ARGV    limit
--- Returns looked (how many were due), then claim_id, token, interval_ms, missed (Unix ms: since when
---         it has been due) of each to beat
+-- ARGV    limit, outcome of a job that never started, outcome of one that fell silent
+-- Returns looked (how many were due), given_up, then claim_id, attempt, activity of each given up
+--         whose job may be on: it is to be revoked; then claim_id, token, interval_ms, missed
+--         (Unix ms: since when it has been due) of each to beat
 -- Clock   due; the workers' leases; patience; due again one interval from now, so that two beats
 --         never double the calls; notes that a pass of heartbeats begins
+--
+-- Given up: a job that waited past its patience, or whose heartbeat="manual" has been silent for as
+-- long as a HeartbeatSeconds of three intervals. Without a call to Step Functions nobody would hear
+-- that its token is closed, and its slot would stay taken.
 local now = now_ms()
 redis.call('HSET', key('passes'), 'heartbeat', now)
 local due = redis.call('ZRANGEBYSCORE', key('heartbeats'), '-inf', now, 'WITHSCORES',
   'LIMIT', 0, ARGV[1])
-local taken = {#due / 2}
+local given_up, taken = {}, {}
+
+local function give_up(id, claim, outcome)
+  put_into_outbox(id, claim[7], claim[1], claim[4], outcome)
+  given_up[#given_up + 1] = id
+  given_up[#given_up + 1] = claim[8]
+  given_up[#given_up + 1] = claim[7]
+end
+
 for i = 1, #due, 2 do
   local id = due[i]
-  local claim = claim_fields(id, 'state', 'every', 'until', 'worker', 'alive', 'missed')
-  local state, every, worker, alive = claim[1], claim[2], claim[4], claim[5]
+  local claim = claim_fields(id, 'state', 'every', 'until', 'worker', 'alive', 'missed', 'activity',
+    'attempt')
+  local state, every, worker, alive = claim[1], claim[2], claim[4], tonumber(claim[5])
   if not state or state == 'closed' then
     redis.call('ZREM', key('heartbeats'), id)
   else
@@ -21,8 +36,10 @@ for i = 1, #due, 2 do
     local speaks = state == 'settled'
     if state == 'claimed' or state == 'queued' then
       speaks = now <= tonumber(claim[3])
+      if not speaks then give_up(id, claim, ARGV[2]) end
     elseif state == 'running' then
-      speaks = has_lease(worker, now) and (not alive or now <= tonumber(alive))
+      speaks = has_lease(worker, now) and (not alive or now <= alive)
+      if alive and now > alive + 3 * every then give_up(id, claim, ARGV[3]) end
     end
     if claim[6] then
       redis.call('HDEL', key('claim', id), 'missed')
@@ -36,4 +53,7 @@ for i = 1, #due, 2 do
     end
   end
 end
-return taken
+local answer = {#due / 2, #given_up / 3}
+for _, part in ipairs(given_up) do answer[#answer + 1] = part end
+for _, part in ipairs(taken) do answer[#answer + 1] = part end
+return answer

@@ -1,14 +1,14 @@
 -- take_unstarted: claims whose job is to be published, or published anew.
 -- KEYS[1] root
--- ARGV    limit, hold_ms, patience_ms, grace_ms
+-- ARGV    limit, hold_ms, grace_ms
 -- Returns claim_id, activity, attempt, retry, input of each
 -- Clock   due; due again after hold_ms (not published yet), or ever more graces (published anew);
---         the workers' leases; the patience of a job that was never published
+--         the workers' leases
 --
 -- A job that is published and has not started may wait behind others, or its message may be in no
 -- queue any more: a broker lost it, or a worker died with it. It is published anew when no worker
 -- has it and one has room; should the first message turn up, the fence drops the later one.
-local now, grace = now_ms(), tonumber(ARGV[4])
+local now, grace = now_ms(), tonumber(ARGV[3])
 local room_in, held = nil, nil
 
 local function look_at_the_workers()
@@ -32,7 +32,6 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('unstarted'), '-inf', now,
   local wanted = claim[4] == 'claimed'
   if wanted then
     redis.call('ZADD', key('unstarted'), now + ARGV[2], id)
-    redis.call('HSET', key('claim', id), 'until', now + ARGV[3])
   else
     if not room_in then look_at_the_workers() end
     wanted = room_in[claim[5]] and not held[id]

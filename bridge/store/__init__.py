@@ -16,7 +16,7 @@ from bridge.store.claims import (
     Unstarted,
     Wish,
 )
-from bridge.store.jobs import JobStore, Lost, Settled, Start
+from bridge.store.jobs import JobStore, Lost, Renewal, Settled, Start
 from bridge.store.status import ActivityStatus, Status, StatusReader, WorkerStatus
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "JobStore",
     "Lost",
     "Pass",
+    "Renewal",
     "Report",
     "Settled",
     "Start",

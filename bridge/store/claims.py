@@ -112,10 +112,27 @@ class Unstarted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DueHeartbeats:
-    """Tokens to beat now, and how many were looked at: fewer than asked for means no more due."""
+    """Tokens to beat now, and how many were looked at: fewer than asked for means no more due.
+
+    Attributes:
+        given_up: Jobs of claims that were settled as failures meanwhile; to be revoked.
+    """
 
     beats: list[Beat]
     looked: int
+    given_up: list[Unfinished]
+
+
+_HEARTBEAT_LOST = Outcome.failure(
+    "Bridge.HeartbeatLost",
+    "the job has heartbeat='manual' and has not called bridge.current().heartbeat() for five "
+    "heartbeat intervals",
+)
+
+
+def _not_started(patience_s: float) -> Outcome:
+    cause = f"no worker has started the job within BRIDGE_PATIENCE_S={patience_s:g} s"
+    return Outcome.failure("Bridge.NotStarted", cause)
 
 
 class ClaimStore:
@@ -188,8 +205,14 @@ class ClaimStore:
         return wake is not None
 
     async def find_lost(self, limit: int) -> list[tuple[Job, str]]:
-        """Jobs on workers whose lease has ended, each with its worker."""
-        rows = await self._call("find_lost", limit)
+        """Jobs on workers whose lease has ended, each with its worker.
+
+        None for half a lease after nobody has asked for so long: the store was away, perhaps, and
+        living workers could not renew.
+        """
+        lease_s, tick_s = self._settings.lease_s, self._settings.tick_s
+        gap_ms = ms(max(lease_s / 2, 4 * tick_s))
+        rows = await self._call("find_lost", limit, gap_ms, ms(lease_s / 2))
         return [(Job(rows[i], int(rows[i + 1])), rows[i + 2]) for i in range(0, len(rows), 3)]
 
     async def take_unstarted(self, limit: int, *, hold_s: float) -> list[Unstarted]:
@@ -197,7 +220,7 @@ class ClaimStore:
 
         And those whose job has not started for a lease, though a worker has room for it.
         """
-        args = (limit, ms(hold_s), ms(self._settings.patience_s), ms(self._settings.lease_s))
+        args = (limit, ms(hold_s), ms(self._settings.lease_s))
         rows = await self._call("take_unstarted", *args)
         return [
             Unstarted(Claim(rows[i], rows[i + 1], rows[i + 4], int(rows[i + 2])), int(rows[i + 3]))
@@ -212,13 +235,23 @@ class ClaimStore:
         ]
 
     async def take_heartbeats(self, limit: int) -> DueHeartbeats:
-        """Take tokens that are due and have somebody to speak for; due again in one interval."""
-        looked, *rows = await self._call("take_heartbeats", limit)
+        """Take tokens that are due and have somebody to speak for; due again in one interval.
+
+        Those for whom nobody will speak again are settled as failures: jobs that waited past their
+        patience, and jobs with manual heartbeats that have fallen silent for good.
+        """
+        patience_s = self._settings.patience_s
+        args = (limit, _not_started(patience_s).dump(), _HEARTBEAT_LOST.dump())
+        looked, n, *rows = await self._call("take_heartbeats", *args)
+        given_up = [
+            Unfinished(Job(rows[i], int(rows[i + 1])), rows[i + 2]) for i in range(0, 3 * n, 3)
+        ]
+        rows = rows[3 * n :]
         beats = [
             Beat(rows[i], rows[i + 1], int(rows[i + 2]) / 1000, int(rows[i + 3]))
             for i in range(0, len(rows), 4)
         ]
-        return DueHeartbeats(beats, int(looked))
+        return DueHeartbeats(beats, int(looked), given_up)
 
     async def hasten_heartbeat(self, beat: Beat, delay_s: float) -> bool:
         """One did not get through: beat again after the delay, before the interval is over."""

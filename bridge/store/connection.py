@@ -37,7 +37,16 @@ _AWAY = (
     redis.exceptions.TimeoutError,
     redis.exceptions.ReadOnlyError,  # a replica, until the failover is through
     redis.exceptions.OutOfMemoryError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.NoPermissionError,
     OSError,
+)
+# Refusals that redis-py has no class for: the server is there and takes no writes for now.
+_REFUSED = (
+    *("BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF"),
+    *("NOREPLICAS", "OOM", "READONLY", "TRYAGAIN"),
 )
 
 
@@ -69,10 +78,12 @@ def connect_async(settings: Settings) -> redis.asyncio.Redis:
 
 @contextmanager
 def translated(settings: Settings) -> Iterator[None]:
-    """Turn redis-py's errors of an absent server into ``StoreUnavailable``."""
+    """Turn redis-py's errors of an absent or refusing server into ``StoreUnavailable``."""
     try:
         yield
-    except _AWAY as exc:
+    except (*_AWAY, redis.exceptions.ResponseError) as exc:
+        if not isinstance(exc, _AWAY) and not str(exc).startswith(_REFUSED):
+            raise  # a script of ours is wrong
         raise StoreUnavailable(
             f"the claim store {mask_url(settings.store_url)} does not answer "
             f"({type(exc).__name__}: {exc}): nothing can be claimed or reported until it is back."

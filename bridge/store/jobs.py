@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.model import Job, Outcome
 from bridge.settings import Settings
@@ -32,6 +32,8 @@ class Settled(StrEnum):
     """Another outcome was first; this one is dropped."""
     STALE = "stale"
     """A failure of an attempt that is no longer on; it is dropped."""
+    RUNNING = "running"
+    """Another delivery of the job runs: the ending of one that never began is dropped."""
     CLOSED = "closed"
     """Step Functions no longer waits for it; it is dropped."""
 
@@ -45,6 +47,21 @@ class Lost(StrEnum):
     """No attempt is left, or none was allowed: the failure is in the outbox."""
     MOVED = "moved"
     """It had ended, or was lost before."""
+
+
+class Renewal(NamedTuple):
+    """What a worker hears when it renews its lease.
+
+    Attributes:
+        renewed: False: there was none, or it had ended.
+        forgotten: Jobs that are marked as running here, and that Celery no longer knows of: they
+            ended, and nobody brought an outcome.
+        unwanted: Claims that run here and are closed, or run elsewhere.
+    """
+
+    renewed: bool
+    forgotten: list[Job]
+    unwanted: frozenset[str]
 
 
 class JobStore:
@@ -76,9 +93,14 @@ class JobStore:
         args = (job.claim_id, job.attempt, run, retry, ms(delay_s), patience_ms, grace_ms)
         return bool(self._call("release", *args))
 
-    def settle(self, job: Job, outcome: Outcome) -> Settled:
-        """Bring the outcome of a job; the first one wins."""
-        args = (job.claim_id, job.attempt, int(outcome.ok), outcome.dump())
+    def settle(self, job: Job, outcome: Outcome, *, never_began: bool = False) -> Settled:
+        """Bring the outcome of a job; the first one wins.
+
+        Args:
+            never_began: It is the ending of a delivery that did not run; it counts only while no
+                other delivery of the job does.
+        """
+        args = (job.claim_id, job.attempt, int(outcome.ok), outcome.dump(), int(never_began))
         return Settled(self._call("settle", *args))
 
     def lose(self, job: Job, *, worker: str, outcome: Outcome, job_is_gone: bool = False) -> Lost:
@@ -86,9 +108,13 @@ class JobStore:
 
         Args:
             worker: Who ran it; a claim that has moved on to another is left alone.
-            job_is_gone: Whether Celery has dropped the job, too: then nobody can start it any more.
+            job_is_gone: Whether Celery has dropped the job, too: it runs nowhere, whatever the
+                worker's lease, and nobody can start it any more.
         """
-        args = (job.claim_id, job.attempt, worker, outcome.dump(), int(job_is_gone))
+        patience_ms = ms(self._settings.patience_s)
+        args = (
+            job.claim_id, job.attempt, worker, outcome.dump(), int(job_is_gone), patience_ms
+        )  # fmt: skip
         return Lost(self._call("lose", *args))
 
     def keep_alive(self, job: Job, *, run: str) -> bool:
@@ -98,26 +124,31 @@ class JobStore:
     def ask(self, job: Job, *, run: str) -> str:
         """Why this run of the job is no longer wanted; empty: it is.
 
-        ``"lost"``: the worker's lease had ended, the claim runs elsewhere or has failed. Else what
-        Step Functions said when the claim was closed, such as ``"TaskTimedOut"``.
+        ``"lost"``: the worker's lease had ended, the claim runs elsewhere or has failed;
+        ``"reported"``: it has ended there. Else what Step Functions said when the claim was closed,
+        such as ``"TaskTimedOut"``.
         """
         return str(self._call("ask", job.claim_id, run))
 
     def renew_lease(
         self, worker: str, *, slots: int, queues: Iterable[str], busy: int = 0,
         claim_ids: Iterable[str] = (),
-    ) -> bool:  # fmt: skip
-        """Extend the worker's lease and announce it; False when there was none, or it had ended.
+        active: Iterable[str] = (),
+    ) -> Renewal:  # fmt: skip
+        """Extend the worker's lease and announce it.
 
         Args:
             slots: How many jobs it runs at once.
             busy: How many Celery tasks of any kind it runs now.
             claim_ids: Claims whose jobs Celery has given it: running, waiting, or for later.
+            active: Those of them that run.
         """
         announcement = json.dumps({"slots": slots, "queues": sorted(queues)})
-        held = json.dumps({"busy": busy, "jobs": sorted(claim_ids)})
+        held = json.dumps({"busy": busy, "jobs": sorted(claim_ids), "active": sorted(active)})
         lease_ms = ms(self._settings.lease_s)
-        return bool(self._call("renew_lease", worker, lease_ms, announcement, held))
+        renewed, n, *rows = self._call("renew_lease", worker, lease_ms, announcement, held)
+        forgotten = [Job(rows[i], int(rows[i + 1])) for i in range(0, 2 * n, 2)]
+        return Renewal(bool(renewed), forgotten, frozenset(rows[2 * n :]))
 
     def leave(self, worker: str) -> int:
         """End the lease of a worker that has ended; how many claims it leaves to recovery."""

@@ -177,7 +177,7 @@ class TestPoller:
 
 
 def reporter(store, client, unfinished):
-    async def on_unfinished(job):
+    def on_unfinished(job):
         unfinished.append(job)
 
     return Reporter(client=client, store=store.claims, concurrent_calls=4,
@@ -253,7 +253,7 @@ class TestReporter:
 
 
 def beat(store, client, unfinished=None):
-    async def on_unfinished(job):
+    def on_unfinished(job):
         (unfinished if unfinished is not None else []).append(job)
 
     passing = heartbeat.beat_due(
@@ -280,7 +280,7 @@ class TestHeartbeat:
         wait_until_due(store, 0.51)
         client = FaultyClient()
 
-        async def nobody(job):
+        def nobody(job):
             raise AssertionError(job)
 
         async def both():

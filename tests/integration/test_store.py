@@ -153,6 +153,13 @@ class TestSettle:
         claim = store.claim()
         assert store.jobs.settle(claim.job, FAILED) is Settled.STORED
 
+    def test_the_ending_of_a_delivery_that_never_began(self, store):
+        """It counts while the job waits; not while another delivery of it runs."""
+        job = store.running()
+        assert store.jobs.settle(job, FAILED, never_began=True) is Settled.RUNNING
+        waiting = store.claim("token-2")
+        assert store.jobs.settle(waiting.job, FAILED, never_began=True) is Settled.STORED
+
     def test_a_closed_claim_takes_nothing(self, store):
         job = store.running()
         store.run(store.claims.close_claims([job.claim_id], reason="TaskTimedOut"))
@@ -203,7 +210,18 @@ class TestClose:
         assert store.run(store.claims.close_claims([job.claim_id], reason="reported")) == []
         assert store.status().in_flight == 0
         left = [key.rpartition("}:")[2] for key in store.all_keys()]
-        assert left == ["fleet", "held", "wake", "workers"]
+        assert left == [f"claim:{job.claim_id}", "fleet", "held", "wake", "workers"]
+
+    def test_storing_it_again_afterwards_changes_nothing(self, store):
+        """A poller that never heard the answer repeats the call when all is over."""
+        job = store.settled()
+        store.run(store.claims.close_claims([job.claim_id], reason="reported"))
+        again = store.claims.store(
+            Claim(job.claim_id, "resize", "{}"), token="token-1", queue="celery", interval_s=10,
+            manual=False, max_attempts=1, poller="p1")  # fmt: skip
+        assert store.run(again) is False
+        start = store.jobs.start(job, retry=0, worker=store.worker(), run="r9")
+        assert start is Start.CLOSED
 
     def test_an_unfinished_job_is_named(self, store):
         """Its token was closed elsewhere: the job is to be revoked."""
@@ -276,6 +294,30 @@ class TestHeartbeats:
         job = store.running(manual=True)
         assert store.jobs.keep_alive(job, run="other") is False
 
+    def test_a_job_that_waits_past_its_patience_is_given_up(self, store, monkeypatch):
+        """Nobody would speak for it, nor hear that its token is closed."""
+        patient = store.settings.model_copy(update={"patience_s": 0.05})
+        monkeypatch.setattr(store.claims, "_settings", patient)
+        claim = store.claim(interval_s=0.1)
+        store.run(store.claims.mark_queued(claim.job))
+        due = wait_until(lambda: (found := self.due(store)).given_up and found)
+        assert due.given_up == [(claim.job, "resize")]
+        assert due.beats == []
+        (report,) = store.run(store.claims.take_outbox(10, hold_s=60)).reports
+        assert report.outcome.error == "Bridge.NotStarted"
+        start = store.jobs.start(claim.job, retry=0, worker=store.worker(), run="late")
+        assert start is Start.SETTLED
+
+    def test_a_manual_job_that_is_silent_for_long_is_given_up(self, store):
+        job = store.running(interval_s=0.1, manual=True)
+        given_up = []
+        while not given_up:
+            store.worker()
+            given_up = self.due(store).given_up
+        assert given_up == [(job, "resize")]
+        (report,) = store.run(store.claims.take_outbox(10, hold_s=60)).reports
+        assert report.outcome.error == "Bridge.HeartbeatLost"
+
     def test_a_failed_beat_is_hastened(self, store):
         claim = store.claim(interval_s=60)
         beat = Beat(claim.claim_id, "token-1", 60, missed_ms=1)
@@ -312,8 +354,44 @@ class TestHeartbeats:
 class TestLease:
     def test_the_first_lease_is_new_and_then_renewed(self, store):
         renew = store.jobs.renew_lease
-        assert renew("w1", slots=1, queues=["celery"]) is False
-        assert renew("w1", slots=1, queues=["celery"]) is True
+        assert renew("w1", slots=1, queues=["celery"]).renewed is False
+        assert renew("w1", slots=1, queues=["celery"]).renewed is True
+
+    def renew(self, store, *claim_ids, worker="w1"):
+        return store.jobs.renew_lease(
+            worker, slots=4, queues=["celery"], claim_ids=claim_ids, active=claim_ids
+        )
+
+    def test_a_job_that_its_worker_does_not_know_is_forgotten(self, store):
+        """Its ending reached nobody; at the second renewal, for the first may be too early."""
+        job = store.running()
+        assert self.renew(store, job.claim_id).forgotten == []
+        assert self.renew(store).forgotten == []
+        assert self.renew(store).forgotten == [job]
+        assert store.jobs.lose(job, worker="w1", outcome=FAILED, job_is_gone=True) is Lost.FAILED
+        assert self.renew(store).forgotten == []
+
+    def test_a_job_that_was_missing_once_is_not(self, store):
+        job = store.running()
+        for held in ((), (job.claim_id,), (), (job.claim_id,)):
+            assert self.renew(store, *held).forgotten == []
+
+    def test_a_job_whose_claim_is_closed_is_unwanted(self, store):
+        """The revocation that was sent then may have been lost."""
+        job = store.running()
+        assert self.renew(store, job.claim_id).unwanted == set()
+        store.run(store.claims.close_claims([job.claim_id], reason="TaskTimedOut"))
+        assert self.renew(store, job.claim_id).unwanted == {job.claim_id}
+
+    def test_a_job_that_runs_elsewhere_is_unwanted(self, store):
+        job = store.running(max_attempts=2)
+        store.jobs.leave("w1")
+        assert store.jobs.lose(job, worker="w1", outcome=FAILED) is Lost.AGAIN
+        store.worker("w2")
+        second = Job(job.claim_id, 2)
+        assert store.jobs.start(second, retry=0, worker="w2", run="r2") is Start.RUN
+        assert self.renew(store, job.claim_id).unwanted == {job.claim_id}
+        assert self.renew(store, job.claim_id, worker="w2").unwanted == set()
 
     def test_a_worker_that_left_offers_no_slots(self, store):
         store.worker()
@@ -336,6 +414,8 @@ class TestLease:
 
 class TestLost:
     def lose(self, store, job, **kwargs):
+        """The worker's lease has ended."""
+        store.jobs.leave("w1")
         return store.jobs.lose(job, worker="w1", outcome=FAILED, **kwargs)
 
     def test_a_dead_workers_jobs_are_found(self, store):
@@ -374,8 +454,24 @@ class TestLost:
         job = store.running(max_attempts=2)
         assert self.lose(store, job) is Lost.AGAIN
         second = Job(job.claim_id, 2)
+        store.worker()
         store.jobs.start(second, retry=0, worker="w1", run="r2")
         assert self.lose(store, second) is Lost.FAILED
+
+    def test_not_when_its_worker_has_renewed_meanwhile(self, store):
+        """Found, and then it came back: its jobs are well."""
+        job = store.running()
+        assert store.jobs.lose(job, worker="w1", outcome=FAILED) is Lost.MOVED
+        assert store.status().running == 1
+
+    def test_nobody_is_judged_after_a_time_in_which_nobody_could_renew(self, store):
+        """The store was away: half a lease for the living to say so."""
+        store.running()
+        assert store.run(store.claims.find_lost(10)) == []
+        time.sleep(1.2)  # longer than the lease, and than any pause between two passes
+        assert store.run(store.claims.find_lost(10)) == []
+        found = wait_until(lambda: store.run(store.claims.find_lost(10)))
+        assert [worker for _, worker in found] == ["w1"]
 
     def test_only_once(self, store):
         job = store.running(max_attempts=3)
@@ -505,7 +601,7 @@ class TestAsk:
     def test_it_has_ended_elsewhere(self, store):
         job = store.settled()
         store.run(store.claims.close_claims([job.claim_id], reason="reported"))
-        assert store.jobs.ask(job, run="r1") == "lost"
+        assert store.jobs.ask(job, run="r1") == "reported"
 
 
 class TestGrantPolls:
@@ -614,3 +710,30 @@ class TestUnreachable:
             jobs.leave("w1")
         assert "s3cret" not in str(caught.value)
         assert caught.value.retryable
+
+    @pytest.mark.parametrize("refusal", ["NOREPLICAS Not enough good replicas", "MISCONF no disk",
+                                         "TRYAGAIN", "LOADING", "ERR Error running script"])  # fmt: skip
+    def test_a_server_that_takes_no_writes(self, settings, refusal):
+        """It is away, for our purposes; a mistake in a script is not."""
+        import redis
+
+        from bridge.store.connection import translated
+
+        expected = redis.ResponseError if refusal.startswith("ERR") else StoreUnavailable
+        with pytest.raises(expected), translated(settings):
+            raise redis.ResponseError(refusal)
+
+    def test_replicas_that_are_missing(self, store, valkey):
+        """On the real server: the call can be repeated, and then it works."""
+        import redis
+
+        claim = store.claim()
+        store.worker()
+        with redis.Redis.from_url(valkey.url) as admin:
+            admin.config_set("min-replicas-to-write", 1)
+            try:
+                with pytest.raises(StoreUnavailable, match="NOREPLICAS"):
+                    store.jobs.settle(claim.job, OK)
+            finally:
+                admin.config_set("min-replicas-to-write", 0)
+        assert store.jobs.settle(claim.job, OK) is Settled.STORED
