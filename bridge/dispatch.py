@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
@@ -60,7 +59,7 @@ class Dispatcher:
         task = activity.task
         try:
             task.apply_async(
-                (json.loads(claim.input),),
+                (claim.argument,),
                 task_id=claim.job.id,
                 retries=retry,
                 retry=False,

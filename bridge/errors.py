@@ -43,10 +43,13 @@ class ActivityError(Exception):
             text is made one.
     """
 
+    error: str = ""
+    cause: str = ""
+
     def __init__(self, error: str, cause: str = "") -> None:
         super().__init__(error, cause)
-        self.error = str(error) or type(self).__name__
-        self.cause = str(cause)
+        self.error = error
+        self.cause = cause
 
 
 class JobCancelled(BridgeError, Ignore):  # type: ignore[misc]

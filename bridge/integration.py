@@ -62,7 +62,7 @@ def _import_tasks(sender: Celery, **_: Any) -> None:
         try:
             sender.loader.import_task_module(module)
         except ModuleNotFoundError as exc:
-            if exc.name != module:
+            if exc.name is None or not f"{module}.".startswith(f"{exc.name}."):
                 raise
             raise SettingsError(
                 f"BRIDGE_TASKS names {module!r}, and there is no such module here: "

@@ -7,12 +7,13 @@ import json
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 MAX_OUTPUT_BYTES = 262_144
 MAX_ERROR_CHARS = 256
 MAX_CAUSE_CHARS = 32_768
 
+_PACKED = "__bridge_json__"
 _JOB_ID = re.compile(r"bridge-(?P<claim>[0-9a-f]{24})-(?P<attempt>[1-9][0-9]*)")
 
 
@@ -74,6 +75,32 @@ class Claim:
     def job(self) -> Job:
         """The job that this attempt is dispatched as."""
         return Job(self.claim_id, self.attempt)
+
+    @property
+    def argument(self) -> Any:
+        """The decoded input, as it travels in the job's message; ``unpack`` gets it back.
+
+        kombu's JSON takes an object with "__type__" and "__value__" for a value of its own: a date,
+        or an error. An input that has such keys travels as text.
+        """
+        taken = False
+
+        def look(found: dict[str, Any]) -> dict[str, Any]:
+            nonlocal taken
+            taken = taken or "__type__" in found or _PACKED in found
+            return found
+
+        # A key may be written with escapes; most inputs have neither, and are not looked into.
+        suspicious = "__" in self.input or "\\u" in self.input
+        value = json.loads(self.input, object_hook=look if suspicious else None)
+        return {_PACKED: self.input} if taken else value
+
+
+def unpack(argument: Any) -> Any:
+    """The input of an activity task, from what its job's message brought."""
+    if isinstance(argument, dict) and argument.keys() == {_PACKED}:
+        return json.loads(argument[_PACKED])
+    return argument
 
 
 def cut(text: str, max_chars: int) -> str:

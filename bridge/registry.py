@@ -19,6 +19,8 @@ from bridge.settings import Settings
 SYSTEM_QUEUE = "bridge.system"
 OPTIONS = ("heartbeat", "on_lost", "max_attempts", "terminate_on_cancel")
 
+MAX_HEARTBEAT_S = 86_400
+
 OnLost = Literal["fail", "retry"]
 
 
@@ -162,6 +164,11 @@ def _activity(
         max_attempts = settings.max_attempts
     if isinstance(max_attempts, bool) or not isinstance(max_attempts, int) or max_attempts < 1:
         raise SettingsError(f"{where}: max_attempts={max_attempts!r} is no whole number above 0.")
+    terminate = option["terminate_on_cancel"]
+    if not isinstance(terminate, bool | None):
+        raise SettingsError(
+            f"{where}: terminate_on_cancel={terminate!r} is neither True nor False."
+        )
     queue = _queue(app, task)
     if queue == SYSTEM_QUEUE:
         raise SettingsError(
@@ -171,7 +178,7 @@ def _activity(
     _check_arity(where, task)
     return Activity(
         name, task, queue, heartbeat_s, manual, on_lost, max_attempts,
-        bool(option["terminate_on_cancel"]))  # fmt: skip
+        bool(terminate))  # fmt: skip
 
 
 def _heartbeat(where: str, heartbeat: Any, settings: Settings) -> tuple[float, bool]:
@@ -179,9 +186,11 @@ def _heartbeat(where: str, heartbeat: Any, settings: Settings) -> tuple[float, b
         return settings.heartbeat_s, False
     if heartbeat == "manual":
         return settings.heartbeat_s, True
-    if isinstance(heartbeat, bool) or not isinstance(heartbeat, int | float) or heartbeat <= 0:
+    number = isinstance(heartbeat, int | float) and not isinstance(heartbeat, bool)
+    if not number or not 0 < heartbeat <= MAX_HEARTBEAT_S:
         raise SettingsError(
-            f'{where}: heartbeat={heartbeat!r} is neither seconds above 0 nor "manual".'
+            f'{where}: heartbeat={heartbeat!r} is neither "manual" nor seconds above 0 and up to '
+            f"{MAX_HEARTBEAT_S:,}, a day."
         )
     if heartbeat < settings.tick_s:
         raise SettingsError(

@@ -38,7 +38,7 @@ from bridge.errors import (
 )
 from bridge.installation import Installation, installed, worker_id
 from bridge.killpoints import KillPoint, passing
-from bridge.model import MAX_OUTPUT_BYTES, Job, Outcome
+from bridge.model import MAX_OUTPUT_BYTES, Job, Outcome, unpack
 from bridge.store import Settled, Start
 
 logger = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ class _ActivityTask(Task):  # type: ignore[misc]
         # Without a job of ours, or inside one already, it is the plain task that the user wrote.
         if job is None or self.request.called_directly or runs_here():
             return call(*args, **kwargs)
+        args = tuple(unpack(arg) for arg in args)
         return _run(installed(self.app), self, job, lambda: call(*args, **kwargs))
 
 
@@ -140,7 +141,9 @@ def _run(bridge: Installation, task: Task, job: Job, call: Callable[[], Any]) ->
             _settle(bridge, job, Outcome.failure("Bridge.Ignored", cause))
             raise
         except (ActivityError, OutputRefused) as exc:
-            _settle(bridge, job, Outcome.failure(exc.error, exc.cause))
+            # A subclass may have set neither, or no text.
+            name = str(exc.error or "") or _name_of(exc)
+            _settle(bridge, job, Outcome.failure(name, str(exc.cause or "")))
             raise
         except (WorkerShutdown, WorkerTerminate):
             raise  # the worker ends under the job: its lease decides, not the job
@@ -219,7 +222,11 @@ def _is_from_signal(exc: SystemExit) -> bool:
 
 
 def _failure(exc: BaseException) -> Outcome:
-    return Outcome.failure(type(exc).__name__, words_of(exc))
+    return Outcome.failure(_name_of(exc), words_of(exc))
+
+
+def _name_of(exc: BaseException) -> str:
+    return type(exc).__name__ or "Exception"
 
 
 def words_of(exc: BaseException) -> str:

@@ -22,12 +22,18 @@ from bridge.names import check_activity
 PREFIX = "BRIDGE_"
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 _STORE_SCHEMES = ("redis://", "rediss://", "unix://")
-_PASSWORD = re.compile(r"(?P<head>[a-z+]+://[^:@/\s]*):[^@/\s]*@")
+# Up to the last @ before the next URL: a password may hold what should have been encoded.
+_PASSWORD = re.compile(r"(?P<head>[a-z0-9+.-]+://[^:@/\s;,]*):[^\s;,]*@", re.IGNORECASE)
+_PASSWORD_FIELD = re.compile(
+    r"(?P<head>[?&](?:[\w-]*password|secret|token)=)[^&\s;,]*", re.IGNORECASE
+)
 
 
 def mask_url(url: str) -> str:
-    """The same URL with its password replaced by ``***``."""
-    return _PASSWORD.sub(r"\g<head>:***@", url)
+    """The same URL with its password replaced by ``***``; nothing of what is no URL."""
+    if "://" not in url:
+        return "***"
+    return _PASSWORD_FIELD.sub(r"\g<head>***", _PASSWORD.sub(r"\g<head>:***@", url))
 
 
 class Settings(BaseSettings):
@@ -57,7 +63,10 @@ class Settings(BaseSettings):
         default=1.0, ge=0.1, le=60.0, description="between two passes of the beat tasks"
     )
     patience_s: float = Field(
-        default=3_600.0, ge=1.0, description="a queued job's token is kept alive for so long"
+        default=3_600.0,
+        ge=1.0,
+        le=31_536_000.0,
+        description="a queued job's token is kept alive for so long",
     )
     look_ahead: float = Field(
         default=1.25, ge=1.0, le=4.0, description="claims per worker slot; above 1 they queue"

@@ -88,8 +88,10 @@ def endings(self, event):
         raise TooHot("46 degrees")
     if how == "activity-error":
         raise ActivityError("ProcessingError", "row 7 has no price")
-    if how == "exit":
-        sys.exit(3)
+    if how.startswith("exit"):
+        sys.exit(int(how.removeprefix("exit") or 3))
+    if how == "out-of-memory":
+        raise MemoryError("no room for the model")
     if how == "ignore":
         raise Ignore
     if how == "reject":
@@ -133,6 +135,9 @@ def hard_limit(event):
 @shared_task(activity=activity("soft-limit"), heartbeat=1, soft_time_limit=1)
 def soft_limit(event):
     note("soft-limit", event)
+    if "fails_after" in event:
+        time.sleep(event["fails_after"])
+        raise ValueError("before its time was over")
     try:
         time.sleep(60)
     except SoftTimeLimitExceeded:

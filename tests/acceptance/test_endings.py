@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.waiting import wait_until
@@ -146,6 +148,60 @@ def test_other_pools(deploy, pool):
     assert deployment.outcome("endings", id="x", how="exception")[1] == "TooHot"
     assert deployment.outcome("endings", id="y", how="ignore")[1] == "Bridge.Ignored"
     assert deployment.outcome("retry", id="z", failures=1)[0] == "SUCCEEDED"
+
+
+def test_what_would_end_a_worker_of_threads_ends_its_task_only(deploy):
+    """sys.exit() and MemoryError, as often as there are slots: the slots are free afterwards."""
+    deployment = deploy(JOBS_ONLY="echo endings")
+    deployment.create_activities()
+    worker = deployment.worker("--pool", "threads", concurrency=2)
+    deployment.poller()
+    for number, how in enumerate(["exit", "exit", "exit -1", "out-of-memory"]):
+        error = "MemoryError" if how == "out-of-memory" else "SystemExit"
+        assert deployment.outcome("endings", id=str(number), how=how)[:2] == ("FAILED", error)
+    assert deployment.outcome("echo", id="e")[0] == "SUCCEEDED"
+    assert worker.alive
+
+
+@pytest.mark.parametrize("how", ["exit -1", "out-of-memory"])
+def test_what_would_end_a_worker_of_processes(everything, how):
+    error = "MemoryError" if how == "out-of-memory" else "SystemExit"
+    assert everything.outcome("endings", id=how, how=how)[:2] == ("FAILED", error)
+    assert everything.outcome("echo", id="e")[0] == "SUCCEEDED"
+    assert all(process.alive for process in everything.processes)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"__type__": "datetime", "__value__": "2026-01-01T00:00:00"},
+        {"rows": [{"__type__": "no such type", "__value__": 1}]},
+        {"\\u005f_type__": 1},
+        {"__bridge_json__": "{}"},
+        {"__bridge_json__": 7, "more": "keys"},
+    ],
+)
+def test_an_input_that_looks_like_a_message_of_kombus(everything, value):
+    """kombu would make a date of it, or refuse the whole message."""
+    assert everything.outcome("echo", id="k", value=value)[:2] == (
+        "SUCCEEDED", {"id": "k", "value": value})  # fmt: skip
+
+
+def test_a_soft_time_limit_while_the_store_is_away(deploy):
+    """The job waits with its failure for the store, and its time is over: it fails all the same."""
+    deployment = deploy(JOBS_ONLY="soft-limit")
+    deployment.create_activities()
+    deployment.worker(concurrency=1)
+    deployment.beat()
+    deployment.poller()
+    machine = deployment.one_state("soft-limit", HeartbeatSeconds=60)
+    execution = deployment.execute(machine, id="s", fails_after=0.7)
+    wait_until(lambda: deployment.seen("soft-limit"))
+    deployment.valkey.pause()
+    time.sleep(3)
+    deployment.valkey.resume()
+    assert deployment.ended(execution)["status"] == "FAILED"
+    assert wait_until(lambda: deployment.status()["totals"]["in_flight"] == 0)
 
 
 def test_a_spawned_pool_is_refused(deploy):

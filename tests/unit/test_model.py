@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kombu.utils import json as kombu_json
 
-from bridge.model import Job, Outcome, claim_id_of, cut
+from bridge.model import Claim, Job, Outcome, claim_id_of, cut, unpack
 
 
 def test_a_claim_id_is_a_digest():
@@ -54,3 +57,20 @@ def test_a_failure_is_cut_to_what_aws_takes():
     outcome = Outcome.failure("e" * 300, "💥" * 40_000)
     assert len(outcome.error) == 256
     assert len(outcome.cause) == 16_384
+
+
+@pytest.mark.parametrize(
+    ("event", "packed"),
+    [
+        ('{"a": [1, {"b": null}]}', False),
+        ('{"snake__case": "\\u00e9"}', False),
+        ('{"__type__": "datetime", "__value__": 1}', True),
+        ('[{"deep": {"\\u005f_type__": 1}}]', True),
+        ('{"__bridge_json__": "{}"}', True),
+    ],
+)
+def test_an_input_travels_unharmed(event, packed):
+    """Through kombu's JSON, which takes some objects for its own."""
+    argument = Claim("0" * 24, "a", event).argument
+    assert (argument == {"__bridge_json__": event}) is packed
+    assert unpack(kombu_json.loads(kombu_json.dumps(argument))) == json.loads(event)

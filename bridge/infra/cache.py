@@ -1,0 +1,113 @@
+"""Redis of ``ecs``: the broker, and the store of the claims."""
+
+from __future__ import annotations
+
+from bridge.infra import network
+from bridge.infra.cfn import Json, att, parameter, ref, sub, tags
+from bridge.infra.model import Fleet
+
+DURABILITY = (
+    "ElastiCache has no append-only file (AOF) together with Multi-AZ. Replication is "
+    "asynchronous: a failover may lose the last moments of writes. A claim lost so is heartbeaten "
+    "no more: its state's HeartbeatSeconds ends it, and its Retry runs it again. Where that is too "
+    "much, MemoryDB keeps a durable log and speaks the same protocol."
+)
+
+
+def parameters() -> Json:
+    """Size of the nodes, and backups."""
+    return {
+        "RedisNodeType": parameter("Of the primary and its replica", "cache.t4g.medium"),
+        "RedisBackupDays": parameter(
+            "Daily snapshots are kept so long", 7, MinValue=0, MaxValue=35
+        ),
+    }
+
+
+def resources(fleet: Fleet) -> Json:
+    """Replication group over two zones, encrypted, with a password only tasks can read."""
+    return {
+        "RedisSubnets": {
+            "Type": "AWS::ElastiCache::SubnetGroup",
+            "Properties": {
+                "Description": f"Private subnets of {fleet.name}",
+                "SubnetIds": network.subnet_ids(fleet),
+            },
+        },
+        "RedisParameters": {
+            "Type": "AWS::ElastiCache::ParameterGroup",
+            "Properties": {
+                "CacheParameterGroupFamily": "redis7",
+                "Description": f"{fleet.name}: never evict a claim or a message",
+                "Properties": {"maxmemory-policy": "noeviction"},
+            },
+        },
+        "RedisToken": _secret(
+            fleet,
+            "AUTH token of Redis",
+            GenerateSecretString={"PasswordLength": 64, "ExcludePunctuation": True},
+        ),
+        "Redis": {
+            "Type": "AWS::ElastiCache::ReplicationGroup",
+            "DeletionPolicy": "Snapshot",
+            "UpdateReplacePolicy": "Snapshot",
+            "Metadata": {"Durability": DURABILITY},
+            "Properties": {
+                "ReplicationGroupDescription": f"Broker and claims of {fleet.name}",
+                "Engine": "redis",
+                "EngineVersion": "7.1",
+                "CacheNodeType": ref("RedisNodeType"),
+                "NumNodeGroups": 1,
+                "ReplicasPerNodeGroup": 1,
+                "MultiAZEnabled": True,
+                "AutomaticFailoverEnabled": True,
+                "TransitEncryptionEnabled": True,
+                "AtRestEncryptionEnabled": True,
+                "AuthToken": sub("{{resolve:secretsmanager:${RedisToken}}}"),
+                "CacheParameterGroupName": ref("RedisParameters"),
+                "CacheSubnetGroupName": ref("RedisSubnets"),
+                "SecurityGroupIds": [att("RedisGroup", "GroupId")],
+                "SnapshotRetentionLimit": ref("RedisBackupDays"),
+                "AutoMinorVersionUpgrade": True,
+                "Tags": tags(fleet.all_tags),
+            },
+        },
+        # The URL holds the token, so that it is a secret as a whole: tasks get it by ARN.
+        "BrokerUrl": _secret(
+            fleet,
+            "CELERY_BROKER_URL",
+            SecretString=sub(
+                "rediss://:{{resolve:secretsmanager:${RedisToken}}}@"
+                f"${{Redis.PrimaryEndPoint.Address}}:{network.REDIS_PORT}/0?ssl_cert_reqs=required"
+            ),
+        ),
+    }
+
+
+def _secret(fleet: Fleet, description: str, **properties: Json) -> Json:
+    return {
+        "Type": "AWS::SecretsManager::Secret",
+        "DeletionPolicy": "Delete",
+        "UpdateReplacePolicy": "Delete",
+        "Properties": {
+            "Description": f"{fleet.name}: {description}", **properties,
+            "Tags": tags(fleet.all_tags),
+        },
+    }  # fmt: skip
+
+
+def flower_secrets(fleet: Fleet) -> Json:
+    """Flower shows every job and can end any: it asks for a password."""
+    made = {
+        "FlowerPassword": _secret(
+            fleet,
+            "password of Flower's user flower",
+            GenerateSecretString={"PasswordLength": 32, "ExcludePunctuation": True},
+        ),
+        "FlowerAuth": _secret(
+            fleet,
+            "FLOWER_BASIC_AUTH",
+            SecretString=sub("flower:{{resolve:secretsmanager:${FlowerPassword}}}"),
+        ),
+    }
+    return {name: {"Condition": "WithFlower"} | resource for name, resource in made.items()}

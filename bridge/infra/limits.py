@@ -1,0 +1,40 @@
+"""What CloudFormation would refuse, said before it is asked.
+
+Source: CloudFormation's quotas: 500 resources, 200 outputs, 200 parameters, 1 MB a template.
+"""
+
+from __future__ import annotations
+
+import json
+
+from bridge.infra.cfn import Json
+from bridge.infra.model import InfraError
+
+MAX_BYTES = 1_000_000
+MAX_RESOURCES = 500
+MAX_OUTPUTS = 200
+MAX_PARAMETERS = 200
+
+
+def check_template(template: Json, *, activities: int) -> Json:
+    """The same template, when CloudFormation takes one of its size.
+
+    Raises:
+        InfraError: It is too large; says what to do.
+    """
+    counts = (
+        ("Resources", MAX_RESOURCES), ("Outputs", MAX_OUTPUTS), ("Parameters", MAX_PARAMETERS),
+    )  # fmt: skip
+    for section, limit in counts:
+        if (count := len(template.get(section, {}))) > limit:
+            _refuse(f"{count} {section.lower()}", f"{limit}", activities)
+    if (size := len(json.dumps(template, indent=2).encode())) > MAX_BYTES:
+        _refuse(f"{size:,} bytes", f"{MAX_BYTES:,}", activities)
+    return template
+
+
+def _refuse(found: str, limit: str, activities: int) -> None:
+    raise InfraError(
+        f"The template for {activities} activities has {found}; CloudFormation takes {limit} at "
+        "most. Split it: run the command several times, each with some --activity and a --name."
+    )

@@ -1,0 +1,272 @@
+"""The network of ``ecs``: private subnets without a way out, and doors as narrow as they can be.
+
+There is no NAT gateway: tasks reach AWS through VPC endpoints only, and Step Functions only from
+pollers and beat.
+"""
+
+from __future__ import annotations
+
+from bridge.infra.cfn import Json, Value, choose, parameter, ref, sub, tags
+from bridge.infra.iam import REPORT
+from bridge.infra.model import Fleet
+
+REDIS_PORT = 6379
+FLOWER_PORT = 5555
+# Everybody's; Step Functions has one of its own, which workers cannot reach.
+_SHARED_ENDPOINTS = {
+    "Logs": "logs",
+    "EcrApi": "ecr.api",
+    "EcrDkr": "ecr.dkr",
+    "SecretsManager": "secretsmanager",
+}
+_CALLERS_ENDPOINTS = {"States": "states", "Monitoring": "monitoring"}
+_CLIENTS = ("Poller", "Worker", "Flower")
+SUBNETS = ("SubnetA", "SubnetB")
+NOWHERE = [
+    {"IpProtocol": "-1", "CidrIp": "127.0.0.1/32", "Description": "To nowhere: no rule means all"}
+]
+
+
+def parameters(fleet: Fleet) -> Json:
+    """VPC and subnets, or the range of a new VPC; and S3's prefix list."""
+    made: Json = {
+        "S3PrefixListId": parameter(
+            "Of this region, for image layers: aws ec2 describe-managed-prefix-lists --filters "
+            "Name=prefix-list-name,Values=com.amazonaws.REGION.s3",
+            AllowedPattern="^pl-[0-9a-f]+$",
+        ),
+        "FlowerClients": parameter(
+            "Security group whose members may open Flower; empty: nobody",
+            "", AllowedPattern="^(sg-[0-9a-f]+)?$",
+        ),
+    }  # fmt: skip
+    if not fleet.existing_vpc:
+        cidr = parameter("Addresses of the new VPC", "10.64.0.0/20", AllowedPattern=_CIDR)
+        return {"VpcCidr": cidr} | made
+    return {
+        "VpcId": {"Type": "AWS::EC2::VPC::Id", "Description": "With DNS support and host names"},
+        "SubnetIds": {
+            "Type": "List<AWS::EC2::Subnet::Id>",
+            "Description": "Private subnets, in two availability zones or more",
+        },
+        "RouteTableIds": {
+            "Type": "CommaDelimitedList",
+            "Description": "Of the subnets, for the S3 endpoint; unused with EndpointsGroup",
+            "Default": "",
+        },
+        "EndpointsGroup": parameter(
+            "Security group of VPC endpoints that exist already; empty: create them",
+            "", AllowedPattern="^(sg-[0-9a-f]+)?$",
+        ),
+    } | made  # fmt: skip
+
+
+_CIDR = r"^\d{1,3}(\.\d{1,3}){3}/(1[6-9]|2[0-3])$"
+
+
+def conditions(fleet: Fleet) -> Json:
+    """Who may see Flower, and whether the endpoints exist."""
+    made: Json = {
+        "WithFlower": {"Fn::Equals": [ref("Flower"), "yes"]},
+        "WithFlowerClients": {
+            "Fn::And": [
+                {"Condition": "WithFlower"},
+                {"Fn::Not": [{"Fn::Equals": [ref("FlowerClients"), ""]}]},
+            ]
+        },
+    }
+    if fleet.existing_vpc:
+        made["CreateEndpoints"] = {"Fn::Equals": [ref("EndpointsGroup"), ""]}
+    return made
+
+
+def vpc_id(fleet: Fleet) -> Json:
+    """The VPC, whoever made it."""
+    return ref("VpcId" if fleet.existing_vpc else "Vpc")
+
+
+def subnet_ids(fleet: Fleet) -> Value | list[Json]:
+    """The private subnets, whoever made them."""
+    return ref("SubnetIds") if fleet.existing_vpc else [ref(name) for name in SUBNETS]
+
+
+def endpoint_ids() -> list[str]:
+    """Resources that a task cannot start without."""
+    return [f"{name}Endpoint" for name in (*_SHARED_ENDPOINTS, *_CALLERS_ENDPOINTS, "S3")]
+
+
+def resources(fleet: Fleet) -> Json:
+    """VPC, subnets, security groups and endpoints."""
+    made: Json = {} if fleet.existing_vpc else _vpc(fleet)
+    return made | _groups(fleet) | _endpoints(fleet)
+
+
+def _vpc(fleet: Fleet) -> Json:
+    made: Json = {
+        "Vpc": {
+            "Type": "AWS::EC2::VPC",
+            "Properties": {
+                "CidrBlock": ref("VpcCidr"),
+                "EnableDnsSupport": True,
+                "EnableDnsHostnames": True,
+                "Tags": tags({"Name": fleet.name} | fleet.all_tags),
+            },
+        },
+        "RouteTable": {
+            "Type": "AWS::EC2::RouteTable",
+            "Properties": {"VpcId": ref("Vpc"), "Tags": tags(fleet.all_tags)},
+        },
+    }
+    for number, name in enumerate(SUBNETS):
+        made[name] = {
+            "Type": "AWS::EC2::Subnet",
+            "Properties": {
+                "VpcId": ref("Vpc"),
+                "AvailabilityZone": {"Fn::Select": [number, {"Fn::GetAZs": ""}]},
+                "CidrBlock": {"Fn::Select": [number, {"Fn::Cidr": [ref("VpcCidr"), 2, 8]}]},
+                "MapPublicIpOnLaunch": False,
+                "Tags": tags({"Name": f"{fleet.name}-private-{number + 1}"} | fleet.all_tags),
+            },
+        }
+        made[f"{name}Routes"] = {
+            "Type": "AWS::EC2::SubnetRouteTableAssociation",
+            "Properties": {"SubnetId": ref(name), "RouteTableId": ref("RouteTable")},
+        }
+    return made
+
+
+def _groups(fleet: Fleet) -> Json:
+    made: Json = {
+        "RedisGroup": _group(fleet, "Redis: from pollers, workers and Flower only", NOWHERE),
+        "EndpointGroup": _group(fleet, "VPC endpoints that every task needs", NOWHERE),
+        "CallerEndpointGroup": _group(fleet, "VPC endpoints for pollers and beat only", NOWHERE),
+    }
+    if fleet.existing_vpc:
+        for name in ("EndpointGroup", "CallerEndpointGroup"):
+            made[name]["Condition"] = "CreateEndpoints"
+    for client in _CLIENTS:
+        doors = ["EndpointGroup"] + ["CallerEndpointGroup"] * (client == "Poller")
+        made[f"{client}Group"] = _group(
+            fleet,
+            f"{client} tasks" + (" and beat" if client == "Poller" else ""),
+            [
+                _to("RedisGroup", REDIS_PORT),
+                *(_to_endpoints(fleet, door) for door in doors),
+                _tcp(443) | {"DestinationPrefixListId": ref("S3PrefixListId"),
+                             "Description": "Layers of images, through the S3 endpoint"},
+            ],
+        )  # fmt: skip
+        made[f"{client}ToRedis"] = _from(f"{client}Group", "RedisGroup", REDIS_PORT)
+        for door in doors:
+            rule = _from(f"{client}Group", door, 443)
+            if fleet.existing_vpc:
+                rule["Condition"] = "CreateEndpoints"
+            made[f"{client}To{door.removesuffix('Group')}"] = rule
+    for name in [each for each in made if each.startswith("Flower")]:
+        _only_with_flower(made[name], name, made)
+    clients = _from("FlowerGroup", "FlowerGroup", FLOWER_PORT)
+    clients["Properties"]["SourceSecurityGroupId"] = ref("FlowerClients")
+    made["ClientsToFlower"] = clients | {"Condition": "WithFlowerClients"}
+    return made
+
+
+def _only_with_flower(resource: Json, name: str, made: Json) -> None:
+    # A rule with two conditions goes by the endpoints': the group then has to exist, and is
+    # unused without Flower.
+    if resource.get("Condition") != "CreateEndpoints":
+        made[name] = {"Condition": "WithFlower", **resource}
+
+
+def _group(fleet: Fleet, description: str, egress: list[Json]) -> Json:
+    return {
+        "Type": "AWS::EC2::SecurityGroup",
+        "Properties": {
+            "GroupDescription": f"{fleet.name} - {description}",
+            "VpcId": vpc_id(fleet),
+            "SecurityGroupEgress": egress,
+            "Tags": tags(fleet.all_tags),
+        },
+    }
+
+
+def _tcp(port: int) -> Json:
+    return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port}
+
+
+def _to(group: str, port: int) -> Json:
+    return _tcp(port) | {"DestinationSecurityGroupId": _id(group)}
+
+
+def _to_endpoints(fleet: Fleet, group: str) -> Json:
+    if not fleet.existing_vpc:
+        return _to(group, 443)
+    target = choose("CreateEndpoints", _id(group), ref("EndpointsGroup"))
+    return _tcp(443) | {"DestinationSecurityGroupId": target}
+
+
+def _from(source: str, target: str, port: int) -> Json:
+    return {
+        "Type": "AWS::EC2::SecurityGroupIngress",
+        "Properties": {"GroupId": _id(target), **_tcp(port), "SourceSecurityGroupId": _id(source)},
+    }
+
+
+def _id(group: str) -> Json:
+    return {"Fn::GetAtt": [group, "GroupId"]}
+
+
+def _endpoints(fleet: Fleet) -> Json:
+    made: Json = {}
+    for services, group in (
+        (_SHARED_ENDPOINTS, "EndpointGroup"), (_CALLERS_ENDPOINTS, "CallerEndpointGroup"),
+    ):  # fmt: skip
+        for name, service in services.items():
+            made[f"{name}Endpoint"] = _endpoint(fleet, service)
+            made[f"{name}Endpoint"]["Properties"] |= {
+                "VpcEndpointType": "Interface",
+                "PrivateDnsEnabled": True,
+                "SubnetIds": subnet_ids(fleet),
+                "SecurityGroupIds": [_id(group)],
+            }
+    made["S3Endpoint"] = _endpoint(fleet, "s3")
+    tables = ref("RouteTableIds") if fleet.existing_vpc else [ref("RouteTable")]
+    made["S3Endpoint"]["Properties"] |= {"VpcEndpointType": "Gateway", "RouteTableIds": tables}
+    if not fleet.existing_vpc:  # in a shared VPC, an endpoint's policy would bind everybody
+        made["StatesEndpoint"]["Properties"]["PolicyDocument"] = _states_policy(fleet)
+        made["S3Endpoint"]["Properties"]["PolicyDocument"] = _s3_policy()
+    return made
+
+
+def _endpoint(fleet: Fleet, service: str) -> Json:
+    made: Json = {"Type": "AWS::EC2::VPCEndpoint"}
+    if fleet.existing_vpc:
+        made["Condition"] = "CreateEndpoints"
+    return made | {
+        "Properties": {
+            "VpcId": vpc_id(fleet),
+            "ServiceName": sub(f"com.amazonaws.${{AWS::Region}}.{service}"),
+            "Tags": tags({"Name": f"{fleet.name}-{service}"} | fleet.all_tags),
+        }
+    }
+
+
+def _states_policy(fleet: Fleet) -> Json:
+    """Through this endpoint, the activities of this fleet only."""
+    arns = [activity.arn for activity in fleet.activities]
+    anybody: Json = {"Effect": "Allow", "Principal": "*"}
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            anybody | {"Action": "states:GetActivityTask", "Resource": arns},
+            anybody | {"Action": [*REPORT, "states:ListActivities"], "Resource": "*"},
+        ],
+    }
+
+
+def _s3_policy() -> Json:
+    """ECR keeps layers in a bucket of its own; add the buckets of your tasks here."""
+    bucket = sub("arn:${AWS::Partition}:s3:::prod-${AWS::Region}-starport-layer-bucket/*")
+    statement = {
+        "Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": [bucket],
+    }  # fmt: skip
+    return {"Version": "2012-10-17", "Statement": [statement]}

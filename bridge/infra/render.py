@@ -1,0 +1,37 @@
+"""JSON or YAML text of what was generated."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from bridge.infra.cfn import Json
+from bridge.infra.model import InfraError
+
+Format = Literal["json", "yaml"]
+
+
+def render(made: Json, form: Format) -> str:
+    """The text, in the order in which it was made, with a line end.
+
+    Raises:
+        InfraError: YAML is asked for and PyYAML is not installed.
+    """
+    if form == "json":
+        return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
+    try:
+        import yaml
+    except ModuleNotFoundError:
+        raise InfraError(
+            "YAML needs PyYAML: pip install 'celery-stepfunctions[infra]', or use --format json, "
+            "which CloudFormation takes as well."
+        ) from None
+
+    class Plain(yaml.SafeDumper):
+        """Without anchors, which CloudFormation does not read everywhere."""
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    text: str = yaml.dump(made, Dumper=Plain, sort_keys=False, width=100, allow_unicode=True)
+    return text
