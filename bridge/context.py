@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from bridge.errors import JobCancelled, StoreUnavailable
 from bridge.installation import Installation
 from bridge.model import Job
+from bridge.statemachine import Context
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +29,14 @@ class Current:
     Attributes:
         claim_id: Names the activity task in logs; never the token.
         attempt: 1, and more after a worker was lost.
+        context: The execution and the state, where the state passes them (``with_context=True`` of
+            ``bridge.statemachine.activity_task``); else None.
     """
 
-    def __init__(self, job: Job, *, run: str, bridge: Installation) -> None:
+    def __init__(
+        self, job: Job, *, run: str, bridge: Installation, context: Context | None = None
+    ) -> None:
+        self.context = context
         self.claim_id, self.attempt = job
         self.run = run
         self._job = job

@@ -39,6 +39,7 @@ from bridge.errors import (
 from bridge.installation import Installation, installed, worker_id
 from bridge.killpoints import KillPoint, passing
 from bridge.model import MAX_OUTPUT_BYTES, Job, Outcome, unpack
+from bridge.statemachine import Context, unwrap
 from bridge.store import Settled, Start
 
 logger = logging.getLogger(__name__)
@@ -76,8 +77,12 @@ class _ActivityTask(Task):  # type: ignore[misc]
         # Without a job of ours, or inside one already, it is the plain task that the user wrote.
         if job is None or self.request.called_directly or runs_here():
             return call(*args, **kwargs)
-        args = tuple(unpack(arg) for arg in args)
-        return _run(installed(self.app), self, job, lambda: call(*args, **kwargs))
+        context = None
+        if args:
+            event, context = unwrap(unpack(args[0]))
+            args = (event, *args[1:])
+        bridge = installed(self.app)
+        return _run(bridge, self, job, context, lambda: call(*args, **kwargs))
 
 
 def equip(app: Celery) -> None:
@@ -110,12 +115,14 @@ class Runner(bootsteps.Step):  # type: ignore[misc]
         equip(worker.app)
 
 
-def _run(bridge: Installation, task: Task, job: Job, call: Callable[[], Any]) -> Any:
+def _run(
+    bridge: Installation, task: Task, job: Job, context: Context | None, call: Callable[[], Any]
+) -> Any:
     run = f"{os.getpid()}-{time.monotonic_ns()}"
     retry = task.request.retries or 0
     _start(bridge, task, job, retry=retry, run=run)
     passing(KillPoint.AFTER_START_BEFORE_RUN)
-    with as_current(Current(job, run=run, bridge=bridge)):
+    with as_current(Current(job, run=run, bridge=bridge, context=context)):
         try:
             result = call()
             passing(KillPoint.AFTER_RUN_BEFORE_OUTCOME)

@@ -162,6 +162,12 @@ def expires(event):
     note("expires", event)
 
 
+@shared_task(activity=activity("context"), heartbeat=1)
+def context(event):
+    note("context", event)
+    return {"event": event, "execution": current().context and current().context.execution}
+
+
 @shared_task(activity=activity("watch"), heartbeat=1)
 def watch(event):
     """Runs until it is cancelled, and notes why."""

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from bridge.statemachine import activity_task, state_machine
 from tests.acceptance.deployment import Deployment, wait_until
 
 pytestmark = pytest.mark.acceptance
@@ -20,6 +21,19 @@ def counted(deployment: Deployment, machine: str) -> dict[str, int]:
         for execution in page["executions"]:
             counts[execution["status"]] = counts.get(execution["status"], 0) + 1
     return counts
+
+
+class TestContext:
+    def test_a_job_knows_its_execution_where_the_state_passes_it(self, everything):
+        """The envelope is taken off: the task sees its input alone."""
+        state = activity_task(everything.arn("context"), timeout_s=60, heartbeat_s=10,
+                              with_context=True)  # fmt: skip
+        machine = everything.machine(state_machine("Work", {"Work": state}, timeout_s=60))
+        execution = everything.execute(machine, id="c")
+        output = json.loads(everything.ended(execution)["output"])
+        assert output == {"event": {"id": "c"}, "execution": execution}
+        _, plain, _ = everything.outcome("context", id="p")
+        assert plain == {"event": {"id": "p"}, "execution": None}
 
 
 class TestHeartbeat:
