@@ -22,6 +22,7 @@ from bridge.store import JobStore
 # Children of a prefork pool learn here on whose lease they run: the environment passes both a fork
 # and a spawn.
 _WORKER_ID = "CELERY_STEPFUNCTIONS_WORKER_ID"
+_worker_id = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +97,12 @@ def process_name() -> str:
 
 def adopt_worker_id(nodename: str) -> str:
     """Give this worker an id of its own: a restarted one must not inherit a dead one's lease."""
-    worker_id = f"{nodename}#{os.urandom(4).hex()}"
-    os.environ[_WORKER_ID] = worker_id
-    return worker_id
+    global _worker_id
+    _worker_id = os.environ[_WORKER_ID] = f"{nodename}#{os.urandom(4).hex()}"
+    return _worker_id
 
 
 def worker_id() -> str:
     """The id of the worker that this process belongs to."""
-    return os.environ.get(_WORKER_ID, "")
+    # A fork has the variable of this module; a job may have cleared its environment.
+    return _worker_id or os.environ.get(_WORKER_ID, "")

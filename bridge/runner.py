@@ -135,7 +135,7 @@ def _run(
             if exc.requeue:
                 _release(bridge, job, run=run, retry=retry, delay_s=0)
             else:
-                _settle(bridge, job, Outcome.failure("Bridge.Rejected", str(exc.reason or "")))
+                _settle(bridge, job, Outcome.failure("Bridge.Rejected", words_of(exc.reason)))
             raise
         except JobCancelled as exc:
             logger.warning("job %s is cancelled: %s", job.id, exc)
@@ -149,7 +149,7 @@ def _run(
             raise
         except (ActivityError, OutputRefused) as exc:
             # A subclass may have set neither, or no text.
-            name = str(exc.error or "") or _name_of(exc)
+            name = str(exc.error or "").strip() or _name_of(exc)
             _settle(bridge, job, Outcome.failure(name, str(exc.cause or "")))
             raise
         except (WorkerShutdown, WorkerTerminate):
@@ -236,15 +236,15 @@ def _name_of(exc: BaseException) -> str:
     return type(exc).__name__ or "Exception"
 
 
-def words_of(exc: BaseException) -> str:
-    """What an exception says of itself, whatever its methods do."""
+def words_of(what: object) -> str:
+    """What an exception, or its reason, says of itself, whatever its methods do."""
     for say in (str, repr):
         try:
-            if words := say(exc):
+            if words := say(what):
                 return words
         except Exception as bad:  # noqa: BLE001 (the user's code)
-            logger.debug("%s() of a %s failed: %r", say.__name__, type(exc).__name__, type(bad))
-    return f"a {type(exc).__name__} that cannot be put into words"
+            logger.debug("%s() of a %s failed: %r", say.__name__, type(what).__name__, type(bad))
+    return f"a {type(what).__name__} that cannot be put into words"
 
 
 def _delay_s(retry: Retry) -> float:

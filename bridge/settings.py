@@ -8,10 +8,12 @@ are read by Celery and botocore themselves.
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -50,7 +52,7 @@ class Settings(BaseSettings):
     tasks: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("tasks",), min_length=1, description="modules with tasks, comma-separated"
     )
-    activities: dict[str, str] = Field(
+    activities: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict, description="JSON: activity → name of an existing task"
     )
     lease_s: float = Field(
@@ -94,12 +96,20 @@ class Settings(BaseSettings):
     @field_validator("store_url")
     @classmethod
     def _is_redis(cls, value: str) -> str:
-        if value and not value.startswith(_STORE_SCHEMES):
-            raise ValueError(
-                f"{mask_url(value)!r} is no Redis URL; it must start with one of "
-                + ", ".join(_STORE_SCHEMES)
-            )
-        return value
+        return _check_store_url(value) if value else value
+
+    @field_validator("activities", mode="before")
+    @classmethod
+    def _decode(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            decoded = json.loads(value)
+        except (ValueError, RecursionError):
+            decoded = None
+        if not isinstance(decoded, dict):
+            raise ValueError("its value must be a JSON object: activity → name of a task")  # noqa: TRY004 (pydantic's)
+        return decoded
 
     @field_validator("activities")
     @classmethod
@@ -143,8 +153,6 @@ def load(*, broker_url: str = DEFAULT_BROKER_URL, env: Mapping[str, str] = os.en
         settings = Settings()
     except ValidationError as exc:
         raise SettingsError("; ".join(_sentence(error) for error in exc.errors())) from None
-    except ValueError as exc:  # pydantic-settings: a value that should be JSON is not
-        raise SettingsError(f"{exc}: its value must be JSON.") from None
     if settings.store_url:
         return settings
     if not broker_url.startswith(_STORE_SCHEMES):
@@ -152,7 +160,24 @@ def load(*, broker_url: str = DEFAULT_BROKER_URL, env: Mapping[str, str] = os.en
             f"BRIDGE_STORE_URL is not set and the broker {mask_url(broker_url)} is no plain Redis: "
             "claims need a Redis of their own. Set BRIDGE_STORE_URL=redis://…"
         )
-    return settings.model_copy(update={"store_url": broker_url})
+    try:
+        return settings.model_copy(update={"store_url": _check_store_url(broker_url)})
+    except ValueError as exc:
+        raise SettingsError(f"the broker's URL: {exc}") from None
+
+
+def _check_store_url(url: str) -> str:
+    if not url.startswith(_STORE_SCHEMES):
+        schemes = ", ".join(_STORE_SCHEMES)
+        raise ValueError(f"{mask_url(url)!r} is no Redis URL; it must start with one of {schemes}")
+    try:
+        urlsplit(url).port  # noqa: B018 (it is parsed when it is asked for)
+    except ValueError:  # which may quote a part of the password
+        raise ValueError(
+            f"{mask_url(url)!r} has a port that is no number up to 65535. In a password, write '/' "
+            "as %2F, '@' as %40 and ':' as %3A."
+        ) from None
+    return url
 
 
 def _refuse_unknown(env: Mapping[str, str]) -> None:

@@ -25,8 +25,8 @@ from bridge.errors import SettingsError
 
 SERVICE = "stepfunctions"
 CONNECT_TIMEOUT_S = 5.0
-_READ_TIMEOUT_S = 30.0
-_ATTEMPTS = 5
+_READ_TIMEOUT_S = 10.0
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)

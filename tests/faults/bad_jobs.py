@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import enum
 import os
 import threading
+from collections import OrderedDict, namedtuple
 from decimal import Decimal
+from pathlib import Path
 
 from celery import shared_task
+from celery.exceptions import Ignore, Reject, Retry
 
 from bridge import ActivityError
 
@@ -33,6 +37,13 @@ class NoString(Exception):
         return 7
 
 
+class Text(str):
+    """A string of a library's own."""
+
+    def __str__(self):
+        return "not what it holds"
+
+
 RAISES = {
     "a long message": lambda: ValueError("x" * 100_000),
     "surrogates in its message": lambda: ValueError("half \ud83d of it"),
@@ -45,10 +56,52 @@ RAISES = {
     "an empty error name": lambda: ActivityError("", "no name"),
     "a cause that is no text": lambda: ActivityError("Odd", {"row": 7}),
     "an error name that is no text": lambda: ActivityError(404, "not found"),
+    "a cause that is None": lambda: ActivityError("Odd", None),
+    "an error name of spaces": lambda: ActivityError("  ", "no name"),
+    "texts of a kind of their own": lambda: ActivityError(Text("Odd"), Text("row 7")),
+    "astral characters in its message": lambda: ValueError("💥" * 20_000),
+    "a rejection without words": lambda: Reject(Unspeakable(), requeue=False),
+    "an ignoring without words": lambda: Ignore(Unspeakable()),
+    "a cause within a cause": lambda: chained(200),
+    "itself as its cause": lambda: own_cause(),
     "KeyboardInterrupt": lambda: KeyboardInterrupt(),
     "GeneratorExit": lambda: GeneratorExit(),
     "a group": lambda: ExceptionGroup("several", [ValueError("one"), KeyError("two")]),
 }
+
+
+def chained(depth: int) -> Exception:
+    outer = inner = ValueError("the outermost")
+    for n in range(depth):
+        inner.__cause__ = inner = ValueError(f"cause {n}")
+    return outer
+
+
+def own_cause() -> Exception:
+    exc = ValueError("why? because")
+    exc.__cause__ = exc
+    return exc
+
+
+class Lazy(dict):
+    """Looks its items up when asked, like a row of a database that is gone."""
+
+    def items(self):
+        raise LookupError("the session is closed")
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+
+
+async def coroutine():
+    return 1
+
+
+def circular():
+    value: dict = {}
+    value["itself"] = [value]
+    return value
 
 
 def recursive(depth: int):
@@ -72,6 +125,22 @@ RETURNS = {
     "too large": lambda: "é" * 131_072,
     "an exception": lambda: ValueError("returned, not raised"),
     "a class": lambda: dict,
+    "circular": circular,
+    "a coroutine": coroutine,
+    "items that fail": lambda: {"row": Lazy(a=1)},
+    "a surrogate in a key": lambda: {"\udc00": 1},
+    "5,000 digits": lambda: 10**5000,
+    "NaN as key": lambda: {float("nan"): 1},
+    "one byte too many": lambda: "x" * 262_143,
+    "262,144 bytes": lambda: "x" * 262_142,
+    "262,144 bytes of two-byte characters": lambda: "é" * 131_071,
+    "null": lambda: None,
+    "numbers as keys": lambda: {1: "one", 2.5: "more", None: "none", False: "no"},
+    "a string of its own kind": lambda: [Text("what it holds")],
+    "an enum": lambda: {"colour": Colour.RED, Colour.RED: 1},
+    "a named tuple": lambda: namedtuple("Point", "x y")(1, 2),
+    "an ordered dict": lambda: OrderedDict(b=1, a=2),
+    "control characters": lambda: "\x00\x1f\x7f\u2028\ufeff💥",
 }
 
 
@@ -83,6 +152,37 @@ def raises(event):
 @shared_task(activity=f"{PREFIX}-return", heartbeat=1)
 def returns(event):
     return RETURNS[event["what"]]()
+
+
+@shared_task(activity=f"{PREFIX}-again", heartbeat=1, bind=True, max_retries=3)
+def again(self, event):
+    """Comes again in a way that Celery does not know; the second run succeeds."""
+    marker = Path(os.environ["JOBS_SEEN"] + event["how"])
+    if marker.exists():
+        return "second time"
+    marker.touch()
+    match event["how"]:
+        case "NaN":
+            raise self.retry(countdown=float("nan"))
+        case "words":
+            raise self.retry(countdown="soon")
+        case "beyond time":
+            raise self.retry(countdown=1e300)
+        case "by hand":
+            raise Retry("nobody has published me")
+        case "in the past":
+            raise self.retry(countdown=-60)
+
+
+@shared_task(activity=f"{PREFIX}-forget", heartbeat=1)
+def forget(event):
+    os.environ.clear()
+    return "who am I?"
+
+
+@shared_task(activity=f"{PREFIX}-kind", heartbeat=1)
+def kind(event):
+    return type(event).__name__
 
 
 @shared_task(activity=f"{PREFIX}-echo", heartbeat=1)

@@ -711,8 +711,16 @@ class TestUnreachable:
         assert "s3cret" not in str(caught.value)
         assert caught.value.retryable
 
-    @pytest.mark.parametrize("refusal", ["NOREPLICAS Not enough good replicas", "MISCONF no disk",
-                                         "TRYAGAIN", "LOADING", "ERR Error running script"])  # fmt: skip
+    @pytest.mark.parametrize(
+        "refusal",
+        [
+            "NOREPLICAS Not enough good replicas",
+            "MISCONF Errors writing to the AOF file",
+            "TRYAGAIN",
+            "LOADING",
+            "ERR Error running script",
+        ],
+    )
     def test_a_server_that_takes_no_writes(self, settings, refusal):
         """It is away, for our purposes; a mistake in a script is not."""
         import redis
