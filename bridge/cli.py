@@ -108,6 +108,25 @@ def status(ctx: click.Context, as_json: bool) -> None:
     ctx.exit(1 if overview.needs_attention else 0)
 
 
+@click.command(cls=BridgeCommand)
+@JSON
+@click.pass_context
+def doctor(ctx: click.Context, as_json: bool) -> None:
+    """Check a deployment: credentials, activities, Redis, broker, workers, beat. Changes nothing.
+
+    Run it where the poller runs, with its settings. Exit status 1 for a warning or a failure.
+    """
+    from bridge import doctor as checks
+    from bridge import report
+
+    findings = list(checks.examine(_bridge(ctx)))
+    if as_json:
+        click.echo(json.dumps([finding.as_json() for finding in findings], indent=2))
+    else:
+        report.show_findings(findings)
+    ctx.exit(0 if all(finding.level is checks.Level.OK for finding in findings) else 1)
+
+
 class _Status(CeleryCommand):  # type: ignore[misc]
     """Celery's own ``status``; of an app with the bridge, the bridge's.
 

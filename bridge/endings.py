@@ -20,7 +20,8 @@ from celery import Celery, Task, signals
 from bridge.errors import StoreUnavailable
 from bridge.installation import Installation, worker_id
 from bridge.model import Job, Outcome
-from bridge.runner import in_pool_process, insist, was_settled_here, words_of
+from bridge.outcomes import failure_of
+from bridge.runner import in_pool_process, insist, was_settled_here
 from bridge.store import JobStore
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def _on_failure(sender: Task, task_id: str, exception: BaseException, **_: Any) 
         )  # fmt: skip
         return
     else:
-        outcome = Outcome.failure(type(exception).__name__, words_of(exception))
+        outcome = failure_of(exception)
     _settle(sender.app, job, outcome)
 
 

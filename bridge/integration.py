@@ -10,7 +10,7 @@ from typing import Any
 
 from celery import Celery, signals
 
-from bridge import endings, kombu_mend, system
+from bridge import endings, kombu_mend, system, telemetry
 from bridge.errors import SettingsError
 from bridge.fleet import Fleet
 from bridge.installation import Installation, installed
@@ -40,6 +40,7 @@ def setup(app: Celery, *, imports_tasks: bool) -> Celery:
     app.steps["worker"].update({Runner, Fleet})
     endings.connect()
     kombu_mend.mend()
+    telemetry.connect(app)
     system.register(app)
     app.add_defaults(lambda: _schedule(app))
     signals.import_modules.connect(_import_tasks, sender=app, dispatch_uid=("bridge", id(app)))

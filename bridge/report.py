@@ -9,7 +9,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from bridge.doctor import Finding, Level
 from bridge.installation import Installation
 from bridge.registry import SYSTEM_QUEUE, Registry
 from bridge.settings import mask_url
@@ -208,6 +210,23 @@ def show_descriptions(activities: Iterable[ActivityDescription]) -> None:
         key = each.encryption
         created = f"{each.created:%Y-%m-%d %H:%M}"
         table.add_row(each.name, each.arn, created, key.kms_key_id or key.type if key else "-")
+    _console().print(table)
+
+
+LEVELS = {Level.OK: "[green]ok[/]", Level.WARNING: "[yellow]warning[/]",
+          Level.FAILURE: "[red]failure[/]"}  # fmt: skip
+
+
+def show_findings(findings: Iterable[Finding]) -> None:
+    """Print what the doctor found; under each finding that needs it, the remedy."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("", "check", "found"):
+        table.add_column(column, overflow="fold")
+    for finding in findings:
+        detail = Text(finding.detail)
+        if finding.remedy:
+            detail.append(f"\n→ {finding.remedy}", "bold")
+        table.add_row(LEVELS[finding.level], finding.check, detail)
     _console().print(table)
 
 

@@ -12,7 +12,6 @@ Both only write to the store, where the first outcome wins; so that both may see
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -28,9 +27,9 @@ from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTermi
 from celery.utils.time import maybe_make_aware
 from kombu.exceptions import OperationalError
 
+from bridge import telemetry
 from bridge.context import Current, as_current, runs_here
 from bridge.errors import (
-    ActivityError,
     BridgeError,
     JobCancelled,
     SettingsError,
@@ -38,7 +37,8 @@ from bridge.errors import (
 )
 from bridge.installation import Installation, installed, worker_id
 from bridge.killpoints import KillPoint, passing
-from bridge.model import MAX_OUTPUT_BYTES, Job, Outcome, unpack
+from bridge.model import Job, Outcome, unpack
+from bridge.outcomes import failure_of, output_of, words_of
 from bridge.statemachine import Context, unwrap
 from bridge.store import Settled, Start
 
@@ -54,15 +54,6 @@ LEASE_WAIT_S = 0.1
 
 class EndedItself(BridgeError):
     """Instead of what would end more than its task; the outcome is stored already."""
-
-
-class OutputRefused(BridgeError):
-    """A task returned what cannot be the output of an activity task."""
-
-    def __init__(self, error: str, cause: str) -> None:
-        super().__init__(error, cause)
-        self.error = error
-        self.cause = cause
 
 
 _last = threading.local()
@@ -122,53 +113,80 @@ def _run(
     retry = task.request.retries or 0
     _start(bridge, task, job, retry=retry, run=run)
     passing(KillPoint.AFTER_START_BEFORE_RUN)
+    log = _log_of(bridge, task, job, context)
+    log("task_started")
+
+    def fail(outcome: Outcome) -> None:
+        _settle(bridge, job, outcome)
+        log("task_failed", status="failed", error=outcome.error)
+
     with as_current(Current(job, run=run, bridge=bridge, context=context)):
         try:
             result = call()
             passing(KillPoint.AFTER_RUN_BEFORE_OUTCOME)
-            _settle(bridge, job, Outcome(output=_output(result)))
+            _settle(bridge, job, Outcome(output=output_of(result)))
+            log("task_completed", status="succeeded")
             return result
         except Retry as exc:
             _release(bridge, job, run=run, retry=retry + 1, delay_s=_delay_s(exc))
+            log("task_retried", status="retried")
             raise
         except Reject as exc:
             if exc.requeue:
                 _release(bridge, job, run=run, retry=retry, delay_s=0)
+                log("task_requeued", status="requeued")
             else:
-                _settle(bridge, job, Outcome.failure("Bridge.Rejected", words_of(exc.reason)))
+                fail(Outcome.failure("Bridge.Rejected", words_of(exc.reason)))
             raise
         except JobCancelled as exc:
             logger.warning("job %s is cancelled: %s", job.id, exc)
             # Dropped, unless the task raised it without a reason: then somebody still waits.
             _settle(bridge, job, Outcome.failure("Bridge.Cancelled", str(exc)))
+            log("task_cancelled", status="cancelled", reason=str(exc))
             _show_as_revoked(task)
             raise
         except Ignore:
             cause = "the task raised Ignore (self.replace does so too): nobody will bring an output"
-            _settle(bridge, job, Outcome.failure("Bridge.Ignored", cause))
-            raise
-        except (ActivityError, OutputRefused) as exc:
-            # A subclass may have set neither, or no text.
-            name = str(exc.error or "").strip() or _name_of(exc)
-            _settle(bridge, job, Outcome.failure(name, str(exc.cause or "")))
+            fail(Outcome.failure("Bridge.Ignored", cause))
             raise
         except (WorkerShutdown, WorkerTerminate):
             raise  # the worker ends under the job: its lease decides, not the job
         except SystemExit as exc:
             if _is_from_signal(exc):
                 raise
-            _settle(bridge, job, _failure(exc))
+            fail(failure_of(exc))
             if in_pool_process():
                 raise
             # In a thread of the worker it would break Celery's callback: never acked, slot lost.
             raise EndedItself(f"the task called sys.exit({exc.code!r})") from exc
         except MemoryError as exc:
-            _settle(bridge, job, _failure(exc))
+            fail(failure_of(exc))
             # Celery takes it for its own, and ends the worker with all that it runs.
             raise EndedItself("the task ran out of memory") from exc
         except BaseException as exc:  # KeyboardInterrupt, for one, is an ending like any other
-            _settle(bridge, job, _failure(exc))
+            fail(failure_of(exc))
             raise
+
+
+def _log_of(
+    bridge: Installation, task: Task, job: Job, context: Context | None
+) -> Callable[..., None]:
+    """Logs an event of this run, with how long it has lasted."""
+    began = time.monotonic()
+    fields: dict[str, Any] = {
+        "activity": next((a.name for a in bridge.registry.values() if a.task is task), task.name),
+        "claim_id": job.claim_id,
+        "attempt": job.attempt,
+        "worker": worker_id(),
+        "execution": context and context.execution,
+        "state": context and context.state,
+    }
+
+    def log(name: str, **more: Any) -> None:
+        duration_s = None if name == "task_started" else round(time.monotonic() - began, 6)
+        telemetry.event(logger, name, **fields, duration_s=duration_s, **more)
+
+    return log
 
 
 def _start(bridge: Installation, task: Task, job: Job, *, retry: int, run: str) -> None:
@@ -195,26 +213,6 @@ def _show_as_revoked(task: Task) -> None:
         logger.info("Flower does not hear of job %s: %s", task.request.id, exc)
 
 
-def _output(result: Any) -> str:
-    """The result as JSON text that Step Functions takes."""
-    try:
-        text = json.dumps(result, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-        size_bytes = len(text.encode())
-    except (TypeError, ValueError, RecursionError) as exc:
-        raise OutputRefused(
-            "Bridge.OutputNotJson",
-            f"the task returned {type(result).__name__}, which is no JSON ({exc}). "
-            "Return dicts, lists, strings, finite numbers, booleans and None only.",
-        ) from None
-    if size_bytes > MAX_OUTPUT_BYTES:
-        raise OutputRefused(
-            "Bridge.OutputTooLarge",
-            f"the output has {size_bytes:,} bytes, Step Functions takes {MAX_OUTPUT_BYTES:,}. "
-            "Store it (in S3, for example) and return where it is.",
-        )
-    return text
-
-
 def in_pool_process() -> bool:
     """Whether this is a process of a prefork pool."""
     return bool(current_process()._name != "MainProcess")
@@ -226,25 +224,6 @@ def _is_from_signal(exc: SystemExit) -> bool:
     billiard 4.3 says ``sys.exit(-(256 - signal number))`` then.
     """
     return in_pool_process() and isinstance(exc.code, int) and exc.code in _FROM_SIGNAL
-
-
-def _failure(exc: BaseException) -> Outcome:
-    return Outcome.failure(_name_of(exc), words_of(exc))
-
-
-def _name_of(exc: BaseException) -> str:
-    return type(exc).__name__ or "Exception"
-
-
-def words_of(what: object) -> str:
-    """What an exception, or its reason, says of itself, whatever its methods do."""
-    for say in (str, repr):
-        try:
-            if words := say(what):
-                return words
-        except Exception as bad:  # noqa: BLE001 (the user's code)
-            logger.debug("%s() of a %s failed: %r", say.__name__, type(what).__name__, type(bad))
-    return f"a {type(what).__name__} that cannot be put into words"
 
 
 def _delay_s(retry: Retry) -> float:

@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     )
     max_attempts: int = Field(
         default=3, ge=1, le=100, description="runs of one claim when workers die under it"
+    )
+    log_format: Literal["human", "json"] = Field(
+        default="human", description="lines for people, or one JSON object each"
     )
     concurrent_calls: int = Field(
         default=64, ge=1, le=1_000, description="reports, or heartbeats, at once in one process"

@@ -70,7 +70,7 @@ def _activity(fleet: Fleet, activity: ActivityRef) -> Json:
     return {
         "Type": "AWS::StepFunctions::Activity",
         # Executions that wait for a deleted activity never end by themselves.
-        "DeletionPolicy": "Retain",
+        "DeletionPolicy": "RetainExceptOnCreate",
         "UpdateReplacePolicy": "Retain",
         "Properties": properties,
     }

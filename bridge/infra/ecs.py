@@ -80,7 +80,7 @@ def _parameters(fleet: Fleet) -> Json:
         "WorkerCpu": parameter("CPU units", "1024"),
         "WorkerMemory": parameter("MiB", "4096"),
         "SmallCpu": parameter("CPU units of beat, and of Flower", "256"),
-        "SmallMemory": parameter("MiB of beat, and of Flower", "512"),
+        "SmallMemory": parameter("MiB of beat, and of Flower", "1024"),
         "TmpMiB": parameter("Size of /tmp, in memory", 128, MinValue=16),
         "LogRetentionDays": parameter("Of every log group", 30, AllowedValues=_RETENTIONS),
     }  # fmt: skip

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from bridge.errors import SettingsError
 from bridge.infra import iam
 from bridge.infra.cfn import Json, att, choose, parameter, ref, tags
-from bridge.infra.model import Fleet, InfraError, partition_of
+from bridge.infra.model import Fleet, partition_of
 
 _ECR = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/"
@@ -19,13 +20,13 @@ def parameters(fleet: Fleet) -> Json:
     """The image and the repository it comes from; with defaults when the image is known.
 
     Raises:
-        InfraError: The image is not in ECR, and private subnets reach nothing else.
+        SettingsError: The image is not in ECR, and private subnets reach nothing else.
     """
     image, repository = fleet.image, None
     if image is not None:
         found = _ECR.fullmatch(image)
         if found is None:
-            raise InfraError(
+            raise SettingsError(
                 f"--image {image!r} is not in ECR (ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG), "
                 "and the private subnets reach no other registry. Push it there, or use a "
                 "pull-through cache."

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bridge.errors import SettingsError
 from bridge.infra import metrics
 from bridge.infra.cfn import Json, Value, sub
-from bridge.infra.model import Fleet, InfraError
+from bridge.infra.model import Fleet
 
 REPORT = ("states:SendTaskFailure", "states:SendTaskHeartbeat", "states:SendTaskSuccess")
 DEPLOY = (
@@ -83,7 +84,7 @@ def iam(fleet: Fleet) -> Json:
     """Every role as plain JSON, for those who do not use the templates.
 
     Raises:
-        InfraError: Region or account of an activity are not known.
+        SettingsError: Region or account of an activity are not known.
     """
     fleet = located(fleet)
     arns: list[Value] = [activity.arn for activity in fleet.activities]
@@ -97,10 +98,10 @@ def iam(fleet: Fleet) -> Json:
 
 
 def located(fleet: Fleet) -> Fleet:
-    """The fleet with region and account known, from its options or from its activities' ARNs."""
+    """The fleet with its account known, from its options or from its activities' ARNs."""
     for activity in fleet.activities:
         if activity.literal_arn is None:
-            raise InfraError(
+            raise SettingsError(
                 f"activity {activity.name!r} is given by name: its ARN needs --region and "
                 "--account. (The templates do without: CloudFormation knows them.)"
             )
@@ -108,7 +109,7 @@ def located(fleet: Fleet) -> Fleet:
     if fleet.account:
         return fleet
     if len(accounts) > 1:
-        raise InfraError(
+        raise SettingsError(
             f"the activities lie in {len(accounts)} accounts; say with --account where it runs."
         )
     return Fleet(

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, SettingsError
 from bridge.infra.cfn import Value, sub
 from bridge.names import check_activity, parse_arn
 
@@ -21,7 +21,7 @@ _PLAIN = re.compile(r"[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*")
 
 
 class InfraError(BridgeError):
-    """What was asked for cannot be generated."""
+    """What was asked for is more than AWS takes, or than this installation can write."""
 
 
 def partition_of(region: str) -> str:
@@ -119,14 +119,16 @@ class Fleet:
 
     def __post_init__(self) -> None:
         if not self.activities:
-            raise InfraError("No activity: give one with --activity, or register a task for one.")
+            raise SettingsError(
+                "No activity: give one with --activity, or register a task for one."
+            )
         _check(_FLEET_NAME, "--name", self.name, "letters, digits and -, at most 40")
         _check(_REGION, "--region", self.region, "a region such as eu-west-1")
         _check(_ACCOUNT, "--account", self.account, "12 digits")
         _check(_KEY_ARN, "--kms-key-arn", self.kms_key_arn, "the ARN of a key: policies name it")
         ids = Counter(each.logical_id for each in self.activities)
         if twice := sorted(each.name for each in self.activities if ids[each.logical_id] > 1):
-            raise InfraError(f"activity {twice[0]!r} is given twice.")
+            raise SettingsError(f"activity {twice[0]!r} is given twice.")
 
     @classmethod
     def of(
@@ -138,7 +140,7 @@ class Fleet:
         """A fleet from the names or ARNs of its activities.
 
         Raises:
-            InfraError: No activity, one given twice, or a value that AWS would not take.
+            SettingsError: No activity, one given twice, or a value that AWS would not take.
         """
         _check(_REGION, "--region", region, "a region such as eu-west-1")
         found = [ActivityRef.of(each, region, account) for each in dict.fromkeys(names)]
@@ -155,4 +157,4 @@ class Fleet:
 
 def _check(pattern: re.Pattern[str], option: str, value: str | None, wanted: str) -> None:
     if value is not None and not pattern.fullmatch(value):
-        raise InfraError(f"{option} {value!r} is wrong; it must be {wanted}.")
+        raise SettingsError(f"{option} {value!r} is wrong; it must be {wanted}.")

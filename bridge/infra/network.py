@@ -68,12 +68,7 @@ def conditions(fleet: Fleet) -> Json:
     """Who may see Flower, and whether the endpoints exist."""
     made: Json = {
         "WithFlower": {"Fn::Equals": [ref("Flower"), "yes"]},
-        "WithFlowerClients": {
-            "Fn::And": [
-                {"Condition": "WithFlower"},
-                {"Fn::Not": [{"Fn::Equals": [ref("FlowerClients"), ""]}]},
-            ]
-        },
+        "WithFlowerClients": {"Fn::Not": [{"Fn::Equals": [ref("FlowerClients"), ""]}]},
     }
     if fleet.existing_vpc:
         made["CreateEndpoints"] = {"Fn::Equals": [ref("EndpointsGroup"), ""]}
@@ -90,8 +85,14 @@ def subnet_ids(fleet: Fleet) -> Value | list[Json]:
     return ref("SubnetIds") if fleet.existing_vpc else [ref(name) for name in SUBNETS]
 
 
-def endpoint_ids() -> list[str]:
-    """Resources that a task cannot start without."""
+def endpoint_ids(fleet: Fleet) -> list[str]:
+    """Resources that a task cannot start without.
+
+    None in an existing VPC, where a condition decides on them. They are there in time all the same:
+    tasks wait for Redis, which takes longer.
+    """
+    if fleet.existing_vpc:
+        return []
     return [f"{name}Endpoint" for name in (*_SHARED_ENDPOINTS, *_CALLERS_ENDPOINTS, "S3")]
 
 
@@ -162,19 +163,10 @@ def _groups(fleet: Fleet) -> Json:
             if fleet.existing_vpc:
                 rule["Condition"] = "CreateEndpoints"
             made[f"{client}To{door.removesuffix('Group')}"] = rule
-    for name in [each for each in made if each.startswith("Flower")]:
-        _only_with_flower(made[name], name, made)
     clients = _from("FlowerGroup", "FlowerGroup", FLOWER_PORT)
     clients["Properties"]["SourceSecurityGroupId"] = ref("FlowerClients")
     made["ClientsToFlower"] = clients | {"Condition": "WithFlowerClients"}
     return made
-
-
-def _only_with_flower(resource: Json, name: str, made: Json) -> None:
-    # A rule with two conditions goes by the endpoints': the group then has to exist, and is
-    # unused without Flower.
-    if resource.get("Condition") != "CreateEndpoints":
-        made[name] = {"Condition": "WithFlower", **resource}
 
 
 def _group(fleet: Fleet, description: str, egress: list[Json]) -> Json:

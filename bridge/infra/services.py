@@ -89,7 +89,7 @@ def resources(fleet: Fleet) -> Json:
     }
     for process in processes():
         for kind, resource in (
-            ("Logs", _logs(fleet, process)),
+            ("Logs", _logs(fleet)),
             ("Task", _task(fleet, process)),
             ("Service", _service(fleet, process)),
         ):
@@ -98,13 +98,13 @@ def resources(fleet: Fleet) -> Json:
     return made | _scaling(fleet)
 
 
-def _logs(fleet: Fleet, process: Process) -> Json:
+def _logs(fleet: Fleet) -> Json:
     return {
         "Type": "AWS::Logs::LogGroup",
-        "DeletionPolicy": "Retain",
+        # No name of ours: the next stack of this name would stumble over what was kept.
+        "DeletionPolicy": "RetainExceptOnCreate",
         "UpdateReplacePolicy": "Retain",
         "Properties": {
-            "LogGroupName": sub(f"/${{AWS::StackName}}/{process.name.lower()}"),
             "RetentionInDays": ref("LogRetentionDays"),
             "Tags": tags(fleet.all_tags),
         },
@@ -197,7 +197,9 @@ def _service(fleet: Fleet, process: Process) -> Json:
     }
     if process.count is not None:
         properties["DesiredCount"] = process.count
-    made: Json = {"Type": "AWS::ECS::Service", "DependsOn": network.endpoint_ids()}
+    made: Json = {"Type": "AWS::ECS::Service"}
+    if needed := network.endpoint_ids(fleet):
+        made["DependsOn"] = needed
     if process.metadata:
         made["Metadata"] = dict(process.metadata)
     return made | {"Properties": properties}

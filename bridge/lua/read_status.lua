@@ -3,10 +3,10 @@
 -- ARGV    activity, … (whose oldest claim is wanted; others are found in the tally)
 -- Returns JSON: {now, tally: {"activity|state": n}, oldest: {activity: age_ms},
 --         workers: {worker: {slots, queues, lease_ms, running}},
---         pollers: {poller: {"activity|queue": n}}, lost: {activity: n}}
+--         pollers: {poller: {"activity|queue": n}}, lost: {activity: n}, passes: {pass: age_ms}}
 -- Clock   ages; leases
 local now = now_ms()
-local status = {tally = {}, oldest = {}, workers = {}, pollers = {}, lost = {}}
+local status = {tally = {}, oldest = {}, workers = {}, pollers = {}, lost = {}, passes = {}}
 local activities = {}
 for _, activity in ipairs(ARGV) do
   activities[activity] = true
@@ -34,6 +34,12 @@ for i = 1, #workers, 2 do
       local activity = claim_fields(id, 'activity')[1]
       status.lost[activity] = (status.lost[activity] or 0) + 1
     end
+  end
+end
+for _, pass in ipairs({'heartbeat', 'recovery'}) do
+  local last = redis.call('HGET', key('passes'), pass)
+  if last then
+    status.passes[pass] = now - last
   end
 end
 for _, poller in ipairs(redis.call('ZRANGEBYSCORE', key('pollers'), now, '+inf')) do

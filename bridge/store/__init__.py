@@ -17,6 +17,7 @@ from bridge.store.claims import (
     Wish,
 )
 from bridge.store.jobs import JobStore, Lost, Renewal, Settled, Start
+from bridge.store.server import ServerInfo, describe_server
 from bridge.store.status import ActivityStatus, Status, StatusReader, WorkerStatus
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Pass",
     "Renewal",
     "Report",
+    "ServerInfo",
     "Settled",
     "Start",
     "Status",
@@ -38,4 +40,5 @@ __all__ = [
     "Unstarted",
     "Wish",
     "WorkerStatus",
+    "describe_server",
 ]

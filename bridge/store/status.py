@@ -47,11 +47,16 @@ class WorkerStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All activities that were asked for or have claims, all workers, and the live pollers."""
+    """All activities that were asked for or have claims, all workers, and the live pollers.
+
+    Attributes:
+        passes: Kind of pass ("heartbeat", "recovery") → seconds since the last one began.
+    """
 
     activities: list[ActivityStatus]
     workers: list[WorkerStatus]
     pollers: list[str] = field(default_factory=list)
+    passes: dict[str, float] = field(default_factory=dict)
 
 
 class StatusReader:
@@ -102,7 +107,12 @@ class StatusReader:
             )
             for worker, info in sorted(dict(raw["workers"]).items())
         ]
-        return Status([row(name) for name in names], workers, sorted(dict(raw["pollers"])))
+        return Status(
+            [row(name) for name in names],
+            workers,
+            sorted(dict(raw["pollers"])),
+            {name: age_ms / 1000 for name, age_ms in dict(raw["passes"]).items()},
+        )
 
     def close(self) -> None:
         """Close the connections."""

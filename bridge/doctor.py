@@ -1,0 +1,282 @@
+"""``celery -A bridge doctor``: is this deployment set up as it should be? One finding a check.
+
+Every check asks the real thing: Step Functions is called with a token that is none, so that only
+IAM can refuse it; Redis says how it is configured; the store says who is alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from importlib.metadata import version
+from typing import Any
+
+from kombu.exceptions import OperationalError
+
+from bridge.errors import (
+    AccessDenied,
+    ActivityDoesNotExist,
+    ActivityMissing,
+    BridgeError,
+    InvalidRequest,
+    SettingsError,
+    TokenClosed,
+)
+from bridge.installation import Installation
+from bridge.registry import SYSTEM_QUEUE
+from bridge.settings import mask_url
+from bridge.stepfunctions import RetryPolicy, StepFunctions, resolve
+from bridge.store import ServerInfo, Status, StatusReader, describe_server
+
+BROKER_TIMEOUT_S = 5.0
+CLOCK_SKEW_S = 5.0
+OLDEST_REDIS = (6, 2)
+NO_TOKEN = "celery-stepfunctions-doctor"  # noqa: S105 (it is none)
+ONCE = RetryPolicy(attempts=2, base_s=0.5, cap_s=0.5, within_s=10.0)
+
+
+class Level(StrEnum):
+    """How a check went."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        check: What was looked at.
+        detail: What was seen.
+        remedy: What to do; empty where all is well.
+    """
+
+    check: str
+    level: Level
+    detail: str
+    remedy: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """For programs."""
+        return {key: str(value) for key, value in asdict(self).items()}
+
+
+def _ok(check: str, detail: str) -> Finding:
+    return Finding(check, Level.OK, detail)
+
+
+def _warning(check: str, detail: str, remedy: str) -> Finding:
+    return Finding(check, Level.WARNING, detail, remedy)
+
+
+def _failure(check: str, detail: str, remedy: str) -> Finding:
+    return Finding(check, Level.FAILURE, detail, remedy)
+
+
+def examine(bridge: Installation) -> Iterator[Finding]:
+    """Look at everything, in an order in which the first failure often explains the others.
+
+    Raises:
+        SettingsError: Without settings and tasks there is nothing to look at.
+    """
+    registry = bridge.load_tasks()
+    yield _ok("settings and tasks", f"{len(registry)} activities: {', '.join(registry)}")
+    yield _versions()
+    yield from _activities(bridge)
+    yield from _permissions(bridge)
+    yield from _store(bridge)
+    yield from _broker(bridge)
+    yield from _time_limits(bridge)
+
+
+def _versions() -> Finding:
+    names = ("celery-stepfunctions", "celery", "kombu", "redis", "aiohttp", "boto3")
+    said = ", ".join(f"{name} {version(name)}" for name in names)
+    return _ok("versions", f"Python {platform.python_version()}, {said}")
+
+
+def _activities(bridge: Installation) -> Iterator[Finding]:
+    check = "activities at Step Functions"
+    try:
+        arns = resolve(bridge.registry)
+    except ActivityMissing as exc:
+        yield _failure(check, str(exc), "celery -A bridge activities create")
+    except AccessDenied as exc:
+        yield _warning(check, str(exc), "allow states:ListActivities, or register full ARNs")
+    except SettingsError as exc:
+        yield _failure(check, str(exc), "set what the sentence names")
+    except BridgeError as exc:
+        yield _failure(check, str(exc), "see the credentials, the region and the endpoint")
+    else:
+        yield _ok(check, ", ".join(arns.values()))
+
+
+def _permissions(bridge: Installation) -> Iterator[Finding]:
+    """The hot calls, as the poller and beat make them; a worker needs none of them."""
+    try:
+        yield from asyncio.run(_call_each(next(iter(bridge.registry))))
+    except BridgeError as exc:
+        yield _failure("calls to Step Functions", str(exc), "see the sentence")
+
+
+async def _call_each(activity: str) -> list[Finding]:
+    async with StepFunctions() as client:
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
+            "SendTaskHeartbeat": lambda: client.send_task_heartbeat(NO_TOKEN, retry=ONCE),
+            "SendTaskSuccess": lambda: client.send_task_success(NO_TOKEN, "{}", retry=ONCE),
+            "SendTaskFailure": lambda: client.send_task_failure(
+                NO_TOKEN, error="Doctor", cause="", retry=ONCE
+            ),
+        }
+        return [await _call(name, call) for name, call in calls.items()]
+
+
+async def _call(name: str, call: Callable[[], Awaitable[object]]) -> Finding:
+    check = f"permission states:{name}"
+    try:
+        await call()
+    except (TokenClosed, InvalidRequest, ActivityDoesNotExist):
+        return _ok(check, "Step Functions has refused the token only")
+    except AccessDenied as exc:
+        remedy = f"allow states:{name} on * for the poller and the beat process; workers need none"
+        return _failure(check, str(exc), remedy)
+    except BridgeError as exc:
+        return _failure(check, str(exc), "see the credentials, the region and the endpoint")
+    return _warning(check, "a token that is none was taken", "is this endpoint Step Functions?")
+
+
+def _store(bridge: Installation) -> Iterator[Finding]:
+    check = "claim store"
+    try:
+        server = describe_server(bridge.settings)
+        status = StatusReader(bridge.settings).read(list(bridge.registry))
+    except BridgeError as exc:
+        yield _failure(check, str(exc), "start Redis, or set BRIDGE_STORE_URL")
+        return
+    yield _ok(check, f"{mask_url(bridge.settings.store_url)}, version {server.version}")
+    yield from _server(server)
+    yield from _fleet(bridge, status)
+
+
+def _server(server: ServerInfo) -> Iterator[Finding]:
+    number = tuple(int(part) for part in server.version.split(".")[:2] if part.isdigit())
+    if number < OLDEST_REDIS:
+        yield _failure("Redis' version", server.version, "use Redis 6.2 or newer, or Valkey")
+    if server.persistent:
+        yield _ok("claims survive a restart of Redis", "appendonly is on")
+    elif server.replicas:
+        detail = f"appendonly is off, {server.replicas} replicas"
+        yield _ok("claims survive a restart of Redis", detail)
+    else:
+        yield _warning(
+            "claims survive a restart of Redis",
+            "appendonly is off" if server.persistent is False else "the server does not tell",
+            "set appendonly yes (or run replicas with failover): a restart loses every claim",
+        )
+    if server.policy is None:
+        yield _warning("maxmemory-policy", "the server does not tell", "make sure of noeviction")
+    elif server.policy == "noeviction":
+        yield _ok("maxmemory-policy", server.policy)
+    else:
+        remedy = "set maxmemory-policy noeviction: anything else drops claims and jobs silently"
+        yield _failure("maxmemory-policy", server.policy, remedy)
+    skew_s = abs(server.clock_s - time.time())
+    if skew_s > CLOCK_SKEW_S:
+        yield _warning(
+            "clocks", f"this host and Redis are {skew_s:.0f} s apart",
+            "run NTP: AWS refuses signatures of hosts that are minutes off",
+        )  # fmt: skip
+    else:
+        yield _ok("clocks", f"this host and Redis are {skew_s:.1f} s apart")
+
+
+def _fleet(bridge: Installation, status: Status) -> Iterator[Finding]:
+    live = [worker for worker in status.workers if worker.lease_s >= 0]
+    for queue in bridge.registry.queues:
+        slots = sum(worker.slots for worker in live if queue in worker.queues)
+        names = [name for name, a in bridge.registry.items() if a.queue == queue]
+        check = f"workers of queue {queue}"
+        if slots:
+            yield _ok(check, f"{slots} slots")
+        else:
+            yield _failure(
+                check, f"none is alive: nothing of {', '.join(names)} is claimed",
+                f"celery -A bridge worker -Q {queue}",
+            )  # fmt: skip
+    slots = sum(worker.slots for worker in live)
+    if 0 < slots < len(bridge.registry):
+        yield _warning(
+            "slots", f"{slots} for {len(bridge.registry)} activities: they take turns of a minute",
+            "raise --concurrency, or start more workers",
+        )  # fmt: skip
+    if status.pollers:
+        yield _ok("pollers", f"{len(status.pollers)} alive")
+    else:
+        yield _failure("pollers", "none is alive: nothing is claimed", "celery -A bridge poll")
+    beat = "celery -A bridge worker -B -Q bridge.system --pool threads"
+    age_s = status.passes.get("heartbeat")
+    stale_s = max(10.0, 5 * bridge.settings.tick_s)
+    if age_s is None or age_s > stale_s:
+        ago = "never" if age_s is None else f"{age_s:.0f} s ago"
+        yield _failure("heartbeats", f"the last pass began {ago}", beat)
+    elif not any(SYSTEM_QUEUE in worker.queues for worker in live):
+        yield _warning("heartbeats", "pollers send them: no beat process is alive", beat)
+    else:
+        yield _ok("heartbeats", f"the last pass began {age_s:.1f} s ago")
+    lost = sum(row.lost for row in status.activities)
+    if lost:
+        yield _warning("lost claims", f"{lost} on workers that died", "they are recovered by beat")
+
+
+def _broker(bridge: Installation) -> Iterator[Finding]:
+    app = bridge.app
+    url = mask_url(app.conf.broker_url)
+    try:
+        with app.connection_for_write(connect_timeout=BROKER_TIMEOUT_S) as connection:
+            connection.ensure_connection(
+                max_retries=1, interval_start=0.2, timeout=BROKER_TIMEOUT_S
+            )
+            transport = connection.transport.driver_type
+    except (OperationalError, OSError) as exc:
+        yield _failure("broker", f"{url}: {exc}", "start the broker, or set CELERY_BROKER_URL")
+        return
+    yield _ok("broker", url)
+    options: dict[str, Any] = app.conf.broker_transport_options
+    if transport == "redis" and not options.get("socket_timeout"):
+        yield _warning(
+            "broker's socket_timeout", "unset: a half-open connection hangs a worker for minutes",
+            'broker_transport_options = {"socket_timeout": 5, …}, see docs/celery.md',
+        )  # fmt: skip
+    if transport == "amqp" and not options.get("confirm_publish"):
+        yield _warning(
+            "broker's confirm_publish", "off: a job may be lost between here and RabbitMQ",
+            'broker_transport_options = {"confirm_publish": True}',
+        )  # fmt: skip
+
+
+def _time_limits(bridge: Installation) -> Iterator[Finding]:
+    """A message comes again after the visibility timeout, though its job runs."""
+    options: dict[str, Any] = bridge.app.conf.broker_transport_options
+    if not bridge.app.conf.broker_url.startswith(("redis", "rediss", "valkey", "sentinel", "sqs")):
+        return
+    visible_s = float(options.get("visibility_timeout", 3600))
+    limits = {
+        name: float(activity.task.time_limit or bridge.app.conf.task_time_limit or 0)
+        for name, activity in bridge.registry.items()
+    }
+    longer = {name: limit_s for name, limit_s in limits.items() if limit_s > visible_s}
+    check = "visibility timeout"
+    if longer:
+        said = ", ".join(f"{name} ({limit_s:.0f} s)" for name, limit_s in longer.items())
+        yield _warning(
+            check, f"{visible_s:.0f} s, below the time limit of {said}",
+            "raise visibility_timeout in broker_transport_options: such jobs are delivered again",
+        )  # fmt: skip
+    else:
+        yield _ok(check, f"{visible_s:.0f} s")

@@ -1,0 +1,142 @@
+"""The doctor: all is well on a whole deployment, and each thing that is not has a name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bridge.local.valkey import LocalValkey
+from tests.acceptance.deployment import HERE, Deployment
+from tests.faults.http_proxy import HttpProxy, answer
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.acceptance
+
+FAULTS = Path(__file__).parents[1] / "faults"
+
+
+def findings(deployment: Deployment, **env: str) -> dict[str, dict[str, str]]:
+    """What is not ok, by check."""
+    done = deployment.run("doctor", "--json", **env)
+    assert "Traceback" not in done.stderr
+    found = json.loads(done.stdout)
+    bad = {each["check"]: each for each in found if each["level"] != "ok"}
+    assert done.returncode == (1 if bad else 0)
+    assert all(each["remedy"] for each in bad.values())
+    return bad
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, local_stepfunctions):
+    """As it should be: an append-only file, a worker with slots, a poller, a beat process."""
+    folder = tmp_path_factory.mktemp("whole")
+    deployment = Deployment(
+        folder, valkey=LocalValkey(data_dir=folder / "valkey").start(),
+        stepfunctions_url=local_stepfunctions.url, JOBS_ONLY="echo")  # fmt: skip
+    try:
+        deployment.create_activities()
+        deployment.worker(concurrency=2)
+        deployment.beat()
+        deployment.poller()
+        wait_until(lambda: not findings(deployment), what=str(findings(deployment)))
+        yield deployment
+    finally:
+        deployment.stop()
+
+
+def test_all_is_well(whole):
+    shown = whole.run("doctor")
+    assert shown.returncode == 0
+    assert "failure" not in shown.stdout
+    assert "SendTaskHeartbeat" in shown.stdout
+    assert "noeviction" in shown.stdout
+
+
+class TestBroken:
+    def test_an_activity_that_does_not_exist(self, whole):
+        bad = findings(whole, JOBS_ONLY="echo sleep")
+        assert list(bad) == ["activities at Step Functions"]
+        assert "activities create" in bad["activities at Step Functions"]["remedy"]
+
+    def test_a_queue_that_nobody_serves(self, whole):
+        (whole.folder / "elsewhere.py").write_text(
+            "from celery import shared_task\n"
+            f"@shared_task(activity='{whole.prefix}-echo', queue='gpu')\n"
+            "def elsewhere(event): ...\n"
+        )
+        env = {"BRIDGE_TASKS": "elsewhere", "PYTHONPATH": str(whole.folder)}
+        bad = findings(whole, **env)
+        assert "nothing of" in bad["workers of queue gpu"]["detail"]
+        assert "-Q gpu" in bad["workers of queue gpu"]["remedy"]
+
+    def test_no_credentials(self, whole):
+        bad = findings(
+            whole, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="",
+            AWS_EC2_METADATA_DISABLED="true", HOME="/nonexistent")  # fmt: skip
+        assert "credentials" in bad["activities at Step Functions"]["detail"]
+        assert "permission states:SendTaskHeartbeat" in bad
+
+    def test_step_functions_is_away(self, whole):
+        bad = findings(whole, AWS_ENDPOINT_URL_SFN="http://127.0.0.1:1")
+        assert "127.0.0.1:1" in bad["activities at Step Functions"]["detail"]
+
+    def test_iam_refuses_a_call(self, whole, local_stepfunctions):
+        host, port = local_stepfunctions.url.removeprefix("http://").split(":")
+        with HttpProxy(host, int(port)) as proxy:
+            denied = answer(400, "AccessDeniedException", "User is not authorized")
+            proxy.rule(denied, operation="SendTaskHeartbeat")
+            bad = findings(whole, AWS_ENDPOINT_URL_SFN=proxy.url())
+        assert list(bad) == ["permission states:SendTaskHeartbeat"]
+        assert "allow states:SendTaskHeartbeat" in bad[next(iter(bad))]["remedy"]
+
+    def test_the_store_is_away(self, whole):
+        bad = findings(whole, BRIDGE_STORE_URL="redis://:s3cret@127.0.0.1:1/0")
+        assert list(bad) == ["claim store"]
+        assert "s3cret" not in str(bad)
+
+    def test_the_broker_is_away(self, whole):
+        bad = findings(
+            whole, CELERY_BROKER_URL="redis://:s3cret@127.0.0.1:1/0",
+            BRIDGE_STORE_URL=whole.valkey.url)  # fmt: skip
+        assert list(bad) == ["broker"]
+        assert "s3cret" not in str(bad)
+
+    def test_a_visibility_timeout_below_a_time_limit(self, whole):
+        env = {
+            "BRIDGE_TASKS": "jobs,armed", "PYTHONPATH": f"{HERE}:{FAULTS}",
+            "ARMED_CONF": '{"broker_transport_options": {"visibility_timeout": 10}, '
+                          '"task_time_limit": 60}',
+        }  # fmt: skip
+        bad = findings(whole, **env)
+        assert list(bad) == ["visibility timeout"]
+        assert "60 s" in bad["visibility timeout"]["detail"]
+
+    def test_redis_forgets(self, deploy):
+        """No append-only file, and a policy that drops keys; and nobody is there."""
+        deployment = deploy(JOBS_ONLY="echo")
+        deployment.create_activities()
+        import redis
+
+        with redis.Redis.from_url(deployment.valkey.url) as admin:
+            admin.config_set("maxmemory-policy", "allkeys-lru")
+        bad = findings(deployment)
+        assert set(bad) == {
+            "claims survive a restart of Redis", "maxmemory-policy", "workers of queue celery",
+            "pollers", "heartbeats",
+        }  # fmt: skip
+        assert bad["maxmemory-policy"]["level"] == "failure"
+        assert "never" in bad["heartbeats"]["detail"]
+
+    def test_no_beat_process(self, deploy, tmp_path):
+        """Pollers stand in: a warning, not a failure. And too few slots."""
+        deployment = deploy(
+            JOBS_ONLY="echo sleep", valkey=LocalValkey(data_dir=tmp_path / "valkey").start()
+        )
+        deployment.create_activities()
+        deployment.worker(concurrency=1)
+        deployment.poller()
+        bad = wait_until(lambda: len(found := findings(deployment)) == 2 and found)
+        assert set(bad) == {"heartbeats", "slots"}
+        assert bad["heartbeats"]["level"] == "warning"

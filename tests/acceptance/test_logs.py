@@ -1,0 +1,56 @@
+"""Logs as JSON: every line of every process, with the fields of a job's events."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bridge.statemachine import activity_task, state_machine
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.acceptance
+
+
+def lines(process) -> list[dict]:
+    """Its lines once logging is set up; what Celery prints as its banner is none of them."""
+    found = [line for line in process.output.splitlines() if line.startswith("{")]
+    return [json.loads(line) for line in found]
+
+
+def test_json(deploy):
+    deployment = deploy(JOBS_ONLY="echo endings retry", BRIDGE_LOG_FORMAT="json")
+    deployment.create_activities()
+    worker = deployment.worker(wait=False)
+    beat = deployment.beat(wait=False)
+    poller = deployment.poller()
+    wait_until(lambda: deployment.status()["totals"]["polls"] > 0)
+    state = activity_task(deployment.arn("echo"), timeout_s=60, heartbeat_s=10, with_context=True)
+    machine = deployment.machine(state_machine("Work", {"Work": state}, timeout_s=60))
+    execution = deployment.execute(machine, id="e", password="s3cret")
+    assert deployment.ended(execution)["status"] == "SUCCEEDED"
+    assert deployment.outcome("endings", id="x", how="exception")[1] == "TooHot"
+    assert deployment.outcome("retry", id="r", failures=1)[0] == "SUCCEEDED"
+
+    events = [line for line in lines(worker) if "event" in line]
+    assert [line["event"] for line in events] == [
+        "task_started", "task_completed", "task_started", "task_failed",
+        "task_started", "task_retried", "task_started", "task_completed",
+    ]  # fmt: skip
+    done = events[1]
+    (run,) = deployment.seen("echo")
+    assert done["activity"] == f"{deployment.prefix}-echo"
+    assert (done["claim_id"], done["attempt"], done["status"]) == (run.claim_id, 1, "succeeded")
+    assert (done["execution"], done["state"]) == (execution, "Work")
+    assert 0 <= done["duration_s"] < 30
+    assert done["worker"].startswith("w")
+    assert events[3]["error"] == "TooHot"
+    assert "execution" not in events[3], "its state passes no context"
+    for process in (worker, beat, poller):
+        said = lines(process)
+        assert {"time", "level", "logger", "message", "process", "pid"} <= said[0].keys()
+        assert not [line for line in process.output.splitlines() if line.startswith("[20")]
+    assert any(line["logger"] == "celery.app.trace" for line in lines(worker))
+    # Celery's own line says what a task returned, here its input; nothing else shows either.
+    shown = [line for line in lines(worker) if "s3cret" in json.dumps(line)]
+    assert [line["message"].split()[2] for line in shown] == ["succeeded"]

@@ -1,0 +1,87 @@
+"""Alarms and the dashboard."""
+
+import json
+import re
+
+from bridge.infra.alarms import alarms
+from bridge.infra.dashboard import body, dashboard
+from bridge.infra.model import Fleet
+
+FLEET = Fleet.of(["a", "b"])
+PLACED = Fleet.of(["a", "b"], region="eu-west-1", account="123456789012")
+
+
+def alarms_of(fleet):
+    return [each["Properties"] for each in alarms(fleet)["Resources"].values()]
+
+
+class TestAlarms:
+    def test_every_activity_is_watched_for_waiting_failing_and_timing_out(self):
+        for activity in FLEET.activities:
+            dimension = [{"Name": "ActivityArn", "Value": activity.arn}]
+            found = {
+                each["MetricName"]
+                for each in alarms_of(FLEET)
+                if each.get("Dimensions") == dimension
+            }
+            assert found == {
+                "ActivityScheduleTime", "ActivitiesTimedOut", "ActivitiesFailed",
+                "ActivitiesHeartbeatTimedOut",
+            }  # fmt: skip
+
+    def test_the_fleet_is_watched_for_lost_workers_and_a_stuck_outbox(self):
+        found = {
+            each["MetricName"]
+            for each in alarms_of(FLEET)
+            if each["Namespace"] == "StepFunctions/Activities"
+        }
+        assert found == {"LostWorkers", "OutboxAgeSeconds"}
+
+    def test_waiting_is_the_slowest_hundredth(self):
+        waits = [each for each in alarms_of(FLEET) if each["MetricName"] == "ActivityScheduleTime"]
+        assert {each["ExtendedStatistic"] for each in waits} == {"p99"}
+
+    def test_names_are_unique(self):
+        arns = [f"arn:aws:states:us-east-{n}:210987654321:activity:a" for n in "12"]
+        names = [each["AlarmName"] for each in alarms_of(Fleet.of(["a", *arns]))]
+        assert len(names) == len(set(names))
+
+
+class TestDashboard:
+    def test_it_answers_the_six_questions(self):
+        titles = [widget["properties"]["title"] for widget in body(FLEET)["widgets"]]
+        for wanted in (
+            "Completion rate", "Processing time", "Errors by type", "Worker health", "Queue depth",
+            "ActivityScheduleTime",
+        ):  # fmt: skip
+            assert any(title.startswith(wanted) for title in titles)
+
+    def test_widgets_do_not_overlap(self):
+        places = [(widget["x"], widget["y"]) for widget in body(FLEET)["widgets"]]
+        assert len(places) == len(set(places))
+
+    def test_ids_of_a_widget_are_unique_and_allowed(self):
+        for widget in body(FLEET)["widgets"]:
+            ids = [
+                line[-1]["id"] for line in widget["properties"]["metrics"] if "id" in line[-1]
+            ]  # fmt: skip
+            assert len(ids) == len(set(ids))
+            assert all(re.fullmatch(r"[a-z][a-zA-Z0-9_]*", each) for each in ids)
+
+    def test_it_is_json_once_cloudformation_has_filled_it_in(self):
+        properties = dashboard(FLEET)["Resources"]["Dashboard"]["Properties"]
+        text = properties["DashboardBody"]["Fn::Sub"]
+        assert set(re.findall(r"\$\{(?!!)([^}]+)\}", text)) == {
+            "AWS::Partition", "AWS::Region", "AWS::AccountId",
+        }  # fmt: skip
+        filled = (
+            text.replace("${AWS::Partition}", "aws")
+            .replace("${AWS::Region}", "eu-west-1")
+            .replace("${AWS::AccountId}", "123456789012")
+            .replace("${!", "${")
+        )
+        assert json.loads(filled) == body(PLACED)
+
+    def test_it_is_plain_where_everything_is_known(self):
+        properties = dashboard(PLACED)["Resources"]["Dashboard"]["Properties"]
+        assert json.loads(properties["DashboardBody"]) == body(PLACED)
