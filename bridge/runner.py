@@ -27,7 +27,7 @@ from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTermi
 from celery.utils.time import maybe_make_aware
 from kombu.exceptions import OperationalError
 
-from bridge import telemetry
+from bridge import metrics, telemetry
 from bridge.context import Current, as_current, runs_here
 from bridge.errors import (
     BridgeError,
@@ -171,10 +171,11 @@ def _run(
 def _log_of(
     bridge: Installation, task: Task, job: Job, context: Context | None
 ) -> Callable[..., None]:
-    """Logs an event of this run, with how long it has lasted."""
+    """Logs an event of this run, with how long it has lasted; its end is a metric too."""
     began = time.monotonic()
+    activity = next((a.name for a in bridge.registry.values() if a.task is task), task.name)
     fields: dict[str, Any] = {
-        "activity": next((a.name for a in bridge.registry.values() if a.task is task), task.name),
+        "activity": activity,
         "claim_id": job.claim_id,
         "attempt": job.attempt,
         "worker": worker_id(),
@@ -182,9 +183,16 @@ def _log_of(
         "state": context and context.state,
     }
 
-    def log(name: str, **more: Any) -> None:
-        duration_s = None if name == "task_started" else round(time.monotonic() - began, 6)
-        telemetry.event(logger, name, **fields, duration_s=duration_s, **more)
+    def log(name: str, *, status: str = "", error: str = "", reason: str = "") -> None:
+        lasted_s = round(time.monotonic() - began, 6)
+        duration_s = None if name == "task_started" else lasted_s
+        telemetry.event(
+            logger, name, **fields, status=status, error=error, reason=reason, duration_s=duration_s
+        )
+        if status in ("succeeded", "failed"):
+            metrics.of_job(
+                bridge, activity=activity, worker=worker_id(), duration_s=lasted_s, error=error
+            )
 
     return log
 

@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     log_format: Literal["human", "json"] = Field(
         default="human", description="lines for people, or one JSON object each"
     )
+    metrics: Literal["off", "emf"] = Field(
+        default="off", description="CloudWatch's embedded metric format, on stdout"
+    )
     concurrent_calls: int = Field(
         default=64, ge=1, le=1_000, description="reports, or heartbeats, at once in one process"
     )

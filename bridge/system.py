@@ -16,14 +16,14 @@ from typing import Any, TypeVar
 
 from celery import Celery
 
-from bridge import heartbeat, recovery
+from bridge import heartbeat, metrics, recovery
 from bridge.dispatch import Dispatcher
 from bridge.errors import StoreUnavailable
 from bridge.installation import Installation, installed
 from bridge.registry import SYSTEM_QUEUE
 from bridge.reporter import Reporter
 from bridge.stepfunctions import StepFunctions
-from bridge.store import ClaimStore
+from bridge.store import ClaimStore, StatusReader
 
 T = TypeVar("T")
 
@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 HEARTBEAT = "bridge.heartbeat"
 FLUSH = "bridge.flush_outbox"
 RECOVER = "bridge.recover"
+METRICS = "bridge.metrics"
 OVERDUE_S = 5.0
 """An outcome that waits longer than this has no poller's reporter to take it."""
 
@@ -60,6 +61,7 @@ _permits = {
     HEARTBEAT: threading.BoundedSemaphore(4),
     FLUSH: threading.BoundedSemaphore(1),
     RECOVER: threading.BoundedSemaphore(1),
+    METRICS: threading.BoundedSemaphore(1),
 }
 _lock = threading.Lock()
 _calls: dict[int, Calls] = {}
@@ -96,15 +98,24 @@ def register(app: Celery) -> None:
         """Recover what dead workers and pollers left behind."""
         return _pass(RECOVER, app, _recover)
 
+    @app.task(name=METRICS, **options)
+    def publish_metrics() -> None:
+        """Say how the fleet stands."""
+        _pass(METRICS, app, _publish)
+
 
 def schedule(app: Celery) -> dict[str, dict[str, Any]]:
     """Entries of the beat schedule: each pass every tick, dropped when it waited for too long."""
-    tick_s = installed(app).settings.tick_s
+    settings = installed(app).settings
+    tick_s = settings.tick_s
     options = {"queue": SYSTEM_QUEUE, "expires": max(2 * tick_s, 2.0)}
-    return {
+    entries = {
         name: {"task": name, "schedule": tick_s, "options": options}
         for name in (HEARTBEAT, FLUSH, RECOVER)
     }
+    if settings.metrics != "off":
+        entries[METRICS] = {"task": METRICS, "schedule": metrics.INTERVAL_S, "options": options}
+    return entries
 
 
 def _pass(name: str, app: Celery, work: Callable[[Installation, Calls], T]) -> T | None:
@@ -136,6 +147,14 @@ def _flush(bridge: Installation, calls: Calls) -> int:
         client=calls.client, store=calls.store, on_unfinished=calls.dispatcher.revoke_soon,
         concurrent_calls=bridge.settings.concurrent_calls)  # fmt: skip
     return calls.wait(reporter.flush(overdue_s=OVERDUE_S))
+
+
+def _publish(bridge: Installation, _: Calls) -> None:
+    reader = StatusReader(bridge.settings)
+    try:
+        metrics.publish(reader.read(list(bridge.registry)))
+    finally:
+        reader.close()
 
 
 def _recover(bridge: Installation, calls: Calls) -> dict[str, int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridge.errors import SettingsError
-from bridge.infra import metrics
 from bridge.infra.cfn import Json, Value, sub
 from bridge.infra.model import Fleet
 
@@ -38,9 +37,6 @@ def documents_for(fleet: Fleet, arns: Sequence[Value]) -> dict[str, list[Json]]:
     sizes = [len(activity.literal_arn or activity.arn_text) + 3 for activity in fleet.activities]
     parts = _parts(arns, sizes, _ARN_CHARACTERS // (2 if fleet.kms_key_arn else 1))
     report = _allow("Report", REPORT, "*")  # they take no resource: a token is the right
-    publish = _allow("PublishMetrics", ["cloudwatch:PutMetricData"], "*") | {
-        "Condition": {"StringEquals": {"cloudwatch:namespace": metrics.BRIDGE}}
-    }
     find = _allow("FindActivities", ["states:ListActivities"], "*")
     claim = [
         [_allow("Claim", ["states:GetActivityTask"], part), *_key(fleet, part, ["kms:Decrypt"])]
@@ -55,8 +51,8 @@ def documents_for(fleet: Fleet, arns: Sequence[Value]) -> dict[str, list[Json]]:
         if (made := _key(fleet, part, ["kms:Decrypt", "kms:GenerateDataKey"]))
     ]
     return {
-        "poller": [_document([*claim[0], report, find, publish]), *map(_document, claim[1:])],
-        "beat": [_document([report, publish])],
+        "poller": [_document([*claim[0], report, find]), *map(_document, claim[1:])],
+        "beat": [_document([report])],
         "worker": [],
         "stateMachine": [_document(each) for each in encrypt],
         "deploy": [_document(each) for each in deploy],

@@ -19,7 +19,7 @@ _SHARED_ENDPOINTS = {
     "EcrDkr": "ecr.dkr",
     "SecretsManager": "secretsmanager",
 }
-_CALLERS_ENDPOINTS = {"States": "states", "Monitoring": "monitoring"}
+_CALLERS_ENDPOINTS = {"States": "states"}
 _CLIENTS = ("Poller", "Worker", "Flower")
 SUBNETS = ("SubnetA", "SubnetB")
 NOWHERE = [

@@ -135,7 +135,11 @@ def _task(fleet: Fleet, process: Process) -> Json:
 
 
 def _container(process: Process) -> Json:
-    env: dict[str, Json | str] = {"BRIDGE_TASKS": ref("TaskModules"), **process.env}
+    env: dict[str, Json | str] = {
+        "BRIDGE_METRICS": "emf",
+        "BRIDGE_TASKS": ref("TaskModules"),
+        **process.env,
+    }
     made: Json = {
         "Name": process.name.lower(),
         "Image": ref("Image"),

@@ -6,7 +6,8 @@
 --                               [worker run] while running, [manual alive] for manual heartbeats,
 --                               [missing] renewals of its worker that did not name it,
 --                               [again] how often it was published anew, [missed] the due time of
---                               a heartbeat that did not get through (Unix ms), [reason] once closed
+--                               a heartbeat that did not get through (Unix ms), [settled] when its outcome
+--                               came (Unix ms), [reason] once closed
 -- root:token:<id>       string  the task token: a secret, never returned to a worker
 -- root:input:<id>       string  the input, until an outcome is stored
 -- root:outcome:<id>     string  the outcome, until Step Functions takes it
@@ -82,6 +83,7 @@ local function put_into_outbox(id, activity, state, worker, outcome)
   move(id, activity, state, 'settled', worker)
   redis.call('DEL', key('input', id))
   redis.call('SET', key('outcome', id), outcome)
+  redis.call('HSET', key('claim', id), 'settled', now_ms())
   redis.call('ZADD', key('outbox'), now_ms(), id)
   redis.call('LPUSH', key('wake'), 1)
   redis.call('LTRIM', key('wake'), 0, 0)

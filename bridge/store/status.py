@@ -51,12 +51,14 @@ class Status:
 
     Attributes:
         passes: Kind of pass ("heartbeat", "recovery") → seconds since the last one began.
+        outbox_s: Age of the oldest outcome that Step Functions has not taken.
     """
 
     activities: list[ActivityStatus]
     workers: list[WorkerStatus]
     pollers: list[str] = field(default_factory=list)
     passes: dict[str, float] = field(default_factory=dict)
+    outbox_s: float = 0.0
 
 
 class StatusReader:
@@ -112,6 +114,7 @@ class StatusReader:
             workers,
             sorted(dict(raw["pollers"])),
             {name: age_ms / 1000 for name, age_ms in dict(raw["passes"]).items()},
+            raw["outbox_ms"] / 1000,
         )
 
     def close(self) -> None:

@@ -42,7 +42,7 @@ class TestNetwork:
             for each in of_type("AWS::EC2::VPCEndpoint").values()
         }
         assert services == {
-            "states", "logs", "ecr.api", "ecr.dkr", "s3", "secretsmanager", "monitoring",
+            "states", "logs", "ecr.api", "ecr.dkr", "s3", "secretsmanager",
         }  # fmt: skip
 
     def test_redis_lets_in_tasks_on_its_port_only(self):

@@ -1,4 +1,4 @@
-"""Logs as JSON: every line of every process, with the fields of a job's events."""
+"""Logs as JSON, with the fields of a job's events; metrics for CloudWatch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from bridge.infra import metrics as infra
 from bridge.statemachine import activity_task, state_machine
 from tests.waiting import wait_until
 
@@ -54,3 +55,53 @@ def test_json(deploy):
     # Celery's own line says what a task returned, here its input; nothing else shows either.
     shown = [line for line in lines(worker) if "s3cret" in json.dumps(line)]
     assert [line["message"].split()[2] for line in shown] == ["succeeded"]
+
+
+def emf(process) -> list[dict]:
+    return [line for line in lines(process) if "_aws" in line]
+
+
+def named(found: list[dict]) -> set[str]:
+    return {
+        metric["Name"]
+        for line in found
+        for block in line["_aws"]["CloudWatchMetrics"]
+        for metric in block["Metrics"]
+    }
+
+
+def test_cloudwatch_metrics(deploy):
+    """What the templates of `infra` read is what the processes say, under the same names."""
+    deployment = deploy(JOBS_ONLY="echo endings", BRIDGE_METRICS="emf")
+    deployment.create_activities()
+    worker = deployment.worker(concurrency=2)
+    beat = deployment.beat()
+    deployment.poller()
+    assert deployment.outcome("echo", id="e")[0] == "SUCCEEDED"
+    assert deployment.outcome("endings", id="x", how="exception")[1] == "TooHot"
+    done, failed, error = wait_until(lambda: len(found := emf(worker)) == 3 and found)
+    for line in (done, failed, error):
+        (block,) = line["_aws"]["CloudWatchMetrics"]
+        assert block["Namespace"] == infra.BRIDGE
+        for dimension in block["Dimensions"][0]:
+            assert isinstance(line[dimension], str)
+    assert done["ActivityName"] == f"{deployment.prefix}-echo"
+    assert "#" not in done["WorkerName"]
+    assert 0 < done["TaskProcessingTime"] < 10
+    assert (failed["TasksProcessed"], error["TaskErrors"], error["ErrorName"]) == (1, 1, "TooHot")
+
+    asked = deployment.run("call", "bridge.metrics", "--queue", "bridge.system")
+    assert asked.returncode == 0, asked.stderr
+    fleet = wait_until(lambda: len(found := emf(beat)) == 3 and found)
+    assert fleet[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [[]]
+    assert (fleet[0]["LiveWorkers"], fleet[0]["LostWorkers"], fleet[0]["BacklogPerSlot"]) == (
+        1,
+        0,
+        0,
+    )
+    assert {line["ActivityName"] for line in fleet[1:]} == {
+        f"{deployment.prefix}-echo", f"{deployment.prefix}-endings"}  # fmt: skip
+    assert named(emf(worker)) | named(fleet) == {
+        infra.PROCESSING_TIME, "TasksProcessed", infra.TASK_ERRORS, infra.QUEUE_DEPTH,
+        infra.LIVE_WORKERS, infra.LOST_WORKERS, infra.OUTBOX_AGE, infra.BACKLOG_PER_SLOT,
+    }  # fmt: skip

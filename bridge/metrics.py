@@ -1,0 +1,97 @@
+"""Metrics for CloudWatch as lines of its embedded metric format (EMF), on stdout.
+
+CloudWatch Logs turns such lines into metrics by itself: no call, no permission, nothing in a job's
+way. Off unless ``BRIDGE_METRICS=emf``. Namespace ``StepFunctions/Activities``:
+
+- each job, from its worker: ``TaskProcessingTime`` (seconds) and ``TasksProcessed``, by
+  ActivityName and WorkerName; ``TaskErrors``, by ActivityName and ErrorName;
+- the fleet, from the beat process, once a minute: ``BacklogPerSlot``, ``LiveWorkers``,
+  ``LostWorkers``, ``OutboxAgeSeconds`` without dimensions; ``QueueDepth`` by ActivityName.
+
+Source: Amazon CloudWatch User Guide, "Embedded metric format specification".
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from bridge.installation import Installation
+from bridge.registry import SYSTEM_QUEUE
+from bridge.store import Status
+
+NAMESPACE = "StepFunctions/Activities"
+INTERVAL_S = 60.0
+
+
+def line(
+    dimensions: Mapping[str, str], values: Mapping[str, float], units: Mapping[str, str]
+) -> str:
+    """One line: values of metrics that share their dimensions."""
+    metrics = [{"Name": name, "Unit": units.get(name, "None")} for name in values]
+    block = {"Namespace": NAMESPACE, "Dimensions": [sorted(dimensions)], "Metrics": metrics}
+    made: dict[str, Any] = {
+        "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [block]},
+        **dimensions,
+        **values,
+    }
+    return json.dumps(made, separators=(",", ":"))
+
+
+def of_job(
+    bridge: Installation, *, activity: str, worker: str, duration_s: float, error: str = ""
+) -> None:
+    """Say that a job has ended.
+
+    Args:
+        worker: Id of the worker; its name without what makes each start unique becomes the
+            dimension, for CloudWatch keeps every combination as a metric of its own.
+        error: Error name of its failure; empty: it succeeded.
+    """
+    if bridge.settings.metrics != "emf":
+        return
+    dimensions = {"ActivityName": activity, "WorkerName": worker.partition("#")[0]}
+    values = {"TaskProcessingTime": round(duration_s, 6), "TasksProcessed": 1}
+    _say(line(dimensions, values, {"TaskProcessingTime": "Seconds", "TasksProcessed": "Count"}))
+    if error:
+        by_error = {"ActivityName": activity, "ErrorName": error}
+        _say(line(by_error, {"TaskErrors": 1}, {"TaskErrors": "Count"}))
+
+
+def of_fleet(status: Status) -> list[str]:
+    """The lines of the fleet as it stands."""
+    users = [worker for worker in status.workers if set(worker.queues) != {SYSTEM_QUEUE}]
+    live = [worker for worker in users if worker.lease_s >= 0]
+    slots = sum(worker.slots for worker in live)
+    # A settled claim waits for Step Functions, not for a slot.
+    claims = sum(row.queued + row.running for row in status.activities)
+    values = {
+        "LiveWorkers": float(len(live)),
+        "LostWorkers": float(sum(w.lease_s < 0 and w.running > 0 for w in users)),
+        "OutboxAgeSeconds": status.outbox_s,
+    }
+    if slots:  # without a slot there is no ratio; LiveWorkers says so
+        values["BacklogPerSlot"] = round(claims / slots, 4)
+    units = {"LiveWorkers": "Count", "LostWorkers": "Count", "OutboxAgeSeconds": "Seconds"}
+    lines = [line({}, values, units)]
+    for row in status.activities:
+        depth = {"QueueDepth": float(row.queued)}
+        lines.append(line({"ActivityName": row.activity}, depth, {"QueueDepth": "Count"}))
+    return lines
+
+
+def publish(status: Status) -> None:
+    """Say how the fleet stands."""
+    for each in of_fleet(status):
+        _say(each)
+
+
+def _say(text: str) -> None:
+    # Celery puts a logger in the place of sys.stdout; a line of EMF must stand alone.
+    out = sys.__stdout__
+    if out is not None:
+        out.write(text + "\n")
+        out.flush()
