@@ -6,6 +6,7 @@ imports stand inside the commands.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -90,8 +91,9 @@ def settings(ctx: click.Context, as_json: bool) -> None:
 
 @click.command(cls=BridgeCommand)
 @JSON
+@click.option("--watch", is_flag=True, cls=CeleryOption, help="Show it until Ctrl-C, each second.")
 @click.pass_context
-def status(ctx: click.Context, as_json: bool) -> None:
+def status(ctx: click.Context, as_json: bool, watch: bool) -> None:
     """Show each activity's claims, and the workers that serve them."""
     from bridge import report
     from bridge.store import StatusReader
@@ -100,7 +102,17 @@ def status(ctx: click.Context, as_json: bool) -> None:
     bridge.app.loader.import_default_modules()
     bridge.app.finalize()
     reader = StatusReader(bridge.settings)
-    overview = report.Overview.of(reader.read(list(bridge.registry)), bridge.registry)
+
+    def read() -> report.Overview:
+        return report.Overview.of(reader.read(list(bridge.registry)), bridge.registry)
+
+    if watch and as_json:
+        raise click.UsageError("--watch is for people; ask for --json again and again.", ctx)
+    if watch:
+        with contextlib.suppress(KeyboardInterrupt):
+            report.watch_status(read)
+        return
+    overview = read()
     if as_json:
         click.echo(json.dumps(overview.as_json(), indent=2))
     else:

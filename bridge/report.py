@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +23,7 @@ from bridge.stepfunctions import ActivityDescription, describe_connection
 from bridge.store import ActivityStatus, Status, WorkerStatus
 
 PIPE_WIDTH = 240
+RATE_WINDOW_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +94,21 @@ class Overview:
                 "oldest_s": row.oldest_s,
                 "outbox": row.outbox,
                 "lost": row.lost,
+                "succeeded": row.succeeded,
+                "failed": row.failed,
             }
             for row in self.activities
         ]
-        counted = ("in_flight", "queued", "running", "polls", "outbox", "lost")
+        counted = (
+            "in_flight",
+            "queued",
+            "running",
+            "polls",
+            "outbox",
+            "lost",
+            "succeeded",
+            "failed",
+        )
         totals = {key: sum(int(str(row[key])) for row in rows) for key in counted}
         totals["slots"] = sum(worker.slots for worker in self.live_workers)
         workers = [
@@ -115,22 +131,50 @@ class Overview:
 
 
 def show_status(overview: Overview) -> None:
-    """Print the status as tables."""
-    console = _console()
-    table = _table("activity", "in-flight", "running", "slots", "oldest", "outbox", "lost")
+    """Print the status."""
+    _console().print(_status(overview))
+
+
+def watch_status(read: Callable[[], Overview]) -> None:
+    """Show the status until Ctrl-C, as it stands each second, with what ended lately per minute."""
+    console = Console()
+    seen: deque[tuple[float, dict[str, int]]] = deque()
+
+    def screen() -> Group:
+        overview, now = read(), time.monotonic()
+        seen.append(
+            (now, {row.activity: row.succeeded + row.failed for row in overview.activities})
+        )
+        while len(seen) > 1 and seen[0][0] < now - RATE_WINDOW_S:
+            seen.popleft()
+        (since, before), (_, after) = seen[0], seen[-1]
+        minutes = max(now - since, 1.0) / 60
+        rates = {name: (count - before.get(name, count)) / minutes for name, count in after.items()}
+        return Group(_status(overview, rates), f"{datetime.now():%H:%M:%S}, Ctrl-C ends")
+
+    with Live(screen(), console=console, screen=console.is_terminal, auto_refresh=False) as live:
+        while True:
+            time.sleep(1.0)
+            live.update(screen(), refresh=True)
+
+
+def _status(overview: Overview, rates: Mapping[str, float] | None = None) -> Group:
+    per_minute = ["ended/min"] if rates is not None else []
+    table = _table("activity", "polling", "queued", "running", "slots", "oldest", "outbox",
+                   "completed", "failed", "lost", *per_minute)  # fmt: skip
     for row in overview.activities:
-        numbers = (row.in_flight, row.running, overview.slots.get(row.activity, 0))
         table.add_row(
-            row.activity, *map(str, numbers), _age(row.oldest_s), str(row.outbox),
-            f"[red]{row.lost}[/]" if row.lost else "0")  # fmt: skip
-    console.print(table)
-    console.print(
+            row.activity, str(row.polls), str(row.queued), str(row.running),
+            str(overview.slots.get(row.activity, 0)), _age(row.oldest_s), str(row.outbox),
+            str(row.succeeded), f"[red]{row.failed}[/]" if row.failed else "0",
+            f"[red]{row.lost}[/]" if row.lost else "0",
+            *([f"{rates.get(row.activity, 0.0):.0f}"] if rates is not None else []))  # fmt: skip
+    counts = (
         f"workers: {len(overview.live_workers)}, pollers: {len(overview.pollers)}, "
-        f"beat processes: {len(overview.beats)}",
-        highlight=False,
+        f"beat processes: {len(overview.beats)}"
     )
-    for warning in overview.warnings:
-        console.print(f"[yellow]![/] {warning}", highlight=False)
+    warnings = [Text.assemble(("! ", "yellow"), warning) for warning in overview.warnings]
+    return Group(table, Text(counts), *warnings)
 
 
 def _age(seconds: float | None) -> str:

@@ -18,6 +18,7 @@
 -- root:claims:<activity> zset   claim -> claimed (Unix ms): what is in flight
 -- root:load             hash    queue -> claims in flight
 -- root:tally            hash    <activity>|<state> -> claims
+-- root:ended            hash    <activity>|succeeded or <activity>|failed -> outcomes so far
 -- root:workers          zset    worker -> end of its lease (Unix ms)
 -- root:fleet            hash    worker -> {"slots": n, "queues": [...]}
 -- root:held             hash    worker -> {"busy": n, "jobs": [claim, ...], "active": [...]}: what
@@ -84,6 +85,8 @@ local function put_into_outbox(id, activity, state, worker, outcome)
   redis.call('DEL', key('input', id))
   redis.call('SET', key('outcome', id), outcome)
   redis.call('HSET', key('claim', id), 'settled', now_ms())
+  local ok = string.sub(outcome, 1, 1) == '+'
+  redis.call('HINCRBY', key('ended'), activity .. (ok and '|succeeded' or '|failed'), 1)
   redis.call('ZADD', key('outbox'), now_ms(), id)
   redis.call('LPUSH', key('wake'), 1)
   redis.call('LTRIM', key('wake'), 0, 0)

@@ -1,13 +1,13 @@
 -- read_status: what is in flight, and who works on it. Reads only.
 -- KEYS[1] root
 -- ARGV    activity, … (whose oldest claim is wanted; others are found in the tally)
--- Returns JSON: {now, tally: {"activity|state": n}, oldest: {activity: age_ms},
+-- Returns JSON: {now, tally: {"activity|state": n}, ended: {"activity|succeeded": n}, oldest: {activity: age_ms},
 --         workers: {worker: {slots, queues, lease_ms, running}},
 --         outbox_ms: age of the oldest outcome among the first hundred,
 --         pollers: {poller: {"activity|queue": n}}, lost: {activity: n}, passes: {pass: age_ms}}
 -- Clock   ages; leases
 local now = now_ms()
-local status = {tally = {}, oldest = {}, workers = {}, pollers = {}, lost = {}, passes = {}}
+local status = {tally = {}, oldest = {}, workers = {}, pollers = {}, lost = {}, passes = {}, ended = {}}
 local activities = {}
 for _, activity in ipairs(ARGV) do
   activities[activity] = true
@@ -16,6 +16,10 @@ status.outbox_ms = 0
 for _, id in ipairs(redis.call('ZRANGE', key('outbox'), 0, 99)) do
   local settled = tonumber(claim_fields(id, 'settled')[1] or now)
   status.outbox_ms = math.max(status.outbox_ms, now - settled)
+end
+local ended = redis.call('HGETALL', key('ended'))
+for i = 1, #ended, 2 do
+  status.ended[ended[i]] = tonumber(ended[i + 1])
 end
 local counts = redis.call('HGETALL', key('tally'))
 for i = 1, #counts, 2 do

@@ -21,6 +21,8 @@ class ActivityStatus:
         outbox: Settled; Step Functions has not taken the outcome yet.
         lost: Running on a worker whose lease has ended.
         polls: Open polls, of all pollers.
+        succeeded: Successes so far; counted when an outcome is stored.
+        failed: Failures so far.
         oldest_s: Age of the oldest claim in flight, in seconds; None without one.
     """
 
@@ -32,6 +34,8 @@ class ActivityStatus:
     lost: int
     polls: int
     oldest_s: float | None
+    succeeded: int = 0
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class StatusReader:
         for open_polls in dict(raw["pollers"]).values():
             for poll, count in dict(open_polls).items():
                 polls[_pair(poll)[0]] = polls.get(_pair(poll)[0], 0) + count
-        oldest_ms, lost = dict(raw["oldest"]), dict(raw["lost"])
+        oldest_ms, lost, ended = dict(raw["oldest"]), dict(raw["lost"]), dict(raw["ended"])
 
         def row(activity: str) -> ActivityStatus:
             count = {state: tally.get((activity, state), 0) for state in State}
@@ -96,6 +100,8 @@ class StatusReader:
                 lost=lost.get(activity, 0),
                 polls=polls.get(activity, 0),
                 oldest_s=None if age_ms is None else age_ms / 1000,
+                succeeded=ended.get(f"{activity}|succeeded", 0),
+                failed=ended.get(f"{activity}|failed", 0),
             )
 
         names = dict.fromkeys([*activities, *sorted(activity for activity, _ in tally)])

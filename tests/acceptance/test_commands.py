@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
+import select
+import signal
 import subprocess
 from pathlib import Path
 
@@ -143,6 +147,38 @@ class TestStatus:
     @staticmethod
     def rows(deployment: Deployment, *, running: int):
         return [r for r in deployment.status()["activities"] if r["running"] == running]
+
+    def test_watched_in_a_terminal(self, deploy):
+        """It goes on until Ctrl-C, and shows what happens meanwhile."""
+        deployment = deploy(JOBS_ONLY="echo")
+        deployment.create_activities()
+        deployment.worker()
+        deployment.poller()
+        master, terminal = pty.openpty()
+        watching = subprocess.Popen(
+            [str(CELERY), "-A", "bridge", "status", "--watch"],
+            env={**deployment.env, "COLUMNS": "160"}, cwd=deployment.folder,
+            stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)  # fmt: skip
+        os.close(terminal)
+        shown = b""
+
+        def shows(text: bytes) -> bool:
+            nonlocal shown
+            with contextlib.suppress(OSError):  # the other end is closed
+                while select.select([master], [], [], 0)[0]:
+                    shown += os.read(master, 65536)
+            return text in shown
+
+        wait_until(lambda: shows(b"Ctrl-C ends"))
+        assert deployment.outcome("echo", id="e")[0] == "SUCCEEDED"
+        status = deployment.status()["activities"][0]
+        assert (status["succeeded"], status["failed"]) == (1, 0)
+        shown = b""
+        wait_until(lambda: shows(b"ended/min"))
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(20) == 0
+        os.close(master)
+        assert deployment.run("status", "--watch", "--json").returncode == 2
 
     def test_a_store_that_is_away_is_one_sentence(self, deploy):
         shown = deploy(CELERY_BROKER_URL="redis://:s3cret@127.0.0.1:1/0").run("status")

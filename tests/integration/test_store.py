@@ -165,6 +165,15 @@ class TestSettle:
         store.run(store.claims.close_claims([job.claim_id], reason="TaskTimedOut"))
         assert store.jobs.settle(job, OK) is Settled.CLOSED
 
+    def test_what_ended_is_counted(self, store):
+        store.settled()
+        failed = store.running("token-2")
+        store.jobs.settle(failed, FAILED)
+        store.jobs.settle(failed, FAILED)
+        store.run(store.claims.close_claims([failed.claim_id], reason="reported"))
+        row = store.status()
+        assert (row.succeeded, row.failed) == (1, 1)
+
 
 class TestOutbox:
     def test_what_is_taken_is_hidden_until_the_hold_ends(self, store):
@@ -210,7 +219,7 @@ class TestClose:
         assert store.run(store.claims.close_claims([job.claim_id], reason="reported")) == []
         assert store.status().in_flight == 0
         left = [key.rpartition("}:")[2] for key in store.all_keys()]
-        assert left == [f"claim:{job.claim_id}", "fleet", "held", "wake", "workers"]
+        assert left == [f"claim:{job.claim_id}", "ended", "fleet", "held", "wake", "workers"]
 
     def test_storing_it_again_afterwards_changes_nothing(self, store):
         """A poller that never heard the answer repeats the call when all is over."""
@@ -307,6 +316,15 @@ class TestHeartbeats:
         assert report.outcome.error == "Bridge.NotStarted"
         start = store.jobs.start(claim.job, retry=0, worker=store.worker(), run="late")
         assert start is Start.SETTLED
+
+    def test_a_job_without_manual_heartbeats_may_be_silent_again(self, store):
+        """It called heartbeat() once; from then on its worker speaks for it, as before."""
+        job = store.running(interval_s=0.05)
+        assert store.jobs.keep_alive(job, run="r1") is True
+        time.sleep(0.4)
+        store.worker()
+        due = self.due(store)
+        assert (len(due.beats), due.given_up) == (1, [])
 
     def test_a_manual_job_that_is_silent_for_long_is_given_up(self, store):
         job = store.running(interval_s=0.1, manual=True)

@@ -128,7 +128,7 @@ class Claims(RuleBasedStateMachine):
         self.dead: set[str] = set()
         self.now = 1_000_000.0
         self.count = 0
-        self.looked_at, self.amnesty_until = self.now, 0.0
+        self.looked_at, self.amnesty_until = float("inf"), 0.0
         self.move(0)
 
     @staticmethod
@@ -523,8 +523,8 @@ class Claims(RuleBasedStateMachine):
         stuck = [claim for claim in self.model.values() if claim.state != "closed"]
         assert not stuck, stuck
         left = {key.split(":")[1] for key in self.redis.keys(f"{ROOT}:*")}
-        assert left <= {"claim", "clock", "fleet", "held", "passes", "pollers", "polls", "runs",
-                        "wake", "workers"}  # fmt: skip
+        assert left <= {"claim", "clock", "ended", "fleet", "held", "passes", "pollers", "polls",
+                        "runs", "wake", "workers"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
