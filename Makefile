@@ -25,7 +25,7 @@ demo: ## Run the example pipeline on local parts (ARGS="--keep --executions 40 -
 
 test: ## Run all tests (ARGS="-k heartbeat")
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 chaos: ## Kill and cut at random, count what was lost (ARGS="--minutes 4 --seed 7 --executions 300 --json")
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS= >&2

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,10 @@ def refusals(definition):
     return [f"{match.rule.id}: {match.message}" for match in found]
 
 
+@cache
 def documented():
     blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
-    scope = {"__name__": "docs"}
+    scope = {"__name__": "docs_accepted"}  # its tasks are registered under this name
     for block in blocks:
         exec(compile(block, DOCS.name, "exec"), scope)
     return scope["definition"]

@@ -536,7 +536,7 @@ def own_valkey():
 @pytest.mark.timeout(600)
 def test_any_order_of_events(own_valkey):
     Claims.valkey = own_valkey
-    examples = int(os.environ.get("MODEL_EXAMPLES", "150"))
+    examples = int(os.environ.get("MODEL_EXAMPLES", "100"))
     with (
         mock.patch("bridge.store.jobs.script_text", on_a_false_clock),
         mock.patch("bridge.store.claims.script_text", on_a_false_clock),
