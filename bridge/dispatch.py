@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from queue import SimpleQueue
 
 from kombu.exceptions import OperationalError
 
@@ -33,8 +34,8 @@ class Dispatcher:
 
     def __init__(self, installation: Installation) -> None:
         self._bridge = installation
-        # One thread, and none of the loop's: a broker that hangs must not hold up heartbeats.
-        self._revokers = ThreadPoolExecutor(1, thread_name_prefix="revoke")
+        self._revocations: SimpleQueue[Unfinished] = SimpleQueue()
+        self._revoker: threading.Thread | None = None
 
     def publish(self, claim: Claim, *, retry: int = 0) -> None:
         """Publish the job of a claim's current attempt.
@@ -77,7 +78,20 @@ class Dispatcher:
 
     def revoke_soon(self, unfinished: Unfinished) -> None:
         """Revoke a job without waiting for the broker."""
-        self._revokers.submit(self.revoke, unfinished)
+        if self._revoker is None:
+            # One thread, and none of the loop's: a broker that hangs must hold up neither
+            # heartbeats nor the end of the process.
+            self._revoker = threading.Thread(target=self._revoke_all, name="revoke", daemon=True)
+            self._revoker.start()
+        self._revocations.put(unfinished)
+
+    def _revoke_all(self) -> None:
+        while True:
+            unfinished = self._revocations.get()
+            try:
+                self.revoke(unfinished)
+            except Exception:
+                logger.exception("job %s is not revoked", unfinished.job.id)
 
     def revoke(self, unfinished: Unfinished) -> None:
         """Tell the workers that a job is not wanted any more.

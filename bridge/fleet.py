@@ -15,6 +15,7 @@ from typing import Any
 
 from celery import bootsteps
 from celery.worker import state
+from kombu.exceptions import OperationalError
 
 from bridge.errors import StoreUnavailable
 from bridge.installation import Installation, adopt_worker_id, installed
@@ -135,14 +136,16 @@ class Lease:
 
     def _renew_for_ever(self) -> None:
         queues = list(self._worker.app.amqp.queues.consume_from)
-        known = False
+        known, number = False, 0
         while not self._ended:
+            number += 1
             # Before the call: a drain that begins during it must be announced too.
             self._wake.clear()
             pause_s = self._interval_s
             try:
                 renewal = self._bridge.jobs.renew_lease(
-                    self._id, slots=self._slots(), queues=queues, busy=len(state.active_requests),
+                    self._id, number=number, slots=self._slots(), queues=queues,
+                    busy=len(state.active_requests),
                     claim_ids=_claims_of(state.requests) | _claims_of(_active()),
                     active=_claims_of(_active()))  # fmt: skip
                 if known and not renewal.renewed:
@@ -161,7 +164,10 @@ class Lease:
 
     def _bring_outcomes(self, forgotten: Iterable[Job]) -> None:
         """Jobs that ended here, and whose ending no hook of Celery has seen."""
+        here = _claims_of(state.requests) | _claims_of(_active())
         for job in forgotten:
+            if job.claim_id in here:
+                continue  # received since
             cause = f"the job ended on worker {self._id} without an outcome"
             outcome = Outcome.failure("Bridge.WorkerLost", cause)
             answer = self._bridge.jobs.lose(job, worker=self._id, outcome=outcome, job_is_gone=True)
@@ -180,10 +186,17 @@ class Lease:
             task = self._worker.app.tasks.get(name)
             if any(a.terminate_on_cancel for a in self._bridge.registry.values() if a.task is task):
                 logger.warning("job %s still runs though nobody wants it: terminated", job.id)
-                self._worker.app.control.revoke(
-                    task_id, terminate=True, destination=[self._worker.hostname]
-                )
+                # Not here: while the broker is away the call hangs, and the lease would end.
+                threading.Thread(target=self._terminate, args=(task_id,), daemon=True).start()
         self._unwanted = unwanted
+
+    def _terminate(self, task_id: str) -> None:
+        try:
+            self._worker.app.control.revoke(
+                task_id, terminate=True, destination=[self._worker.hostname]
+            )
+        except (OperationalError, OSError) as exc:
+            logger.warning("job %s is not terminated: %s", task_id, exc)
 
 
 def _active() -> list[tuple[str, str]]:

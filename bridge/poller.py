@@ -139,7 +139,8 @@ class Poller:
                 await self._open_polls()  # none: but the open ones go on holding their slots
             except Exception:
                 logger.exception("the poller's lease is not renewed while it drains; it goes on")
-            await asyncio.wait(self._tasks, timeout=GRANT_INTERVAL_S)
+            if self._tasks:  # the last may have ended meanwhile
+                await asyncio.wait(self._tasks, timeout=GRANT_INTERVAL_S)
         try:
             await self._store.withdraw_poller(self._name)
         except StoreUnavailable as exc:
@@ -274,6 +275,8 @@ class Poller:
                     return
                 except (BrokerUnavailable, StoreUnavailable) as exc:
                     logger.warning("claim %s is not dispatched yet: %s", claim.claim_id, exc)
+                    if self._draining.is_set():
+                        return  # it is stored: recovery dispatches it, this process may end
                     await asyncio.sleep(_jittered_s(1.0))
         except Exception:
             logger.exception("claim %s was not dispatched; recovery does it", claim.claim_id)

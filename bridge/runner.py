@@ -23,7 +23,14 @@ from typing import Any, TypeVar
 
 from billiard.process import current_process
 from celery import Celery, Task, bootsteps
-from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
+from celery.exceptions import (
+    Ignore,
+    Reject,
+    Retry,
+    SoftTimeLimitExceeded,
+    WorkerShutdown,
+    WorkerTerminate,
+)
 from celery.utils.time import maybe_make_aware
 from kombu.exceptions import OperationalError
 
@@ -123,10 +130,7 @@ def _run(
     with as_current(Current(job, run=run, bridge=bridge, context=context)):
         try:
             result = call()
-            passing(KillPoint.AFTER_RUN_BEFORE_OUTCOME)
-            _settle(bridge, job, Outcome(output=output_of(result)))
-            log("task_completed", status="succeeded")
-            return result
+            outcome = Outcome(output=output_of(result))
         except Retry as exc:
             _release(bridge, job, run=run, retry=retry + 1, delay_s=_delay_s(exc))
             log("task_retried", status="retried")
@@ -166,6 +170,14 @@ def _run(
         except BaseException as exc:  # KeyboardInterrupt, for one, is an ending like any other
             fail(failure_of(exc))
             raise
+    passing(KillPoint.AFTER_RUN_BEFORE_OUTCOME)
+    try:
+        _settle(bridge, job, outcome)
+    except SoftTimeLimitExceeded:
+        # It came while the store was away: the work is done, and its hard limit still holds.
+        _settle(bridge, job, outcome)
+    log("task_completed", status="succeeded")
+    return result
 
 
 def _log_of(

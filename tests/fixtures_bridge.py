@@ -16,6 +16,8 @@ from bridge.settings import Settings
 from bridge.store import ClaimStore, JobStore, StatusReader
 
 T = TypeVar("T")
+NUMBERS = itertools.count(1)
+"""Of the renewals of leases."""
 _prefixes = (f"test-{os.getpid()}-{n}" for n in itertools.count())
 
 
@@ -54,7 +56,7 @@ class Store:
         return claim
 
     def worker(self, worker="w1", *, slots=4, queues=("celery",)) -> str:
-        self.jobs.renew_lease(worker, slots=slots, queues=queues)
+        self.jobs.renew_lease(worker, number=next(NUMBERS), slots=slots, queues=queues)
         return worker
 
     def running(self, token: str = "token-1", *, worker="w1", **kwargs) -> Job:

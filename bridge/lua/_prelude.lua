@@ -4,7 +4,7 @@
 --
 -- root:claim:<id>       hash    activity queue state attempt attempts retry every until claimed beats
 --                               [worker run] while running, [manual alive] for manual heartbeats,
---                               [missing] renewals of its worker that did not name it,
+--                               [missing] the first renewal of its worker that did not name it,
 --                               [again] how often it was published anew, [missed] the due time of
 --                               a heartbeat that did not get through (Unix ms), [settled] when its outcome
 --                               came (Unix ms), [reason] once closed

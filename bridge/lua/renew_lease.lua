@@ -1,6 +1,7 @@
 -- renew_lease: extend a worker's lease; say what it can take, and what it has.
 -- KEYS[1] root
--- ARGV    worker, lease_ms, announcement (JSON: slots, queues), held (JSON: busy, jobs, active)
+-- ARGV    worker, lease_ms, announcement (JSON: slots, queues), held (JSON: busy, jobs, active),
+--         number (of this renewal)
 -- Returns 1 renewed | 0 there was none, or it had ended; how many are forgotten; then claim_id,
 --         attempt of each forgotten: marked as running here, and not among its jobs any more, now
 --         and at the last renewal; then claim_id of each that is active here and nobody wants
@@ -22,7 +23,8 @@ local answer = {renewed and 1 or 0, 0}
 for _, id in ipairs(redis.call('SMEMBERS', key('runs', worker))) do
   if has[id] then
     redis.call('HDEL', key('claim', id), 'missing')
-  elseif redis.call('HINCRBY', key('claim', id), 'missing', 1) >= 2 then
+  elseif redis.call('HSETNX', key('claim', id), 'missing', ARGV[5]) == 0
+      and tonumber(claim_fields(id, 'missing')[1]) < tonumber(ARGV[5]) then
     answer[2] = answer[2] + 1
     answer[#answer + 1] = id
     answer[#answer + 1] = claim_fields(id, 'attempt')[1]

@@ -16,6 +16,7 @@ redis.call('HSET', key('passes'), 'heartbeat', now)
 local due = redis.call('ZRANGEBYSCORE', key('heartbeats'), '-inf', now, 'WITHSCORES',
   'LIMIT', 0, ARGV[1])
 local given_up, taken = {}, {}
+local amnesty = tonumber(redis.call('HGET', key('passes'), 'amnesty') or 0)
 
 local function give_up(id, claim, outcome)
   put_into_outbox(id, claim[7], claim[1], claim[4], outcome)
@@ -38,8 +39,14 @@ for i = 1, #due, 2 do
       speaks = now <= tonumber(claim[3])
       if not speaks then give_up(id, claim, ARGV[2]) end
     elseif state == 'running' then
-      speaks = has_lease(worker, now) and (not alive or now <= alive)
-      if alive and now > alive + 3 * every then give_up(id, claim, ARGV[3]) end
+      local leased = has_lease(worker, now)
+      speaks = leased and (not alive or now <= alive)
+      if not leased then
+        -- It may renew yet, after an outage of the store: look again before the interval is over.
+        redis.call('ZADD', key('heartbeats'), now + every / 4, id)
+      elseif alive and now > alive + 3 * every and now >= amnesty then
+        give_up(id, claim, ARGV[3])
+      end
     end
     if claim[6] then
       redis.call('HDEL', key('claim', id), 'missed')

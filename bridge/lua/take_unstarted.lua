@@ -2,7 +2,7 @@
 -- KEYS[1] root
 -- ARGV    limit, hold_ms, grace_ms
 -- Returns claim_id, activity, attempt, retry, input of each
--- Clock   due; due again after hold_ms (not published yet), or ever more graces (published anew);
+-- Clock   due; due again after hold_ms (to be published), or after ever more graces (it waits);
 --         the workers' leases
 --
 -- A job that is published and has not started may wait behind others, or its message may be in no
@@ -36,10 +36,9 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('unstarted'), '-inf', now,
     if not room_in then look_at_the_workers() end
     wanted = room_in[claim[5]] and not held[id]
     local again = tonumber(claim[6] or 0)
-    redis.call('ZADD', key('unstarted'), now + grace * 2 ^ math.min(again, 10), id)
-    if wanted then
-      redis.call('HSET', key('claim', id), 'again', again + 1)
-    end
+    -- Once it is published anew, mark_queued makes it wait for longer.
+    local pause = wanted and ARGV[2] or grace * 2 ^ math.min(again, 10)
+    redis.call('ZADD', key('unstarted'), now + pause, id)
   end
   if wanted then
     taken[#taken + 1] = id

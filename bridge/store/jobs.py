@@ -131,13 +131,14 @@ class JobStore:
         return str(self._call("ask", job.claim_id, run))
 
     def renew_lease(
-        self, worker: str, *, slots: int, queues: Iterable[str], busy: int = 0,
+        self, worker: str, *, number: int, slots: int, queues: Iterable[str], busy: int = 0,
         claim_ids: Iterable[str] = (),
         active: Iterable[str] = (),
     ) -> Renewal:  # fmt: skip
         """Extend the worker's lease and announce it.
 
         Args:
+            number: Counts this worker's renewals, so that a repeated call is known as one.
             slots: How many jobs it runs at once.
             busy: How many Celery tasks of any kind it runs now.
             claim_ids: Claims whose jobs Celery has given it: running, waiting, or for later.
@@ -146,7 +147,7 @@ class JobStore:
         announcement = json.dumps({"slots": slots, "queues": sorted(queues)})
         held = json.dumps({"busy": busy, "jobs": sorted(claim_ids), "active": sorted(active)})
         lease_ms = ms(self._settings.lease_s)
-        renewed, n, *rows = self._call("renew_lease", worker, lease_ms, announcement, held)
+        renewed, n, *rows = self._call("renew_lease", worker, lease_ms, announcement, held, number)
         forgotten = [Job(rows[i], int(rows[i + 1])) for i in range(0, 2 * n, 2)]
         return Renewal(bool(renewed), forgotten, frozenset(rows[2 * n :]))
 

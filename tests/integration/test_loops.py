@@ -147,7 +147,7 @@ class TestPoller:
         with LocalValkey(data_dir=tmp_path / "data") as valkey:
             settings = Settings(store_url=valkey.url, lease_s=30)
             jobs, dispatcher = JobStore(settings), FaultyDispatcher()
-            jobs.renew_lease("w1", slots=4, queues=["celery"])
+            jobs.renew_lease("w1", number=1, slots=4, queues=["celery"])
 
             class Client(FaultyClient):
                 async def get_activity_task(self, *args, **kwargs):

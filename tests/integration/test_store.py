@@ -12,6 +12,7 @@ from bridge.model import Claim, Job, Outcome, claim_id_of
 from bridge.settings import Settings
 from bridge.store import Beat, JobStore, Lost, Pass, Settled, Start, Wish
 from tests import waiting
+from tests.fixtures_bridge import NUMBERS
 
 OK = Outcome(output='{"a":1}')
 FAILED = Outcome.failure("Boom", "it broke")
@@ -372,12 +373,17 @@ class TestHeartbeats:
 class TestLease:
     def test_the_first_lease_is_new_and_then_renewed(self, store):
         renew = store.jobs.renew_lease
-        assert renew("w1", slots=1, queues=["celery"]).renewed is False
-        assert renew("w1", slots=1, queues=["celery"]).renewed is True
+        assert renew("w1", number=next(NUMBERS), slots=1, queues=["celery"]).renewed is False
+        assert renew("w1", number=next(NUMBERS), slots=1, queues=["celery"]).renewed is True
 
     def renew(self, store, *claim_ids, worker="w1"):
         return store.jobs.renew_lease(
-            worker, slots=4, queues=["celery"], claim_ids=claim_ids, active=claim_ids
+            worker,
+            number=next(NUMBERS),
+            slots=4,
+            queues=["celery"],
+            claim_ids=claim_ids,
+            active=claim_ids,
         )
 
     def test_a_job_that_its_worker_does_not_know_is_forgotten(self, store):
@@ -388,6 +394,13 @@ class TestLease:
         assert self.renew(store).forgotten == [job]
         assert store.jobs.lose(job, worker="w1", outcome=FAILED, job_is_gone=True) is Lost.FAILED
         assert self.renew(store).forgotten == []
+
+    def test_a_renewal_that_is_sent_twice_counts_once(self, store):
+        """Its answer was lost; a job may have come since."""
+        store.running()
+        for _ in range(3):
+            renewal = store.jobs.renew_lease("w1", number=7, slots=4, queues=["celery"])
+            assert renewal.forgotten == []
 
     def test_a_job_that_was_missing_once_is_not(self, store):
         job = store.running()
@@ -535,7 +548,11 @@ class TestLostMessage:
     """A job that was published and does not start: its message may be in no queue any more."""
 
     def take(self, store):
-        return store.run(store.claims.take_unstarted(10, hold_s=60))
+        """Take them, and publish them anew."""
+        taken = store.run(store.claims.take_unstarted(10, hold_s=60))
+        for claim, _ in taken:
+            store.run(store.claims.mark_queued(claim.job))
+        return taken
 
     def queued(self, store, **kwargs):
         claim = store.claim(**kwargs)
@@ -565,22 +582,32 @@ class TestLostMessage:
         store.worker()
         assert self.take(store) == []
 
+    def test_at_the_next_sweep_when_it_could_not_be_published(self, store):
+        """The broker is away: no patience is spent on that."""
+        self.queued(store)
+        self.overdue(store)
+        store.worker()
+        assert len(store.run(store.claims.take_unstarted(10, hold_s=0.05))) == 1
+        assert wait_until(lambda: store.run(store.claims.take_unstarted(10, hold_s=60)))
+
     def test_not_while_nobody_has_room(self, store):
         self.queued(store)
         self.overdue(store)
         assert self.take(store) == [], "no worker"
         self.overdue(store)
-        store.jobs.renew_lease("w1", slots=2, queues=["celery"], busy=2)
+        store.jobs.renew_lease("w1", number=next(NUMBERS), slots=2, queues=["celery"], busy=2)
         assert self.take(store) == [], "it runs other Celery tasks"
         self.overdue(store)
-        store.jobs.renew_lease("w1", slots=2, queues=["other"])
+        store.jobs.renew_lease("w1", number=next(NUMBERS), slots=2, queues=["other"])
         assert self.take(store) == [], "it serves another queue"
 
     def test_not_while_a_worker_has_it(self, store):
         """Behind a rate limit, for example; or it waits there for its countdown."""
         claim = self.queued(store)
         self.overdue(store)
-        store.jobs.renew_lease("w1", slots=2, queues=["celery"], claim_ids=[claim.claim_id])
+        store.jobs.renew_lease(
+            "w1", number=next(NUMBERS), slots=2, queues=["celery"], claim_ids=[claim.claim_id]
+        )
         assert self.take(store) == []
 
     def test_not_once_it_has_started(self, store):

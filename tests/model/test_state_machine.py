@@ -12,6 +12,7 @@ end by the ordinary means: sweeps, heartbeats, reports.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections import Counter
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ from bridge.model import Claim, Job, Outcome, claim_id_of
 from bridge.settings import Settings
 from bridge.store import ClaimStore, JobStore, Lost, Settled, Start, Wish, claims, connection
 
+NUMBERS = itertools.count(1)
 ROOT = "{model}"
 LEASE_S, TICK_S, PATIENCE_S, EVERY_S, HOLD_S = 10.0, 1.0, 60.0, 5.0, 30.0
 SLOTS, LOOK_AHEAD = 2, 1.0
@@ -183,7 +185,9 @@ class Claims(RuleBasedStateMachine):
     def renew(self, worker: str) -> None:
         """It still has all that it runs; jobs that it lost sight of are tested elsewhere."""
         here = [claim.claim_id for claim in self.model.values() if claim.worker == worker]
-        renewal = self.jobs.renew_lease(worker, slots=SLOTS, queues=["celery"], claim_ids=here)
+        renewal = self.jobs.renew_lease(
+            worker, number=next(NUMBERS), slots=SLOTS, queues=["celery"], claim_ids=here
+        )
         assert renewal.renewed == self.has_lease(worker)
         assert renewal.forgotten == []
         self.leases[worker] = self.now + LEASE_S
@@ -502,7 +506,7 @@ class Claims(RuleBasedStateMachine):
             if all(claim.state == "closed" for claim in self.model.values()):
                 break
             self.move(HOLD_S)
-            self.jobs.renew_lease("w9", slots=100, queues=["celery"])
+            self.jobs.renew_lease("w9", number=next(NUMBERS), slots=100, queues=["celery"])
             self.leases["w9"] = self.now + LEASE_S
             self.a_pass_of_heartbeats()
             self.find_lost()
