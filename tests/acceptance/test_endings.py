@@ -89,7 +89,7 @@ def test_a_revoked_job_is_named(deploy):
     deployment.create_activities()
     deployment.worker(concurrency=1)
     deployment.poller()
-    first = deployment.execute(deployment.one_state("sleep"), id="first", seconds=3)
+    first = deployment.execute(deployment.one_state("sleep"), id="first", seconds=12)
     wait_until(lambda: deployment.seen("sleep"))
     second = deployment.execute(deployment.one_state("echo"), id="second")
     wait_until(lambda: deployment.happened(second, "ActivityStarted"))
