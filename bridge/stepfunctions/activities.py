@@ -112,7 +112,7 @@ def create_activity(attributes: ActivityAttributes, connection: Connection | Non
     if attributes.encryption is not None:
         fields["encryptionConfiguration"] = _said(attributes.encryption)
     try:
-        with _calling("CreateActivity", connection) as client:
+        with control_client("CreateActivity", connection) as client:
             return str(client.create_activity(**fields)["activityArn"])
     except StepFunctionsError as exc:
         if exc.code != "ActivityAlreadyExists":  # said when it is encrypted with another key
@@ -127,7 +127,7 @@ def describe_activity(arn: str, connection: Connection | None = None) -> Activit
         ActivityDoesNotExist: No such ARN.
         StepFunctionsError: Step Functions refuses, or does not answer.
     """
-    with _calling("DescribeActivity", connection or Connection.from_environment()) as client:
+    with control_client("DescribeActivity", connection) as client:
         answer = client.describe_activity(activityArn=arn)
     return ActivityDescription(
         answer["name"],
@@ -143,7 +143,7 @@ def delete_activity(arn: str, connection: Connection | None = None) -> None:
     Raises:
         StepFunctionsError: Step Functions refuses, or does not answer.
     """
-    with _calling("DeleteActivity", connection or Connection.from_environment()) as client:
+    with control_client("DeleteActivity", connection) as client:
         client.delete_activity(activityArn=arn)
 
 
@@ -167,7 +167,7 @@ def _read(fields: Mapping[str, Any] | None) -> Encryption | None:
 
 
 def _list(connection: Connection) -> dict[str, str]:
-    with _calling("ListActivities", connection) as client:
+    with control_client("ListActivities", connection) as client:
         pages = client.get_paginator("list_activities").paginate(maxResults=_PAGE)
         rows = [row for page in pages for row in page["activities"]]
     return {row["name"]: row["activityArn"] for row in sorted(rows, key=lambda row: row["name"])}
@@ -185,8 +185,17 @@ def _missing(missing: list[str], known: Mapping[str, str], connection: Connectio
 
 
 @contextmanager
-def _calling(call: str, connection: Connection) -> Iterator[Any]:
-    """A client whose errors are ours."""
+def control_client(call: str, connection: Connection | None = None) -> Iterator[Any]:
+    """boto3's client of Step Functions, whose errors are ours.
+
+    Args:
+        call: Names the operation in messages.
+
+    Raises:
+        SettingsError: No region is set.
+        StepFunctionsError: Step Functions refuses, or does not answer.
+    """
+    connection = connection or Connection.from_environment()
     try:
         client = connection.control_plane()
         try:

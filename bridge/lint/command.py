@@ -1,0 +1,127 @@
+"""``celery -A bridge lint``: read, lint, print.
+
+Loaded by every ``celery`` command, like ``bridge.cli``: imports stand inside the commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from celery.bin.base import CeleryOption
+
+from bridge.cli import JSON, BridgeCommand
+
+if TYPE_CHECKING:
+    from bridge.lint.run import Options, Report
+
+
+@click.command(cls=BridgeCommand)
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
+@click.option("--state-machine", "arns", multiple=True, metavar="ARN", cls=CeleryOption,
+              help="Lint this deployed state machine; may be repeated.")  # fmt: skip
+@click.option("--all", "everything", is_flag=True, cls=CeleryOption,
+              help="Lint all deployed state machines of the account and region.")  # fmt: skip
+@click.option("--type", "type_", type=click.Choice(["standard", "express"]), cls=CeleryOption,
+              help="Of state machines in files that do not say it.")  # fmt: skip
+@click.option("--region", cls=CeleryOption, help="That the files are deployed to.")
+@click.option("--visibility-timeout", "visible_s", type=click.FloatRange(min=0, min_open=True),
+              metavar="SECONDS", cls=CeleryOption,
+              help="Of the Celery broker. Default: the app's.")  # fmt: skip
+@click.option("--no-registry", is_flag=True, cls=CeleryOption,
+              help="Without the app's tasks: leave out what needs them.")  # fmt: skip
+@click.option("--ignore", "ignored", multiple=True, metavar="RULE", cls=CeleryOption,
+              help="Leave out this rule, such as BR013; may be repeated.")  # fmt: skip
+@click.option("--fix", is_flag=True, cls=CeleryOption,
+              help="Write what is safe to the files; what is left is printed.")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(["text", "json", "sarif", "github"]),
+              default="text", show_default=True, cls=CeleryOption,
+              help="Of what is printed.")  # fmt: skip
+@JSON
+@click.pass_context
+def lint(ctx: click.Context, /, **given: Any) -> None:
+    """Lint Step Functions definitions that use activities: FILES (JSON, YAML, templates)."""
+    from bridge.lint.output import FORMATS
+    from bridge.lint.run import Report
+
+    _check(ctx, given)
+    total, unreadable = Report(), list[str]()
+    for report in _reports(given, _options(ctx, given), unreadable):
+        total.findings += report.findings
+        total.looked += report.looked
+        total.mended += report.mended
+    form = "json" if given["as_json"] else given["form"]
+    if total.looked or form in ("json", "sarif"):
+        text = FORMATS[form](total.findings, total.looked)
+        click.echo(text, nl=bool(text))
+    if given["fix"]:
+        click.echo(f"{total.mended} fixed", err=True)
+    for message in unreadable:
+        click.echo(f"Error: {message}", err=True)
+    if unreadable:
+        ctx.exit(2)
+    ctx.exit(1 if any(each.severity != "info" for each in total.findings) else 0)
+
+
+def _check(ctx: click.Context, given: dict[str, Any]) -> None:
+    from bridge.lint.deployed import region_of
+    from bridge.lint.rules import BY_ID
+
+    deployed = given["arns"] or given["everything"]
+    if not given["files"] and not deployed:
+        raise click.UsageError("give FILES, --state-machine ARN or --all.", ctx)
+    if given["fix"] and deployed:
+        raise click.UsageError("--fix writes files only, nothing that is deployed.", ctx)
+    if wrong := [each for each in given["ignored"] if each not in BY_ID]:
+        raise click.UsageError(f"--ignore {wrong[0]!r}: no such rule; see docs/lint.md.", ctx)
+    if wrong := [each for each in given["arns"] if region_of(each) is None]:
+        raise click.UsageError(f"--state-machine {wrong[0]!r} is no state machine's ARN.", ctx)
+
+
+def _options(ctx: click.Context, given: dict[str, Any]) -> Options:
+    from dataclasses import replace
+
+    from bridge.installation import installed
+    from bridge.lint.known import known_of, visibility_timeout_s
+    from bridge.lint.run import Options
+
+    type_, visible_s = given["type_"], given["visible_s"]
+    options = Options(
+        type_=type_ and type_.upper(), region=given["region"], visibility_timeout_s=visible_s,
+        ignored=frozenset(given["ignored"]),
+    )  # fmt: skip
+    if given["no_registry"]:
+        return options
+    bridge = installed(ctx.obj.app)
+    return replace(
+        options, activities=known_of(bridge.load_tasks(), bridge.app),
+        visibility_timeout_s=visible_s or visibility_timeout_s(bridge.app),
+    )  # fmt: skip
+
+
+def _reports(given: dict[str, Any], options: Options, unreadable: list[str]) -> Iterator[Report]:
+    from bridge.lint.files import Unreadable, read_file
+    from bridge.lint.run import fix_file, lint_document
+
+    for path in given["files"]:
+        try:
+            yield (
+                fix_file(path, options) if given["fix"] else lint_document(read_file(path), options)
+            )
+        except Unreadable as exc:
+            unreadable.append(str(exc))
+    if given["arns"] or given["everything"]:
+        yield from _deployed(given, options)
+
+
+def _deployed(given: dict[str, Any], options: Options) -> Iterator[Report]:
+    from bridge.lint.deployed import described, listed
+    from bridge.lint.run import lint_deployed
+    from bridge.stepfunctions.activities import control_client
+
+    with control_client("DescribeStateMachine") as client:
+        arns = dict.fromkeys([*given["arns"], *(listed(client) if given["everything"] else ())])
+        for each in described(client, arns):
+            yield lint_deployed(each, options)

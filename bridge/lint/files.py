@@ -1,0 +1,91 @@
+"""Read the files that are linted: JSON or YAML, with the place of every value."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bridge.errors import SettingsError
+from bridge.lint.json_marks import Mark, json_marks
+from bridge.lint.model import Pointer
+
+YAML_SUFFIXES = (".yaml", ".yml")
+
+
+class Unreadable(SettingsError):
+    """A file is no JSON, no YAML, or holds no state machine: exit status 2."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text that was read.
+
+    Attributes:
+        name: Its path as given, or what else people know it by.
+        marks: Where each value stands in the text.
+    """
+
+    name: str
+    form: Literal["json", "yaml"]
+    text: str
+    value: Any
+    marks: dict[Pointer, Mark]
+
+    def mark(self, at: Pointer) -> Mark | None:
+        """Where a value stands; of what encloses it if that is not known."""
+        for length in range(len(at), -1, -1):
+            mark = self.marks.get(at[:length])
+            if mark is not None:
+                return mark
+        return None
+
+
+def read_file(path: Path) -> Document:
+    """Read a file.
+
+    Raises:
+        Unreadable: It says why, with the line where the syntax breaks.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+        raise Unreadable(f"{path} cannot be read: {reason}.") from None
+    return parse(str(path), text, yaml=path.suffix.lower() in YAML_SUFFIXES)
+
+
+def parse(name: str, text: str, *, yaml: bool = False) -> Document:
+    """Read a text: JSON where it looks like JSON, YAML otherwise.
+
+    Raises:
+        Unreadable: It is neither.
+    """
+    try:
+        if not yaml and text.lstrip()[:1] in ("{", "["):
+            return Document(name, "json", text, json.loads(text), json_marks(text))
+        return _yaml(name, text)
+    except json.JSONDecodeError as exc:
+        raise Unreadable(f"{name}:{exc.lineno}: no valid JSON: {exc.msg}.") from None
+    except RecursionError:
+        raise Unreadable(f"{name} is nested too deeply.") from None
+
+
+def _yaml(name: str, text: str) -> Document:
+    try:
+        import yaml
+
+        from bridge.lint.yaml_marks import read_yaml
+    except ModuleNotFoundError:
+        raise Unreadable(
+            f"{name}: YAML needs PyYAML: pip install 'celery-stepfunctions[infra]'."
+        ) from None
+    try:
+        value, marks = read_yaml(text)
+    except yaml.MarkedYAMLError as exc:
+        line = f":{exc.problem_mark.line + 1}" if exc.problem_mark else ""
+        raise Unreadable(f"{name}{line}: no valid YAML: {exc.problem}.") from None
+    except (yaml.YAMLError, ValueError) as exc:
+        raise Unreadable(f"{name}: no valid YAML: {exc}.") from None
+    return Document(name, "yaml", text, value, marks)

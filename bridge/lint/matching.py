@@ -1,0 +1,99 @@
+"""Which error names a Retry or a Catch matches, as Step Functions defines it.
+
+Source: AWS Step Functions Developer Guide, "Handling errors in Step Functions workflows".
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from bridge.lint.model import Json
+
+ALL = "States.ALL"
+TASK_FAILED = "States.TaskFailed"
+TIMEOUT = "States.Timeout"
+HEARTBEAT_TIMEOUT = "States.HeartbeatTimeout"
+WORKER_LOST = "Bridge.WorkerLost"
+CANCELLED = "Bridge.Cancelled"
+
+# docs/endings.md says when each is reported.
+REPORTED = frozenset({
+    WORKER_LOST, CANCELLED, "Bridge.TimeLimitExceeded", "Bridge.OutputNotJson",
+    "Bridge.OutputTooLarge", "Bridge.Ignored", "Bridge.Rejected", "Bridge.JobExpired",
+    "Bridge.JobRevoked", "Bridge.TaskNotRegistered", "Bridge.MessageRefused",
+    "Bridge.NotDispatched", "Bridge.NotStarted", "Bridge.HeartbeatLost", "Bridge.OutputRefused",
+})  # fmt: skip
+STATES = frozenset({
+    ALL, TASK_FAILED, TIMEOUT, HEARTBEAT_TIMEOUT, "States.BranchFailed",
+    "States.DataLimitExceeded", "States.ExceedToleratedFailureThreshold", "States.Http.Socket",
+    "States.IntrinsicFailure", "States.ItemReaderFailed", "States.NoChoiceMatched",
+    "States.ParameterPathFailure", "States.Permissions", "States.QueryEvaluationError",
+    "States.ResultPathMatchFailure", "States.ResultWriterFailed", "States.Runtime",
+})  # fmt: skip
+# No wildcard matches these.
+_TERMINAL = frozenset({"States.DataLimitExceeded", "States.Runtime"})
+# What Celery raises where the bridge's outcome has a name of its own.
+_CELERYS = {
+    "WorkerLostError": WORKER_LOST,
+    "WorkerLost": WORKER_LOST,
+    "TimeLimitExceeded": "Bridge.TimeLimitExceeded",
+    "billiard.exceptions.TimeLimitExceeded": "Bridge.TimeLimitExceeded",
+    "billiard.exceptions.WorkerLostError": WORKER_LOST,
+    "NotRegistered": "Bridge.TaskNotRegistered",
+    "TaskRevokedError": "Bridge.JobRevoked",
+}
+
+
+def names(block: Json) -> list[str]:
+    """The ErrorEquals of a Retry or Catch."""
+    given: Any = block.get("ErrorEquals")
+    return [each for each in given if isinstance(each, str)] if isinstance(given, list) else []
+
+
+def matches(pattern: str, error: str) -> bool:
+    """Whether a name in ErrorEquals matches an error.
+
+    >>> matches("States.ALL", "States.DataLimitExceeded"), matches("States.TaskFailed", "KeyError")
+    (False, True)
+    """
+    if pattern == error:
+        return True
+    if error in _TERMINAL:
+        return False
+    if pattern == ALL:
+        return True
+    if pattern == TASK_FAILED:
+        return error != TIMEOUT
+    # The older name: Step Functions reports both kinds of time-out under it.
+    return pattern == TIMEOUT and error == HEARTBEAT_TIMEOUT
+
+
+def first_match(blocks: list[tuple[int, Json]], error: str) -> tuple[int, Json] | None:
+    """The Retry or Catch that Step Functions uses for an error."""
+    for place, block in blocks:
+        if any(matches(name, error) for name in names(block)):
+            return place, block
+    return None
+
+
+def misspelt(name: str) -> str | None:
+    """The name of the bridge that was probably meant; empty: none is near. None: it is right."""
+    if not name.lower().startswith("bridge.") or name in REPORTED:
+        return None
+    return _nearest(name, REPORTED) or ""
+
+
+def doubtful(name: str) -> str | None:
+    """The name that was probably meant instead of Celery's or a misspelt one of AWS's."""
+    if name in _CELERYS:
+        return _CELERYS[name]
+    if name.lower().startswith("states.") and name not in STATES:
+        return _nearest(name, STATES)
+    return None
+
+
+def _nearest(name: str, known: frozenset[str]) -> str | None:
+    by_lower = {each.lower(): each for each in sorted(known)}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.75)
+    return by_lower[near[0]] if near else None
