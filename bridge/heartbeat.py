@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bridge.errors import BridgeError, StepFunctionsError, TokenClosed
+from bridge.metrics import OFF, Meters
 from bridge.stepfunctions import StepFunctions
 from bridge.store import Beat, ClaimStore, Unfinished
 
@@ -33,7 +34,7 @@ class Pass:
 
 async def beat_due(
     *, client: StepFunctions, store: ClaimStore, concurrent_calls: int,
-    on_unfinished: Callable[[Unfinished], None],
+    on_unfinished: Callable[[Unfinished], None], meters: Meters = OFF,
 ) -> Pass:  # fmt: skip
     """Send the heartbeats that are due.
 
@@ -52,13 +53,17 @@ async def beat_due(
             try:
                 await client.send_task_heartbeat(due.token, urgency=due.urgency_ms)
                 done.sent += 1
+                meters.beat(due.activity, "sent")
             except TokenClosed as exc:
                 done.closed += 1
+                meters.beat(due.activity, "closed")
                 logger.info("claim %s is closed: %s", due.claim_id, exc.code)
-                for unfinished in await store.close_claims([due.claim_id], reason=exc.code):
+                closed = await store.close_claims([due.claim_id], reason=exc.code)
+                for unfinished in closed.unfinished:
                     on_unfinished(unfinished)
             except StepFunctionsError as exc:
                 done.failed += 1
+                meters.beat(due.activity, "failed")
                 logger.warning("heartbeat of claim %s failed: %s", due.claim_id, exc)
                 # The interval is a third of what the state allows: use what is left of it.
                 await store.hasten_heartbeat(due, due.interval_s / 4)
@@ -67,6 +72,7 @@ async def beat_due(
         due = await store.take_heartbeats(BATCH)
         for unfinished in due.given_up:
             logger.warning("claim %s is given up: nobody speaks for it", unfinished.job.claim_id)
+            meters.recovered(unfinished.activity, "given_up")
             on_unfinished(unfinished)
         results = await asyncio.gather(*(beat(b) for b in due.beats), return_exceptions=True)
         for result in results:

@@ -20,9 +20,9 @@ from bridge.runner import Runner
 def install(app: Celery) -> Celery:
     """Let an existing Celery app run Step Functions activities; returns it. Harmless when repeated.
 
-    Its own settings stay as they are: the bridge adds its tasks to the beat schedule, two bootsteps
-    to the worker, and what it needs to the tasks that are activities. ``BRIDGE_TASKS`` is imported
-    only when it is set.
+    Its own settings stay as they are: the bridge adds its tasks to the beat schedule, three
+    bootsteps to the worker, and what it needs to the tasks that are activities. ``BRIDGE_TASKS`` is
+    imported only when it is set.
     """
     return setup(app, imports_tasks=False)
 
@@ -37,7 +37,7 @@ def setup(app: Celery, *, imports_tasks: bool) -> Celery:
     if isinstance(getattr(app, "bridge", None), Installation):
         return app
     app.bridge = Installation(app, imports_tasks=imports_tasks)
-    app.steps["worker"].update({Runner, Fleet})
+    app.steps["worker"].update({Runner, Fleet, system.MetricsPort})
     endings.connect()
     kombu_mend.mend()
     telemetry.connect(app)

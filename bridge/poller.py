@@ -19,6 +19,7 @@ from typing import Any
 from bridge.dispatch import BrokerUnavailable, Dispatcher
 from bridge.errors import StepFunctionsError, StoreUnavailable
 from bridge.killpoints import KillPoint, passing
+from bridge.metrics import OFF, Meters
 from bridge.model import Claim, claim_id_of
 from bridge.registry import Activity, Registry
 from bridge.settings import Settings
@@ -100,12 +101,14 @@ class Poller:
     def __init__(
         self, *, registry: Registry, arns: Mapping[str, str], client: StepFunctions,
         store: ClaimStore, dispatcher: Dispatcher, settings: Settings, name: str,
+        meters: Meters = OFF,
     ) -> None:  # fmt: skip
         self._client = client
         self._store = store
         self._dispatcher = dispatcher
         self._settings = settings
         self._name = name
+        self._meters = meters
         self._lanes = [Lane(registry[activity], arn) for activity, arn in arns.items()]
         # Not the loop's own threads: names are resolved there, and a broker that hangs would keep
         # the calls to AWS waiting.
@@ -211,11 +214,13 @@ class Poller:
                 lane.arn, worker_name=self._name, read_timeout_s=self._settings.poll_timeout_s
             )
             if task is None:
+                self._meters.polled(lane.activity.name, "empty")
                 lane.failures = 0
                 lane.shrink()
                 if time.monotonic() - started < MIN_EMPTY_POLL_S:
                     lane.pause(MIN_EMPTY_POLL_S)
             else:
+                self._meters.polled(lane.activity.name, "task")
                 lane.found(self._settings.max_polls_per_activity)
                 await self._claim(lane.activity, task)
         except StepFunctionsError as exc:
@@ -228,6 +233,7 @@ class Poller:
             self._changed.set()
 
     def _back_off(self, lane: Lane, reason: str) -> None:
+        self._meters.polled(lane.activity.name, "error")
         lane.failures += 1
         lane.shrink()
         ceiling_s = min(MAX_BACKOFF_S, 0.5 * 2 ** min(lane.failures, 10))
@@ -259,6 +265,7 @@ class Poller:
                 logger.exception("claim %s is not stored yet; tried again", claim.claim_id)
                 await asyncio.sleep(_jittered_s(5.0))
         self._unstored.discard(claim.claim_id)
+        self._meters.claimed(activity.name)
         # Stored before dispatched: a crash in between must leave something to recover.
         passing(KillPoint.AFTER_STORE_BEFORE_DISPATCH)
         self._undispatched.add(claim.claim_id)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from bridge.dispatch import BrokerUnavailable, Dispatcher, NotRegistered
 from bridge.killpoints import KillPoint, passing
+from bridge.metrics import OFF, Meters
 from bridge.model import Outcome
 from bridge.store import ClaimStore, JobStore, Lost
 
@@ -34,19 +35,23 @@ class Sweep:
     published_anew: int = 0
 
 
-async def sweep(*, store: ClaimStore, jobs: JobStore, dispatcher: Dispatcher) -> Sweep:
+async def sweep(
+    *, store: ClaimStore, jobs: JobStore, dispatcher: Dispatcher, meters: Meters = OFF
+) -> Sweep:
     """Recover what can be found now.
 
     Raises:
         StoreUnavailable: Redis does not answer; the next sweep finds the rest.
     """
     done = Sweep()
-    for job, worker in await store.find_lost(BATCH):
+    for job, worker, activity in await store.find_lost(BATCH):
         outcome = Outcome.failure("Bridge.WorkerLost", f"the lease of worker {worker} ended")
         answer = await asyncio.to_thread(jobs.lose, job, worker=worker, outcome=outcome)
         logger.warning("job %s of worker %s was lost: %s", job.id, worker, answer)
         done.again += answer is Lost.AGAIN
         done.failed += answer is Lost.FAILED
+        if answer is not Lost.MOVED:
+            meters.recovered(activity, answer)
     passing(KillPoint.AFTER_LOSS_BEFORE_DISPATCH)
     for claim, retry in await store.take_unstarted(BATCH, hold_s=HOLD_S):
         try:
@@ -61,7 +66,9 @@ async def sweep(*, store: ClaimStore, jobs: JobStore, dispatcher: Dispatcher) ->
             if await store.mark_queued(claim.job):
                 logger.info("claim %s is dispatched, attempt %d", claim.claim_id, claim.attempt)
                 done.dispatched += 1
+                meters.recovered(claim.activity, "dispatched")
             else:
                 logger.warning("job %s had not started; it is published anew", claim.job.id)
                 done.published_anew += 1
+                meters.recovered(claim.activity, "published_anew")
     return done

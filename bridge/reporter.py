@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from bridge.errors import BridgeError, InvalidRequest, StoreUnavailable, TokenClosed
 from bridge.killpoints import KillPoint, passing
+from bridge.metrics import OFF, Meters
 from bridge.model import Outcome
 from bridge.stepfunctions import StepFunctions
 from bridge.store import ClaimStore, Report, Unfinished
@@ -26,6 +27,9 @@ MAX_DELAY_S = 30.0
 IDLE_S = 2.0
 POLLS_HELD_S = 3.0
 """While reports are throttled, no poll is opened for so long."""
+
+REPORTED = "reported"
+"""Why a claim is closed whose outcome Step Functions has taken."""
 
 OnUnfinished = Callable[[Unfinished], None]
 
@@ -42,12 +46,14 @@ class Reporter:
     def __init__(
         self, *, client: StepFunctions, store: ClaimStore, concurrent_calls: int,
         on_unfinished: OnUnfinished, on_closed: Callable[[], None] = lambda: None,
+        meters: Meters = OFF,
     ) -> None:  # fmt: skip
         self._client = client
         self._store = store
         self._limit = concurrent_calls
         self._on_unfinished = on_unfinished
         self._on_closed = on_closed
+        self._meters = meters
         self._sending: set[asyncio.Task[None]] = set()
         self._tries: dict[str, int] = {}
         self._stopping = False
@@ -102,12 +108,15 @@ class Reporter:
 
     async def _send(self, report: Report) -> None:
         try:
-            reason = await self._deliver(report.token, report.outcome, report.claim_id)
+            reason, told = await self._deliver(report.token, report.outcome, report.claim_id)
             self._tries.pop(report.claim_id, None)
             passing(KillPoint.AFTER_REPORT_BEFORE_NOTE)
-            for unfinished in await self._store.close_claims([report.claim_id], reason=reason):
+            closed = await self._store.close_claims([report.claim_id], reason=reason)
+            for unfinished in closed.unfinished:
                 self._on_unfinished(unfinished)
             self._on_closed()
+            for ended in closed.ended:
+                self._meters.reported(ended, told.error, taken=reason == REPORTED)
             if self._client.throttled_recently:
                 await self._store.hold_polls(POLLS_HELD_S)
         except BridgeError as exc:
@@ -116,8 +125,8 @@ class Reporter:
             logger.exception("claim %s was not reported; it is tried again", report.claim_id)
             await self._postpone(report, exc)
 
-    async def _deliver(self, token: str, outcome: Outcome, claim_id: str) -> str:
-        """Send the outcome; why its claim can be closed."""
+    async def _deliver(self, token: str, outcome: Outcome, claim_id: str) -> tuple[str, Outcome]:
+        """Send the outcome; why its claim can be closed, and what was sent in the end."""
         try:
             if outcome.output is not None:
                 await self._client.send_task_success(token, outcome.output)
@@ -125,12 +134,12 @@ class Reporter:
                 await self._client.send_task_failure(
                     token, error=outcome.error, cause=outcome.cause
                 )
-            return "reported"
+            return REPORTED, outcome
         except TokenClosed as exc:
             logger.warning(
                 "the outcome of claim %s came too late, or twice: Step Functions says %s",
                 claim_id, exc.code)  # fmt: skip
-            return exc.code
+            return exc.code, outcome
         except InvalidRequest as exc:
             if not outcome.ok:
                 raise
@@ -140,6 +149,7 @@ class Reporter:
             return await self._deliver(token, refused, claim_id)
 
     async def _postpone(self, report: Report, exc: Exception) -> None:
+        self._meters.postponed(type(exc).__name__)
         tries = self._tries[report.claim_id] = self._tries.get(report.claim_id, 0) + 1
         delay_s = min(MAX_DELAY_S, 2.0 ** min(tries - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
         if tries == 1:

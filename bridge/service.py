@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from bridge.dispatch import Dispatcher
 from bridge.errors import SettingsError
 from bridge.installation import Installation, process_name
+from bridge.metrics.calls import CountedStepFunctions
+from bridge.metrics.instruments import Instruments
 from bridge.poller import Leftovers, Poller
 from bridge.reporter import Reporter
 from bridge.standin import StandIn
-from bridge.stepfunctions import StepFunctions
 from bridge.store import ClaimStore
 
 logger = logging.getLogger(__name__)
@@ -34,15 +35,21 @@ async def serve(bridge: Installation, arns: Mapping[str, str]) -> Leftovers | No
         )
     _refuse_twins(arns)
     settings, dispatcher, name = bridge.settings, Dispatcher(bridge), process_name()
-    store, client = ClaimStore(settings), StepFunctions()
+    instruments = Instruments(bridge)
+    instruments.bind()
+    meters = instruments.meters
+    store, client = ClaimStore(settings), CountedStepFunctions(meters)
 
     poller = Poller(
         registry=bridge.registry, arns=arns, client=client, store=store, dispatcher=dispatcher,
-        settings=settings, name=name)  # fmt: skip
+        settings=settings, name=name, meters=meters)  # fmt: skip
     reporter = Reporter(
         client=client, store=store, concurrent_calls=settings.concurrent_calls,
-        on_unfinished=dispatcher.revoke_soon, on_closed=poller.wake)  # fmt: skip
-    stand_in = StandIn(bridge=bridge, client=client, store=store, dispatcher=dispatcher)
+        on_unfinished=dispatcher.revoke_soon, on_closed=poller.wake,
+        meters=meters)  # fmt: skip
+    stand_in = StandIn(
+        bridge=bridge, client=client, store=store, dispatcher=dispatcher, meters=meters
+    )
 
     at_once = asyncio.Event()
     signals_seen = 0
@@ -62,6 +69,7 @@ async def serve(bridge: Installation, arns: Mapping[str, str]) -> Leftovers | No
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
 
+    instruments.serve()
     logger.info("poller %s serves %s", name, ", ".join(arns))
     polling = asyncio.create_task(poller.run())
     reporting = asyncio.create_task(reporter.run())

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bridge.errors import SettingsError
@@ -23,6 +23,8 @@ from bridge.names import check_activity
 
 PREFIX = "BRIDGE_"
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
+_OBJECTS = {"activities": "activity → name of a task", "roles": "account → ARN of a role"}
+_ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::(?P<account>\d{12}):role/\S+")
 _STORE_SCHEMES = ("redis://", "rediss://", "unix://")
 # Up to the last @ before the next URL: a password may hold what should have been encoded.
 _PASSWORD = re.compile(r"(?P<head>[a-z0-9+.-]+://[^:@/\s;,]*):[^\s;,]*@", re.IGNORECASE)
@@ -55,6 +57,9 @@ class Settings(BaseSettings):
     activities: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict, description="JSON: activity → name of an existing task"
     )
+    roles: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict, description="JSON: account → ARN of the role to assume there"
+    )
     lease_s: float = Field(
         default=15.0, ge=1.0, le=300.0, description="a worker unheard of for so long is dead"
     )
@@ -85,8 +90,16 @@ class Settings(BaseSettings):
     log_format: Literal["human", "json"] = Field(
         default="human", description="lines for people, or one JSON object each"
     )
-    metrics: Literal["off", "emf"] = Field(
-        default="off", description="CloudWatch's embedded metric format, on stdout"
+    metrics: Literal["off", "emf", "cloudwatch"] = Field(
+        default="off", description="CloudWatch: emf are lines on stdout, cloudwatch PutMetricData"
+    )
+    metrics_port: int = Field(
+        default=0, ge=0, le=65_535, description="Prometheus' port of pollers and beats; 0: none"
+    )
+    metrics_host: str = Field(
+        default="0.0.0.0",  # noqa: S104 (exporters are scraped from elsewhere)
+        min_length=1,
+        description="address that Prometheus' port listens on",
     )
     concurrent_calls: int = Field(
         default=64, ge=1, le=1_000, description="reports, or heartbeats, at once in one process"
@@ -104,9 +117,9 @@ class Settings(BaseSettings):
     def _is_redis(cls, value: str) -> str:
         return _check_store_url(value) if value else value
 
-    @field_validator("activities", mode="before")
+    @field_validator("activities", "roles", mode="before")
     @classmethod
-    def _decode(cls, value: object) -> object:
+    def _decode(cls, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, str):
             return value
         try:
@@ -114,7 +127,8 @@ class Settings(BaseSettings):
         except (ValueError, RecursionError):
             decoded = None
         if not isinstance(decoded, dict):
-            raise ValueError("its value must be a JSON object: activity → name of a task")  # noqa: TRY004 (pydantic's)
+            said = _OBJECTS[str(info.field_name)]
+            raise ValueError(f"its value must be a JSON object: {said}")  # noqa: TRY004 (pydantic's)
         return decoded
 
     @field_validator("activities")
@@ -122,6 +136,23 @@ class Settings(BaseSettings):
     def _names(cls, value: dict[str, str]) -> dict[str, str]:
         for activity in value:
             check_activity(activity)
+        return value
+
+    @field_validator("roles")
+    @classmethod
+    def _roles(cls, value: dict[str, str]) -> dict[str, str]:
+        for account, arn in value.items():
+            role = _ROLE_ARN.fullmatch(arn)
+            if role is None:
+                raise ValueError(
+                    f"{arn!r}, the role of account {account}, is no ARN of a role: expected "
+                    "arn:aws:iam::ACCOUNT:role/NAME"
+                )
+            if role["account"] != account:
+                raise ValueError(
+                    f"{arn!r} is a role of account {role['account']}, not of {account!r}: the "
+                    "activities of an account can only be called in a role of that account"
+                )
         return value
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ from bridge import heartbeat, recovery
 from bridge.dispatch import Dispatcher
 from bridge.errors import StoreUnavailable
 from bridge.installation import Installation
+from bridge.metrics import OFF, Meters
 from bridge.stepfunctions import StepFunctions
 from bridge.store import ClaimStore, Pass
 
@@ -31,16 +32,16 @@ class StandIn:
 
     def __init__(
         self, *, bridge: Installation, client: StepFunctions, store: ClaimStore,
-        dispatcher: Dispatcher,
+        dispatcher: Dispatcher, meters: Meters = OFF,
     ) -> None:  # fmt: skip
         self._tick_s = bridge.settings.tick_s
         self._store = store
         self._work: dict[Pass, Callable[[], Awaitable[object]]] = {
             Pass.HEARTBEAT: lambda: heartbeat.beat_due(
                 client=client, store=store, on_unfinished=dispatcher.revoke_soon,
-                concurrent_calls=bridge.settings.concurrent_calls),
+                concurrent_calls=bridge.settings.concurrent_calls, meters=meters),
             Pass.RECOVERY: lambda: recovery.sweep(
-                store=store, jobs=bridge.jobs, dispatcher=dispatcher),
+                store=store, jobs=bridge.jobs, dispatcher=dispatcher, meters=meters),
         }  # fmt: skip
         self._most = {Pass.HEARTBEAT: MAX_PASSES, Pass.RECOVERY: 1}
         self._running: dict[Pass, set[asyncio.Task[None]]] = {kind: set() for kind in Pass}

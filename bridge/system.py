@@ -14,12 +14,14 @@ from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from celery import Celery
+from celery import Celery, bootsteps
 
 from bridge import heartbeat, metrics, recovery
 from bridge.dispatch import Dispatcher
 from bridge.errors import StoreUnavailable
 from bridge.installation import Installation, installed
+from bridge.metrics.calls import CountedStepFunctions
+from bridge.metrics.instruments import Instruments
 from bridge.registry import SYSTEM_QUEUE
 from bridge.reporter import Reporter
 from bridge.stepfunctions import StepFunctions
@@ -40,15 +42,17 @@ OVERDUE_S = 5.0
 class Calls:
     """A process's event loop, client and store for the system tasks."""
 
-    def __init__(self, bridge: Installation) -> None:
+    def __init__(self, bridge: Installation, instruments: Instruments) -> None:
         self._bridge = bridge
+        self.instruments = instruments
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="bridge-calls", daemon=True).start()
         self.dispatcher = Dispatcher(bridge)
         self.client, self.store = self.wait(self._connect())
 
     async def _connect(self) -> tuple[StepFunctions, ClaimStore]:
-        return StepFunctions(), ClaimStore(self._bridge.settings)
+        meters = self.instruments.meters
+        return CountedStepFunctions(meters), ClaimStore(self._bridge.settings)
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run it on the loop, from any other thread, and wait for it."""
@@ -64,14 +68,47 @@ _permits = {
     METRICS: threading.BoundedSemaphore(1),
 }
 _lock = threading.Lock()
+# By process: a fork has no thread, hence no loop, and nobody to ask it for its counts.
+_instruments: dict[int, Instruments] = {}
 _calls: dict[int, Calls] = {}
 
 
+def _instruments_of(bridge: Installation) -> Instruments:
+    with _lock:
+        if os.getpid() not in _instruments:
+            _instruments[os.getpid()] = Instruments(bridge)
+        return _instruments[os.getpid()]
+
+
 def _calls_of(bridge: Installation) -> Calls:
-    with _lock:  # by process: a fork has no thread, hence no loop
+    instruments = _instruments_of(bridge)
+    with _lock:
         if os.getpid() not in _calls:
-            _calls[os.getpid()] = Calls(bridge)
+            _calls[os.getpid()] = Calls(bridge, instruments)
         return _calls[os.getpid()]
+
+
+class MetricsPort(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Worker bootstep: a beat process answers Prometheus; other workers do not."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        self.enabled = SYSTEM_QUEUE in worker.app.amqp.queues.consume_from
+        if not self.enabled:
+            return
+        self._instruments = _instruments_of(installed(worker.app))
+        self._instruments.bind()
+        pool = str(getattr(worker.pool_cls, "__module__", "")).rpartition(".")[2]
+        if installed(worker.app).settings.metrics_port and pool == "prefork":
+            logger.warning(
+                "BRIDGE_METRICS_PORT: what the processes of a prefork pool count reaches nobody; "
+                "run beat with --pool threads")  # fmt: skip
+
+    def start(self, worker: Any) -> None:
+        """After the pool has forked: a thread before it would be a hazard in the children."""
+        self._instruments.serve()
 
 
 def register(app: Celery) -> None:
@@ -137,7 +174,7 @@ def _heartbeat(bridge: Installation, calls: Calls) -> dict[str, int]:
     done = calls.wait(
         heartbeat.beat_due(
             client=calls.client, store=calls.store, on_unfinished=calls.dispatcher.revoke_soon,
-            concurrent_calls=bridge.settings.concurrent_calls)
+            concurrent_calls=bridge.settings.concurrent_calls, meters=calls.instruments.meters)
     )  # fmt: skip
     return asdict(done)
 
@@ -145,20 +182,23 @@ def _heartbeat(bridge: Installation, calls: Calls) -> dict[str, int]:
 def _flush(bridge: Installation, calls: Calls) -> int:
     reporter = Reporter(
         client=calls.client, store=calls.store, on_unfinished=calls.dispatcher.revoke_soon,
-        concurrent_calls=bridge.settings.concurrent_calls)  # fmt: skip
+        concurrent_calls=bridge.settings.concurrent_calls,
+        meters=calls.instruments.meters)  # fmt: skip
     return calls.wait(reporter.flush(overdue_s=OVERDUE_S))
 
 
-def _publish(bridge: Installation, _: Calls) -> None:
+def _publish(bridge: Installation, calls: Calls) -> None:
     reader = StatusReader(bridge.settings)
     try:
-        metrics.publish(reader.read(list(bridge.registry)))
+        calls.instruments.say_fleet(reader.read(list(bridge.registry)))
     finally:
         reader.close()
 
 
 def _recover(bridge: Installation, calls: Calls) -> dict[str, int]:
     done = calls.wait(
-        recovery.sweep(store=calls.store, jobs=bridge.jobs, dispatcher=calls.dispatcher)
-    )
+        recovery.sweep(
+            store=calls.store, jobs=bridge.jobs, dispatcher=calls.dispatcher,
+            meters=calls.instruments.meters)
+    )  # fmt: skip
     return asdict(done)

@@ -44,6 +44,8 @@ MACHINE = FOLDER / "monthly_report.asl.json"
 CASES = FOLDER / "demo.json"
 PROCFILE = Path("Procfile")
 WORKERS = 2
+EXPORTERS = ("poller", "beat")
+"""Lines of the Procfile that answer Prometheus; each needs a port of its own."""
 RUN_TIMEOUT_S = 150.0
 ROLE_ARN = "arn:aws:iam::123456789012:role/local"
 
@@ -75,11 +77,16 @@ class Execution:
 
 @dataclass(slots=True)
 class Place:
-    """Where the demo runs: its folder, its addresses, its environment."""
+    """Where the demo runs: its folder, its addresses, its environment.
+
+    Attributes:
+        metrics: Line of the Procfile → where it answers Prometheus.
+    """
 
     folder: Path
     flower_url: str = ""
     stepfunctions_url: str = ""
+    metrics: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
 
 
@@ -96,6 +103,7 @@ def run_demo(*, executions: int, keep: bool, as_json: bool) -> int:
                 stack.enter_context(_local_parts(place))
             with say.status("starting poller, two workers, beat and Flower"):
                 stack.enter_context(_procfile(place))
+            say.print(f"metrics: {' '.join(place.metrics.values())}", soft_wrap=True)
             machine = _create_machine(place)
             started = _start_executions(place, machine, cases, executions)
             _watch(place, started, say)
@@ -150,7 +158,8 @@ def _procfile(place: Place) -> Iterator[None]:
     created = subprocess.run(create, env=env, capture_output=True, text=True, check=False)
     if created.returncode:
         raise ProcessFailed(f"activities create: {created.stderr.strip()}")
-    args = [sys.executable, "-m", "honcho", "--env", os.devnull, "start", "--no-colour",
+    args = [sys.executable, "-m", "honcho", "--env", os.devnull, "--app-root", os.curdir,
+            "--procfile", str(_with_metrics(place)), "start", "--no-colour",
             "--concurrency", f"worker={WORKERS}"]  # fmt: skip
     log = place.folder / "processes.log"
     with background(args, env=env, log=log) as process:
@@ -162,6 +171,19 @@ def _procfile(place: Place) -> Iterator[None]:
         wait_ready(ready, process, log=log)
         place.flower_url = f"http://127.0.0.1:{port}"
         yield
+
+
+def _with_metrics(place: Place) -> Path:
+    """A copy of the Procfile whose poller and beat answer Prometheus, on this machine only."""
+    text = PROCFILE.read_text("utf-8")
+    for name in EXPORTERS:
+        port = free_port()
+        place.metrics[name] = f"http://127.0.0.1:{port}/metrics"
+        settings = f"BRIDGE_METRICS_HOST=127.0.0.1 BRIDGE_METRICS_PORT={port}"
+        text = re.sub(rf"^{name}: ", f"{name}: {settings} ", text, flags=re.MULTILINE)
+    copy = place.folder / "Procfile"
+    copy.write_text(text, "utf-8")
+    return copy
 
 
 def _create_machine(place: Place) -> str:
@@ -259,6 +281,7 @@ def _show(place: Place, started: list[Execution], *, as_json: bool, keep: bool) 
             "reports": str(reports),
             "chart": str(charts[0]) if charts else None,
             "flower": place.flower_url,
+            "metrics": place.metrics,
             "logs": str(place.folder),
         }
         sys.stdout.write(json.dumps(result, indent=2) + "\n")

@@ -6,8 +6,10 @@
 --                               [worker run] while running, [manual alive] for manual heartbeats,
 --                               [missing] the first renewal of its worker that did not name it,
 --                               [again] how often it was published anew, [missed] the due time of
---                               a heartbeat that did not get through (Unix ms), [settled] when its outcome
---                               came (Unix ms), [reason] once closed
+--                               a heartbeat that did not get through (Unix ms), [waited] ms until
+--                               it first began, [begun] when its last run did (Unix ms), [settled]
+--                               when its outcome came (Unix ms) and [by] who ran it, [reason] once
+--                               closed
 -- root:token:<id>       string  the task token: a secret, never returned to a worker
 -- root:input:<id>       string  the input, until an outcome is stored
 -- root:outcome:<id>     string  the outcome, until Step Functions takes it
@@ -84,7 +86,7 @@ local function put_into_outbox(id, activity, state, worker, outcome)
   move(id, activity, state, 'settled', worker)
   redis.call('DEL', key('input', id))
   redis.call('SET', key('outcome', id), outcome)
-  redis.call('HSET', key('claim', id), 'settled', now_ms())
+  redis.call('HSET', key('claim', id), 'settled', now_ms(), 'by', worker or '')
   local ok = string.sub(outcome, 1, 1) == '+'
   redis.call('HINCRBY', key('ended'), activity .. (ok and '|succeeded' or '|failed'), 1)
   redis.call('ZADD', key('outbox'), now_ms(), id)

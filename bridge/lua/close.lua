@@ -1,14 +1,18 @@
 -- close: Step Functions takes nothing more for these tokens; forget them.
 -- KEYS[1] root
 -- ARGV    reason, claim_id, …
--- Returns claim_id, attempt, activity of each whose job was not finished: it is to be revoked
--- Clock   a closed claim is remembered: for a day if its job was not finished, so that it can be
---         told why; else for as long as a lost call to store it may be repeated
+-- Returns how many jobs were not finished; claim_id, attempt, activity of each: it is to be revoked;
+--         then of each that was settled: activity, worker that ran it, and three times in ms (-1: not
+--         known): from claimed to its first run, of its last run, from settled until now
+-- Clock   since when it is settled; a closed claim is remembered: for a day if its job was not
+--         finished, so that it can be told why; else for as long as a lost call to store it may be
+--         repeated
 local unfinished_s, finished_s = 86400, 900
-local unfinished = {}
+local unfinished, ended, now = {}, {}, now_ms()
 for i = 2, #ARGV do
   local id = ARGV[i]
-  local claim = claim_fields(id, 'activity', 'state', 'attempt', 'worker', 'queue')
+  local claim = claim_fields(id, 'activity', 'state', 'attempt', 'worker', 'queue', 'by',
+    'waited', 'begun', 'settled')
   local activity, state, worker = claim[1], claim[2], claim[4]
   if state and state ~= 'closed' then
     tally(activity, state, -1)
@@ -23,11 +27,21 @@ for i = 2, #ARGV do
     end
     redis.call('HSET', key('claim', id), 'state', 'closed', 'reason', ARGV[1])
     redis.call('EXPIRE', key('claim', id), state == 'settled' and finished_s or unfinished_s)
-    if state ~= 'settled' then
+    if state == 'settled' then
+      local begun, settled = claim[8], claim[9]
+      ended[#ended + 1] = activity
+      ended[#ended + 1] = claim[6] or ''
+      ended[#ended + 1] = tonumber(claim[7] or -1)
+      ended[#ended + 1] = begun and settled - begun or -1
+      ended[#ended + 1] = settled and now - settled or -1
+    else
       unfinished[#unfinished + 1] = id
       unfinished[#unfinished + 1] = claim[3]
       unfinished[#unfinished + 1] = activity
     end
   end
 end
-return unfinished
+local answer = {#unfinished / 3}
+for _, part in ipairs(unfinished) do answer[#answer + 1] = part end
+for _, part in ipairs(ended) do answer[#answer + 1] = part end
+return answer

@@ -1,7 +1,7 @@
 -- find_lost: jobs on workers whose lease has ended. Forgets such workers once they hold none.
 -- KEYS[1] root
 -- ARGV    limit, gap_ms, amnesty_ms
--- Returns claim_id, attempt, worker of each
+-- Returns claim_id, attempt, worker, activity of each
 -- Clock   leases; notes that a pass of recovery begins
 --
 -- When nobody has looked for longer than the gap, the store itself may have been away, and leases
@@ -21,12 +21,14 @@ for _, worker in ipairs(redis.call('ZRANGEBYSCORE', key('workers'), '-inf', '(' 
     forget_worker(worker)
   end
   for _, id in ipairs(held) do
-    if #lost >= 3 * ARGV[1] then
+    if #lost >= 4 * ARGV[1] then
       return lost
     end
+    local claim = claim_fields(id, 'attempt', 'activity')
     lost[#lost + 1] = id
-    lost[#lost + 1] = claim_fields(id, 'attempt')[1]
+    lost[#lost + 1] = claim[1]
     lost[#lost + 1] = worker
+    lost[#lost + 1] = claim[2]
   end
 end
 return lost

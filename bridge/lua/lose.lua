@@ -26,6 +26,6 @@ end
 move(id, claim[1], state, 'claimed', worker)
 redis.call('HINCRBY', key('claim', id), 'attempt', 1)
 redis.call('HSET', key('claim', id), 'retry', 0, 'until', now + ARGV[6])
-redis.call('HDEL', key('claim', id), 'again')
+redis.call('HDEL', key('claim', id), 'again', 'begun')
 redis.call('ZADD', key('unstarted'), now, id)
 return 'again'

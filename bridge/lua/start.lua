@@ -10,7 +10,7 @@
 -- Clock   the worker's lease; manual heartbeats
 local id, attempt, retry, worker, run = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local claim = claim_fields(id, 'activity', 'state', 'attempt', 'retry', 'worker', 'run', 'manual',
-  'every')
+  'every', 'claimed', 'waited')
 local state, held_by = claim[2], claim[5]
 if not state or state == 'closed' then
   return 'closed'
@@ -36,7 +36,8 @@ if not has_lease(worker, now) then
   return 'unleased'
 end
 move(id, claim[1], state, 'running', held_by)
-redis.call('HSET', key('claim', id), 'worker', worker, 'run', run, 'retry', retry)
+redis.call('HSET', key('claim', id), 'worker', worker, 'run', run, 'retry', retry, 'begun', now,
+  'waited', claim[10] or now - claim[9])
 redis.call('SADD', key('runs', worker), id)
 if claim[7] then
   redis.call('HSET', key('claim', id), 'alive', now + 2 * claim[8])

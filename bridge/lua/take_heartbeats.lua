@@ -4,7 +4,7 @@
 -- ARGV    limit, outcome of a job that never started, outcome of one that fell silent
 -- Returns looked (how many were due), given_up, then claim_id, attempt, activity of each given up
 --         whose job may be on: it is to be revoked; then claim_id, token, interval_ms, missed
---         (Unix ms: since when it has been due) of each to beat
+--         (Unix ms: since when it has been due), activity of each to beat
 -- Clock   due; the workers' leases; patience; due again one interval from now, so that two beats
 --         never double the calls; notes that a pass of heartbeats begins
 --
@@ -57,6 +57,7 @@ for i = 1, #due, 2 do
       taken[#taken + 1] = redis.call('GET', key('token', id))
       taken[#taken + 1] = every
       taken[#taken + 1] = claim[6] or due[i + 1]
+      taken[#taken + 1] = claim[7]
     end
   end
 end

@@ -82,6 +82,7 @@ class Beat:
     token: str = field(repr=False)
     interval_s: float
     missed_ms: int
+    activity: str = ""
 
     @property
     def urgency_ms(self) -> float:
@@ -96,6 +97,39 @@ class Unfinished(NamedTuple):
     """A job whose claim was closed before it had ended."""
 
     job: Job
+    activity: str
+
+
+class Ended(NamedTuple):
+    """What became of a claim that had an outcome, in seconds of the store's clock.
+
+    Attributes:
+        worker: Who ran it last; empty: nobody.
+        waited_s: From claimed until it first began; None: it never did.
+        ran_s: Its last run; None: it was settled outside any.
+        unreported_s: From its outcome until it was closed.
+    """
+
+    activity: str
+    worker: str
+    waited_s: float | None
+    ran_s: float | None
+    unreported_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What was closed: claims whose job had not ended, and those with an outcome."""
+
+    unfinished: list[Unfinished]
+    ended: list[Ended]
+
+
+class LostJob(NamedTuple):
+    """A job on a worker whose lease has ended."""
+
+    job: Job
+    worker: str
     activity: str
 
 
@@ -133,6 +167,10 @@ _HEARTBEAT_LOST = Outcome.failure(
 def _not_started(patience_s: float) -> Outcome:
     cause = f"no worker has started the job within BRIDGE_PATIENCE_S={patience_s:g} s"
     return Outcome.failure("Bridge.NotStarted", cause)
+
+
+def _seconds(milliseconds: int) -> float | None:
+    return None if milliseconds < 0 else milliseconds / 1000
 
 
 class ClaimStore:
@@ -204,8 +242,8 @@ class ClaimStore:
             wake = await self._redis.blpop([f"{self._settings.root_key}:wake"], timeout=timeout_s)
         return wake is not None
 
-    async def find_lost(self, limit: int) -> list[tuple[Job, str]]:
-        """Jobs on workers whose lease has ended, each with its worker.
+    async def find_lost(self, limit: int) -> list[LostJob]:
+        """Jobs on workers whose lease has ended.
 
         None for half a lease after nobody has asked for so long: the store was away, perhaps, and
         living workers could not renew.
@@ -213,7 +251,10 @@ class ClaimStore:
         lease_s, tick_s = self._settings.lease_s, self._settings.tick_s
         gap_ms = ms(max(lease_s / 2, 4 * tick_s))
         rows = await self._call("find_lost", limit, gap_ms, ms(lease_s / 2))
-        return [(Job(rows[i], int(rows[i + 1])), rows[i + 2]) for i in range(0, len(rows), 3)]
+        return [
+            LostJob(Job(rows[i], int(rows[i + 1])), rows[i + 2], rows[i + 3])
+            for i in range(0, len(rows), 4)
+        ]
 
     async def take_unstarted(self, limit: int, *, hold_s: float) -> list[Unstarted]:
         """Claims whose job was not published in time, hidden from others for ``hold_s``.
@@ -227,12 +268,17 @@ class ClaimStore:
             for i in range(0, len(rows), 5)
         ]
 
-    async def close_claims(self, claim_ids: Iterable[str], *, reason: str) -> list[Unfinished]:
-        """Forget claims whose token is closed; the jobs among them that had not ended."""
-        rows = await self._call("close", reason, *claim_ids)
-        return [
-            Unfinished(Job(rows[i], int(rows[i + 1])), rows[i + 2]) for i in range(0, len(rows), 3)
-        ]
+    async def close_claims(self, claim_ids: Iterable[str], *, reason: str) -> Closed:
+        """Forget claims whose token is closed."""
+        n, *rows = await self._call("close", reason, *claim_ids)
+        ended = rows[3 * n :]
+        return Closed(
+            [Unfinished(Job(rows[i], int(rows[i + 1])), rows[i + 2]) for i in range(0, 3 * n, 3)],
+            [
+                Ended(ended[i], ended[i + 1], *map(_seconds, ended[i + 2 : i + 5]))
+                for i in range(0, len(ended), 5)
+            ],
+        )
 
     async def take_heartbeats(self, limit: int) -> DueHeartbeats:
         """Take tokens that are due and have somebody to speak for; due again in one interval.
@@ -248,8 +294,8 @@ class ClaimStore:
         ]
         rows = rows[3 * n :]
         beats = [
-            Beat(rows[i], rows[i + 1], int(rows[i + 2]) / 1000, int(rows[i + 3]))
-            for i in range(0, len(rows), 4)
+            Beat(rows[i], rows[i + 1], int(rows[i + 2]) / 1000, int(rows[i + 3]), rows[i + 4])
+            for i in range(0, len(rows), 5)
         ]
         return DueHeartbeats(beats, int(looked), given_up)
 

@@ -217,7 +217,8 @@ class TestOutbox:
 class TestClose:
     def test_a_reported_claim_leaves_nothing_behind(self, store):
         job = store.settled()
-        assert store.run(store.claims.close_claims([job.claim_id], reason="reported")) == []
+        closed = store.run(store.claims.close_claims([job.claim_id], reason="reported"))
+        assert closed.unfinished == []
         assert store.status().in_flight == 0
         left = [key.rpartition("}:")[2] for key in store.all_keys()]
         assert left == [f"claim:{job.claim_id}", "ended", "fleet", "held", "wake", "workers"]
@@ -236,15 +237,65 @@ class TestClose:
     def test_an_unfinished_job_is_named(self, store):
         """Its token was closed elsewhere: the job is to be revoked."""
         job = store.running()
-        assert store.run(store.claims.close_claims([job.claim_id], reason="TaskTimedOut")) == [
-            (job, "resize")
-        ]
+        closed = store.run(store.claims.close_claims([job.claim_id], reason="TaskTimedOut"))
+        assert closed.unfinished == [(job, "resize")]
         assert store.status().in_flight == 0
+
+    def ended(self, store, job):
+        closed = store.run(store.claims.close_claims([job.claim_id], reason="reported"))
+        (ended,) = closed.ended
+        assert ended.activity == "resize"
+        return ended
+
+    def test_what_was_settled_tells_its_times_and_its_worker(self, store):
+        """Each on the store's own clock: until it began, its run, and since its outcome."""
+        claim = store.claim()
+        store.worker()
+        time.sleep(0.03)
+        assert store.jobs.start(claim.job, retry=0, worker="w1", run="r") is Start.RUN
+        time.sleep(0.06)
+        store.jobs.settle(claim.job, OK)
+        time.sleep(0.09)
+        ended = self.ended(store, claim.job)
+        assert ended.worker == "w1"
+        assert 0.03 <= ended.waited_s < 1
+        assert 0.06 <= ended.ran_s < 1
+        assert 0.09 <= ended.unreported_s < 1
+
+    def test_a_retried_job_waited_until_its_first_run_and_ran_for_its_last(self, store):
+        job = store.running()
+        time.sleep(0.2)
+        store.jobs.release(job, run="r1", retry=1, delay_s=0)
+        assert store.jobs.start(job, retry=1, worker="w1", run="r2") is Start.RUN
+        store.jobs.settle(job, OK)
+        ended = self.ended(store, job)
+        assert ended.waited_s < 0.2
+        assert ended.ran_s < 0.2
+
+    def test_what_was_settled_between_two_runs_has_no_last_one(self, store):
+        job = store.running()
+        store.jobs.release(job, run="r1", retry=1, delay_s=5)
+        store.jobs.settle(job, FAILED, never_began=True)
+        assert self.ended(store, job).ran_s is None
+
+    def test_what_never_began_has_only_its_report(self, store):
+        claim = store.claim()
+        store.jobs.settle(claim.job, FAILED, never_began=True)
+        ended = self.ended(store, claim.job)
+        assert (ended.worker, ended.waited_s, ended.ran_s) == ("", None, None)
+        assert ended.unreported_s >= 0
+
+    def test_closing_twice_tells_them_once(self, store):
+        job = store.settled()
+        self.ended(store, job)
+        closed = store.run(store.claims.close_claims([job.claim_id], reason="reported"))
+        assert closed.ended == []
 
     def test_closing_twice_names_nothing(self, store):
         job = store.running()
         store.run(store.claims.close_claims([job.claim_id], reason="TaskTimedOut"))
-        assert store.run(store.claims.close_claims([job.claim_id], reason="TaskTimedOut")) == []
+        closed = store.run(store.claims.close_claims([job.claim_id], reason="TaskTimedOut"))
+        assert closed.unfinished == []
         assert store.status().in_flight == 0
 
 
@@ -433,7 +484,7 @@ class TestLease:
         """It cannot vanish; its lease ends, so that the next sweep finds what it ran."""
         job = store.running()
         assert store.jobs.leave("w1") == 1
-        assert wait_until(lambda: store.run(store.claims.find_lost(10))) == [(job, "w1")]
+        assert wait_until(lambda: store.run(store.claims.find_lost(10))) == [(job, "w1", "resize")]
 
     def test_workers_that_died_idle_are_forgotten(self, store):
         store.worker("gone")
@@ -452,7 +503,7 @@ class TestLost:
     def test_a_dead_workers_jobs_are_found(self, store):
         job = store.running()
         assert store.run(store.claims.find_lost(10)) == []
-        assert wait_until(lambda: store.run(store.claims.find_lost(10))) == [(job, "w1")]
+        assert wait_until(lambda: store.run(store.claims.find_lost(10))) == [(job, "w1", "resize")]
 
     def test_no_more_are_found_than_asked_for(self, store):
         for n in range(3):
@@ -502,7 +553,7 @@ class TestLost:
         time.sleep(1.2)  # longer than the lease, and than any pause between two passes
         assert store.run(store.claims.find_lost(10)) == []
         found = wait_until(lambda: store.run(store.claims.find_lost(10)))
-        assert [worker for _, worker in found] == ["w1"]
+        assert [lost.worker for lost in found] == ["w1"]
 
     def test_only_once(self, store):
         job = store.running(max_attempts=3)

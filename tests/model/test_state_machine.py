@@ -36,7 +36,17 @@ from hypothesis.stateful import (
 from bridge.local.valkey import LocalValkey
 from bridge.model import Claim, Job, Outcome, claim_id_of
 from bridge.settings import Settings
-from bridge.store import ClaimStore, JobStore, Lost, Settled, Start, Wish, claims, connection
+from bridge.store import (
+    ClaimStore,
+    JobStore,
+    Lost,
+    LostJob,
+    Settled,
+    Start,
+    Wish,
+    claims,
+    connection,
+)
 
 NUMBERS = itertools.count(1)
 ROOT = "{model}"
@@ -345,21 +355,21 @@ class Claims(RuleBasedStateMachine):
     @rule(target=deliveries, published=st.booleans(), lost_answer=st.booleans())
     def a_sweep(self, published: bool, lost_answer: bool):
         found = self.find_lost()
-        for job, worker in found:
+        for job, worker, _ in found:
             claim = self.model[job.claim_id]
             self.lose(claim, job, worker)
             if lost_answer:
                 assert self.jobs.lose(job, worker=worker, outcome=LOST) is Lost.MOVED
         return multiple(*self.publish_unstarted(published=published))
 
-    def find_lost(self) -> list[tuple[Job, str]]:
+    def find_lost(self) -> list[LostJob]:
         """Nobody is judged for half a lease after nobody has looked for longer than that."""
         if self.now - self.looked_at > LEASE_S / 2:
             self.amnesty_until = self.now + LEASE_S / 2
         self.looked_at = self.now
         found = self.ask(lambda: self.claims.find_lost(100))
         expected = {
-            (claim.job, claim.worker)
+            (claim.job, claim.worker, claim.activity)
             for claim in self.model.values()
             if claim.state == "running" and not self.has_lease(claim.worker)
         }
@@ -422,10 +432,10 @@ class Claims(RuleBasedStateMachine):
         return claim.state == "settled"
 
     def hear_that_it_is_closed(self, claim: Expected) -> None:
-        unfinished = self.ask(
-            lambda: self.claims.close_claims([claim.claim_id], reason="TaskTimedOut")
-        )
-        assert unfinished == ([] if claim.state == "settled" else [(claim.job, claim.activity)])
+        closed = self.ask(lambda: self.claims.close_claims([claim.claim_id], reason="TaskTimedOut"))
+        unfinished = [] if claim.state == "settled" else [(claim.job, claim.activity)]
+        assert closed.unfinished == unfinished
+        assert len(closed.ended) == (claim.state == "settled")
         self.close(claim)
 
     # The reporter, and Step Functions
@@ -445,7 +455,9 @@ class Claims(RuleBasedStateMachine):
             closed = self.ask(
                 lambda id_=report.claim_id: self.claims.close_claims([id_], reason="reported"),
                 lost_answer=lost_answer)  # fmt: skip
-            assert closed == []
+            assert closed.unfinished == []
+            named = [ended.activity for ended in closed.ended]
+            assert named == ([] if lost_answer else [claim.activity])
             self.close(claim)
 
     @rule(data=st.data())
@@ -511,7 +523,7 @@ class Claims(RuleBasedStateMachine):
             self.a_pass_of_heartbeats()
             self.find_lost()
             self.move(LEASE_S / 2)
-            for job, worker in self.find_lost():
+            for job, worker, _ in self.find_lost():
                 self.lose(self.model[job.claim_id], job, worker)
             for delivery in self.publish_unstarted(published=True):
                 claim = self.model[delivery.job.claim_id]

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bridge.installation import Installation
@@ -63,6 +63,13 @@ def of_job(
 
 def of_fleet(status: Status) -> list[str]:
     """The lines of the fleet as it stands."""
+    return [line(*values) for values in fleet_values(status)]
+
+
+def fleet_values(
+    status: Status,
+) -> Iterator[tuple[dict[str, str], dict[str, float], dict[str, str]]]:
+    """How the fleet stands: dimensions, values of metrics, and their units."""
     users = [worker for worker in status.workers if set(worker.queues) != {SYSTEM_QUEUE}]
     live = [worker for worker in users if worker.lease_s >= 0]
     slots = sum(worker.slots for worker in live)
@@ -76,11 +83,10 @@ def of_fleet(status: Status) -> list[str]:
     if slots:  # without a slot there is no ratio; LiveWorkers says so
         values["BacklogPerSlot"] = round(claims / slots, 4)
     units = {"LiveWorkers": "Count", "LostWorkers": "Count", "OutboxAgeSeconds": "Seconds"}
-    lines = [line({}, values, units)]
+    yield {}, values, {**units, "BacklogPerSlot": "None"}
     for row in status.activities:
         depth = {"QueueDepth": float(row.queued)}
-        lines.append(line({"ActivityName": row.activity}, depth, {"QueueDepth": "Count"}))
-    return lines
+        yield {"ActivityName": row.activity}, depth, {"QueueDepth": "Count"}
 
 
 def publish(status: Status) -> None:

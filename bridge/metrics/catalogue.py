@@ -1,0 +1,130 @@
+"""Every metric that Prometheus sees: name, kind, labels, meaning. docs/metrics.md is made from it.
+
+Names follow Prometheus' conventions: base units, ``_seconds``, ``_total`` for what only rises.
+
+Source: prometheus.io/docs/practices/naming, prometheus.io/docs/instrumenting/writing_exporters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        help: One sentence; its first word is not the name.
+        buckets: Upper bounds of a histogram, in its unit.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """What it counts or measures: ``seconds``, or things."""
+        return "seconds" if "_seconds" in self.name else ""
+
+
+_SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_LONG = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
+
+# Of the process that is scraped: sum them over all instances.
+POLLS = Metric(
+    "bridge_polls_total", "counter", ("activity", "result"),
+    "GetActivityTask calls that came home: with a task, empty, or with an error.")  # fmt: skip
+CLAIMS = Metric(
+    "bridge_claims_total", "counter", ("activity",),
+    "Tasks that this poller has stored as claims.")  # fmt: skip
+HEARTBEATS = Metric(
+    "bridge_heartbeats_total", "counter", ("activity", "result"),
+    "Heartbeats: sent, of a token that turned out to be closed, or failed.")  # fmt: skip
+REPORTS = Metric(
+    "bridge_reports_total", "counter", ("activity", "outcome", "error", "result"),
+    "Outcomes that this process reported: taken by Step Functions, or too late (closed).",
+)  # fmt: skip
+POSTPONED = Metric(
+    "bridge_reports_postponed_total", "counter", ("reason",),
+    "Reports that did not get through and are tried again, by kind of exception.")  # fmt: skip
+RECOVERIES = Metric(
+    "bridge_recoveries_total", "counter", ("activity", "action"),
+    "Claims found that somebody left behind, and what was done about them.")  # fmt: skip
+THROTTLES = Metric(
+    "bridge_throttles_total", "counter", ("call",),
+    "Calls that Step Functions refused as over the account's quota.")  # fmt: skip
+QUEUE_WAIT = Metric(
+    "bridge_queue_wait_seconds", "histogram", ("activity",),
+    "From a task's claim until its job first began; observed when it is reported.",
+    _LONG)  # fmt: skip
+RUN_TIME = Metric(
+    "bridge_run_seconds", "histogram", ("activity",),
+    "From the beginning of a job's last run until its outcome; observed when it is reported.",
+    _LONG)  # fmt: skip
+REPORT_DELAY = Metric(
+    "bridge_report_delay_seconds", "histogram", ("activity",),
+    "From an outcome until Step Functions took it, or said that the token is closed.",
+    _SHORT)  # fmt: skip
+
+OF_PROCESS = (
+    POLLS, CLAIMS, HEARTBEATS, REPORTS, POSTPONED, RECOVERIES, THROTTLES, QUEUE_WAIT, RUN_TIME,
+    REPORT_DELAY,
+)  # fmt: skip
+
+# Of the whole fleet, from the store: every instance says the same, so take one, or the max.
+STORE_UP = Metric(
+    "bridge_store_up", "gauge", (),
+    "Whether the claim store answered within two seconds; if not, no other fleet metric is there.",
+)  # fmt: skip
+IN_FLIGHT = Metric(
+    "bridge_in_flight_claims", "gauge", ("activity",), "Claims that are not closed.")  # fmt: skip
+QUEUED = Metric(
+    "bridge_queued_claims", "gauge", ("activity",),
+    "Claims whose job has not begun, or waits to run again.")  # fmt: skip
+RUNNING = Metric(
+    "bridge_running_claims", "gauge", ("activity",), "Claims whose job runs.")  # fmt: skip
+OUTBOX = Metric(
+    "bridge_outbox_claims", "gauge", ("activity",),
+    "Claims with an outcome that Step Functions has not taken yet.")  # fmt: skip
+LOST = Metric(
+    "bridge_lost_claims", "gauge", ("activity",),
+    "Running claims on workers whose lease has ended.")  # fmt: skip
+OPEN_POLLS = Metric(
+    "bridge_open_polls", "gauge", ("activity",), "Open polls, of all pollers.")  # fmt: skip
+SLOTS = Metric(
+    "bridge_slots", "gauge", ("activity",),
+    "Slots of the live workers that serve the activity's queue; a worker may serve several.",
+)  # fmt: skip
+OLDEST = Metric(
+    "bridge_oldest_claim_age_seconds", "gauge", ("activity",),
+    "Age of the oldest claim in flight; 0 without one.")  # fmt: skip
+ENDED = Metric(
+    "bridge_tasks_ended_total", "counter", ("activity", "outcome"),
+    "Outcomes stored so far, succeeded or failed; survives restarts.")  # fmt: skip
+WORKER_SLOTS = Metric(
+    "bridge_worker_slots", "gauge", (), "Slots of all live workers.")  # fmt: skip
+LIVE_WORKERS = Metric(
+    "bridge_live_workers", "gauge", (), "Workers whose lease runs.")  # fmt: skip
+LOST_WORKERS = Metric(
+    "bridge_lost_workers", "gauge", (),
+    "Workers whose lease ended while they ran claims; recovery brings it back to 0.")  # fmt: skip
+LIVE_POLLERS = Metric(
+    "bridge_live_pollers", "gauge", (), "Pollers whose lease runs.")  # fmt: skip
+LIVE_BEATS = Metric(
+    "bridge_live_beats", "gauge", (), "Beat processes whose lease runs.")  # fmt: skip
+OUTBOX_AGE = Metric(
+    "bridge_outbox_age_seconds", "gauge", (),
+    "Age of the oldest outcome that Step Functions has not taken; 0 without one.")  # fmt: skip
+PASS_AGE = Metric(
+    "bridge_pass_age_seconds", "gauge", ("pass",),
+    "Since the last pass of heartbeats, or of recovery, began.")  # fmt: skip
+
+OF_FLEET = (
+    STORE_UP, IN_FLIGHT, QUEUED, RUNNING, OUTBOX, LOST, OPEN_POLLS, SLOTS, OLDEST, ENDED,
+    WORKER_SLOTS, LIVE_WORKERS, LOST_WORKERS, LIVE_POLLERS, LIVE_BEATS, OUTBOX_AGE, PASS_AGE,
+)  # fmt: skip

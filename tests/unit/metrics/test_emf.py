@@ -1,0 +1,90 @@
+"""CloudWatch's embedded metric format, as before; and what chooses between the ways out."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from bridge import metrics
+from bridge.errors import SettingsError
+from bridge.local.processes import free_port
+from bridge.metrics import emf
+from bridge.metrics.cloudwatch import CloudWatchMeters
+from bridge.metrics.instruments import Instruments
+from bridge.metrics.meters import OFF, Several
+from bridge.metrics.prometheus import PrometheusMeters
+from bridge.settings import Settings
+
+
+def bridge(**settings):
+    made = Settings(store_url="redis://127.0.0.1:1/0", **settings)
+    return SimpleNamespace(settings=made, registry={})
+
+
+@pytest.fixture
+def said(monkeypatch):
+    lines: list[str] = []
+    monkeypatch.setattr(emf, "_say", lines.append)
+    return lines
+
+
+def test_a_line():
+    made = json.loads(emf.line({"A": "b"}, {"X": 1.5}, {"X": "Seconds"}))
+    (block,) = made["_aws"]["CloudWatchMetrics"]
+    assert block == {
+        "Namespace": "StepFunctions/Activities", "Dimensions": [["A"]],
+        "Metrics": [{"Name": "X", "Unit": "Seconds"}],
+    }  # fmt: skip
+    assert (made["A"], made["X"]) == ("b", 1.5)
+
+
+def test_a_job_says_a_line_and_one_more_for_its_error(said):
+    job = {"activity": "resize", "worker": "w1@host#1", "duration_s": 0.5}
+    metrics.of_job(bridge(metrics="emf"), **job, error="Boom")
+    done, error = map(json.loads, said)
+    assert (done["TaskProcessingTime"], done["TasksProcessed"], done["WorkerName"]) == (
+        0.5, 1, "w1@host")  # fmt: skip
+    assert (error["TaskErrors"], error["ErrorName"]) == (1, "Boom")
+
+
+@pytest.mark.parametrize("mode", ["off", "cloudwatch"])
+def test_otherwise_a_worker_says_nothing(said, mode):
+    """It holds no credentials, and the reporter counts for it."""
+    metrics.of_job(bridge(metrics=mode), activity="a", worker="w", duration_s=1.0)
+    assert said == []
+
+
+def test_off_there_is_nothing():
+    instruments = Instruments(bridge())
+    assert instruments.meters is OFF
+    instruments.bind()
+    instruments.serve()
+
+
+def test_the_settings_choose():
+    assert isinstance(Instruments(bridge(metrics="cloudwatch")).meters, CloudWatchMeters)
+    assert isinstance(Instruments(bridge(metrics_port=9_100)).meters, PrometheusMeters)
+    both = Instruments(bridge(metrics_port=9_100, metrics="cloudwatch"))
+    assert isinstance(both.meters, Several)
+
+
+def test_a_port_that_is_taken_stops_the_process():
+    port = free_port()
+    first = Instruments(bridge(metrics_port=port, metrics_host="127.0.0.1"))
+    first.bind()
+    first.serve()
+    with pytest.raises(SettingsError, match="a BRIDGE_METRICS_PORT of its own"):
+        Instruments(bridge(metrics_port=port, metrics_host="127.0.0.1")).bind()
+    first._exporter.close()
+
+
+def test_the_fleet_goes_where_the_settings_say(said):
+    from bridge.store import Status
+
+    status = Status([], [])
+    Instruments(bridge()).say_fleet(status)
+    assert said == []
+    Instruments(bridge(metrics="emf")).say_fleet(status)
+    assert len(said) == 1
