@@ -98,7 +98,8 @@ def activity_task(
     Args:
         activity: An ARN; or a name, an ``Activity`` of the registry or a Celery task with an
             ``activity=`` option, with ``region`` and ``account`` unless that names an ARN.
-        timeout_s: TimeoutSeconds, counted from when the task is scheduled: waiting counts too.
+        timeout_s: TimeoutSeconds, counted from when a poller takes the task: the wait in Celery's
+            queue counts too.
         heartbeat_s: HeartbeatSeconds, below ``timeout_s``. None: three heartbeat intervals of the
             Activity or task, in whole seconds; no HeartbeatSeconds for a mere ARN or name.
         retry, catch: One block or several; the first that matches an error is used.

@@ -25,13 +25,13 @@ HEARTBEAT_TIGHT = Rule(
 NO_TIMEOUT = Rule(
     "BR004", "no-timeout", _W,
     "Activity state without TimeoutSeconds",
-    "HeartbeatSeconds count only once a poller has the task: if none takes it, it waits for up to "
-    "a year.",
+    "Heartbeats never extend it, and nothing else ends a job that hangs while its worker lives.",
 )  # fmt: skip
 NO_MACHINE_TIMEOUT = Rule(
     "BR005", "no-machine-timeout", _W,
     "State machine without TimeoutSeconds",
-    "Loops and retries can keep an execution open for a year.",
+    "Nothing else bounds how long a task waits until a poller takes it, nor loops and retries: an "
+    "execution can stay open for a year.",
 )  # fmt: skip
 TIMEOUT_BELOW_HEARTBEAT = Rule(
     "BR006", "timeout-below-heartbeat", _E,
@@ -62,7 +62,8 @@ LOST_NOT_RETRIED = Rule(
 TIMEOUT_NOT_RETRIED = Rule(
     "BR011", "timeout-not-retried", _I,
     "No Retry for States.Timeout",
-    "A task that no poller took in time fails the execution; States.TaskFailed does not match it.",
+    "A job that waited and ran for longer than TimeoutSeconds fails the execution; States.TaskFailed "
+    "does not match it.",
 )  # fmt: skip
 RETRIES_NEVER = Rule(
     "BR012", "retries-never", _W,
@@ -110,7 +111,7 @@ CATCH_DROPS_INPUT = Rule(
 UNKNOWN_ACTIVITY = Rule(
     "BR020", "unknown-activity", _W,
     "Activity that no task of the app is registered for",
-    "Nobody polls for it: its tasks wait until TimeoutSeconds are over.",
+    "Nobody polls for it: its tasks wait until the state machine's TimeoutSeconds are over.",
 )  # fmt: skip
 MALFORMED_ARN = Rule(
     "BR021", "malformed-arn", _E,
