@@ -59,12 +59,12 @@ def poll(ctx: click.Context, loglevel: int, logfile: str | None) -> None:
     import asyncio
 
     from bridge.service import serve
-    from bridge.stepfunctions import resolve
+    from bridge.stepfunctions import Places, resolve
 
     bridge = _bridge(ctx)
     registry = bridge.load_tasks()
     bridge.app.log.setup(loglevel, logfile, redirect_stdouts=False)
-    arns = resolve(registry)
+    arns = resolve(registry, Places(bridge.settings.roles))
     left = asyncio.run(serve(bridge, arns))
     if left is not None:
         logging.getLogger("bridge").error(
@@ -180,24 +180,35 @@ def create(
     from pydantic import ValidationError
 
     from bridge import report
+    from bridge.errors import SettingsError
     from bridge.names import ActivityAttributes, Encryption, check_activity, parse_arn
-    from bridge.stepfunctions import create_activity
+    from bridge.stepfunctions import Places, create_activity
 
-    wanted = [check_activity(name) for name in names] or list(_bridge(ctx).load_tasks())
+    bridge = _bridge(ctx)
+    places = Places(bridge.settings.roles)
+    wanted = [check_activity(name) for name in names] or list(bridge.load_tasks())
     if wrong := [tag for tag in tags if "=" not in tag]:
         raise click.UsageError(f"--tag {wrong[0]!r} is no KEY=VALUE.", ctx)
     try:
         key = kms_key_id and Encryption(type="CUSTOMER_MANAGED_KMS_KEY", kms_key_id=kms_key_id)
-        made = [
-            ActivityAttributes(
-                name=name, tags=dict(tag.split("=", 1) for tag in tags), encryption=key or None
+        made = {
+            activity: ActivityAttributes(
+                name=arn.name if (arn := parse_arn(activity)) else activity,
+                tags=dict(tag.split("=", 1) for tag in tags), encryption=key or None,
             )
-            for name in wanted
-            if parse_arn(name) is None
-        ]
+            for activity in wanted
+        }  # fmt: skip
     except ValidationError as exc:
         raise click.UsageError("; ".join(str(each["msg"]) for each in exc.errors()), ctx) from None
-    arns = {attributes.name: create_activity(attributes) for attributes in made}
+    arns = {}
+    for activity, attributes in made.items():
+        there = places.connection(places.of(activity))
+        arns[activity] = create_activity(attributes, there)
+        if parse_arn(activity) and arns[activity] != activity:
+            raise SettingsError(
+                f"{activity} is in an account that nobody here calls in: {arns[activity]} has been "
+                "created instead. Name a role of that account in BRIDGE_ROLES."
+            )
     if as_json:
         click.echo(json.dumps(arns, indent=2))
     else:
@@ -226,10 +237,15 @@ def describe(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     """Describe activities: NAMES or ARNs, or all registered ones."""
     from bridge import report
     from bridge.names import check_activity
-    from bridge.stepfunctions import describe_activity, resolve
+    from bridge.stepfunctions import Places, describe_activity, resolve
 
-    wanted = [check_activity(name) for name in names] or list(_bridge(ctx).load_tasks())
-    found = [describe_activity(arn) for arn in resolve(wanted).values()]
+    bridge = _bridge(ctx)
+    places = Places(bridge.settings.roles)
+    wanted = [check_activity(name) for name in names] or list(bridge.load_tasks())
+    found = [
+        describe_activity(arn, places.connection(places.of(activity)))
+        for activity, arn in resolve(wanted, places).items()
+    ]
     if as_json:
         click.echo(json.dumps([report.activity_as_json(each) for each in found], indent=2))
     else:
@@ -240,18 +256,20 @@ def describe(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, cls=CeleryOption, help="Do not ask.")
 @JSON
-def delete(names: tuple[str, ...], yes: bool, as_json: bool) -> None:
+@click.pass_context
+def delete(ctx: click.Context, names: tuple[str, ...], yes: bool, as_json: bool) -> None:
     """Delete activities, by name or ARN. Executions that wait for them never end by themselves."""
     from bridge.names import check_activity
-    from bridge.stepfunctions import delete_activity, resolve
+    from bridge.stepfunctions import Places, delete_activity, resolve
 
-    arns = resolve([check_activity(name) for name in names])
+    places = Places(_bridge(ctx).settings.roles)
+    arns = resolve([check_activity(name) for name in names], places)
     if not yes:
         for arn in arns.values():
             click.echo(arn, err=True)
         click.confirm(f"Delete {len(arns)} activities?", abort=True, err=True)
-    for arn in arns.values():
-        delete_activity(arn)
+    for activity, arn in arns.items():
+        delete_activity(arn, places.connection(places.of(activity)))
     click.echo(json.dumps(arns, indent=2) if as_json else f"{len(arns)} deleted")
 
 

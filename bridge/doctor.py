@@ -29,7 +29,7 @@ from bridge.errors import (
 from bridge.installation import Installation
 from bridge.registry import SYSTEM_QUEUE
 from bridge.settings import mask_url
-from bridge.stepfunctions import RetryPolicy, StepFunctions, resolve
+from bridge.stepfunctions import Connection, Places, RetryPolicy, StepFunctions, resolve
 from bridge.store import ServerInfo, Status, StatusReader, describe_server
 
 BROKER_TIMEOUT_S = 5.0
@@ -104,7 +104,7 @@ def _versions() -> Finding:
 def _activities(bridge: Installation) -> Iterator[Finding]:
     check = "activities at Step Functions"
     try:
-        arns = resolve(bridge.registry)
+        arns = resolve(bridge.registry, Places(bridge.settings.roles))
     except ActivityMissing as exc:
         yield _failure(check, str(exc), "celery -A bridge activities create")
     except AccessDenied as exc:
@@ -120,13 +120,15 @@ def _activities(bridge: Installation) -> Iterator[Finding]:
 def _permissions(bridge: Installation) -> Iterator[Finding]:
     """The hot calls, as the poller and beat make them; a worker needs none of them."""
     try:
-        yield from asyncio.run(_call_each(next(iter(bridge.registry))))
+        places = Places(bridge.settings.roles)
+        for place in dict.fromkeys(map(places.of, bridge.registry)):
+            yield from asyncio.run(_call_each(places.connection(place), str(place)))
     except BridgeError as exc:
         yield _failure("calls to Step Functions", str(exc), "see the sentence")
 
 
-async def _call_each(activity: str) -> list[Finding]:
-    async with StepFunctions() as client:
+async def _call_each(connection: Connection, place: str) -> list[Finding]:
+    async with StepFunctions(connection) as client:
         calls: dict[str, Callable[[], Awaitable[object]]] = {
             "SendTaskHeartbeat": lambda: client.send_task_heartbeat(NO_TOKEN, retry=ONCE),
             "SendTaskSuccess": lambda: client.send_task_success(NO_TOKEN, "{}", retry=ONCE),
@@ -134,11 +136,11 @@ async def _call_each(activity: str) -> list[Finding]:
                 NO_TOKEN, error="Doctor", cause="", retry=ONCE
             ),
         }
-        return [await _call(name, call) for name, call in calls.items()]
+        return [await _call(name, place, call) for name, call in calls.items()]
 
 
-async def _call(name: str, call: Callable[[], Awaitable[object]]) -> Finding:
-    check = f"permission states:{name}"
+async def _call(name: str, place: str, call: Callable[[], Awaitable[object]]) -> Finding:
+    check = f"permission states:{name}" + (f" in {place.rstrip('/')}" if place else "")
     try:
         await call()
     except (TokenClosed, InvalidRequest, ActivityDoesNotExist):

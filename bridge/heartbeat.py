@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from bridge.errors import BridgeError, StepFunctionsError, TokenClosed
 from bridge.metrics import OFF, Meters
-from bridge.stepfunctions import StepFunctions
+from bridge.stepfunctions import Clients
 from bridge.store import Beat, ClaimStore, Unfinished
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Pass:
 
 
 async def beat_due(
-    *, client: StepFunctions, store: ClaimStore, concurrent_calls: int,
+    *, clients: Clients, store: ClaimStore, concurrent_calls: int,
     on_unfinished: Callable[[Unfinished], None], meters: Meters = OFF,
 ) -> Pass:  # fmt: skip
     """Send the heartbeats that are due.
@@ -51,7 +51,9 @@ async def beat_due(
     async def beat(due: Beat) -> None:
         async with permits:
             try:
-                await client.send_task_heartbeat(due.token, urgency=due.urgency_ms)
+                await clients.of(due.activity).send_task_heartbeat(
+                    due.token, urgency=due.urgency_ms
+                )
                 done.sent += 1
                 meters.beat(due.activity, "sent")
             except TokenClosed as exc:
@@ -80,7 +82,7 @@ async def beat_due(
                 raise result
             if isinstance(result, BaseException):
                 logger.error("a heartbeat failed", exc_info=result)
-        if client.throttled_recently:
-            await store.hold_polls(POLLS_HELD_S)
+        for place in clients.throttled:
+            await store.hold_polls(POLLS_HELD_S, str(place))
         if due.looked < BATCH:
             return done

@@ -16,7 +16,7 @@ from bridge.errors import BridgeError, InvalidRequest, StoreUnavailable, TokenCl
 from bridge.killpoints import KillPoint, passing
 from bridge.metrics import OFF, Meters
 from bridge.model import Outcome
-from bridge.stepfunctions import StepFunctions
+from bridge.stepfunctions import Clients
 from bridge.store import ClaimStore, Report, Unfinished
 
 logger = logging.getLogger(__name__)
@@ -44,11 +44,11 @@ class Reporter:
     """
 
     def __init__(
-        self, *, client: StepFunctions, store: ClaimStore, concurrent_calls: int,
+        self, *, clients: Clients, store: ClaimStore, concurrent_calls: int,
         on_unfinished: OnUnfinished, on_closed: Callable[[], None] = lambda: None,
         meters: Meters = OFF,
     ) -> None:  # fmt: skip
-        self._client = client
+        self._clients = clients
         self._store = store
         self._limit = concurrent_calls
         self._on_unfinished = on_unfinished
@@ -108,7 +108,7 @@ class Reporter:
 
     async def _send(self, report: Report) -> None:
         try:
-            reason, told = await self._deliver(report.token, report.outcome, report.claim_id)
+            reason, told = await self._deliver(report, report.outcome)
             self._tries.pop(report.claim_id, None)
             passing(KillPoint.AFTER_REPORT_BEFORE_NOTE)
             closed = await self._store.close_claims([report.claim_id], reason=reason)
@@ -117,36 +117,37 @@ class Reporter:
             self._on_closed()
             for ended in closed.ended:
                 self._meters.reported(ended, told.error, taken=reason == REPORTED)
-            if self._client.throttled_recently:
-                await self._store.hold_polls(POLLS_HELD_S)
+            for place in self._clients.throttled:
+                await self._store.hold_polls(POLLS_HELD_S, str(place))
         except BridgeError as exc:
             await self._postpone(report, exc)
         except Exception as exc:
             logger.exception("claim %s was not reported; it is tried again", report.claim_id)
             await self._postpone(report, exc)
 
-    async def _deliver(self, token: str, outcome: Outcome, claim_id: str) -> tuple[str, Outcome]:
+    async def _deliver(self, report: Report, outcome: Outcome) -> tuple[str, Outcome]:
         """Send the outcome; why its claim can be closed, and what was sent in the end."""
+        client = self._clients.of(report.activity)
         try:
             if outcome.output is not None:
-                await self._client.send_task_success(token, outcome.output)
+                await client.send_task_success(report.token, outcome.output)
             else:
-                await self._client.send_task_failure(
-                    token, error=outcome.error, cause=outcome.cause
+                await client.send_task_failure(
+                    report.token, error=outcome.error, cause=outcome.cause
                 )
             return REPORTED, outcome
         except TokenClosed as exc:
             logger.warning(
                 "the outcome of claim %s came too late, or twice: Step Functions says %s",
-                claim_id, exc.code)  # fmt: skip
+                report.claim_id, exc.code)  # fmt: skip
             return exc.code, outcome
         except InvalidRequest as exc:
             if not outcome.ok:
                 raise
             # Left alone, the state would hang until its time-out.
-            logger.error("Step Functions refuses the output of claim %s: %s", claim_id, exc)  # noqa: TRY400
+            logger.error("Step Functions refuses the output of claim %s: %s", report.claim_id, exc)  # noqa: TRY400
             refused = Outcome.failure("Bridge.OutputRefused", str(exc))
-            return await self._deliver(token, refused, claim_id)
+            return await self._deliver(report, refused)
 
     async def _postpone(self, report: Report, exc: Exception) -> None:
         self._meters.postponed(type(exc).__name__)

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from bridge.dispatch import Dispatcher
 from bridge.errors import SettingsError
 from bridge.installation import Installation, process_name
-from bridge.metrics.calls import CountedStepFunctions
 from bridge.metrics.instruments import Instruments
 from bridge.poller import Leftovers, Poller
 from bridge.reporter import Reporter
 from bridge.standin import StandIn
+from bridge.stepfunctions import Clients, Places
 from bridge.store import ClaimStore
 
 logger = logging.getLogger(__name__)
@@ -38,17 +38,18 @@ async def serve(bridge: Installation, arns: Mapping[str, str]) -> Leftovers | No
     instruments = Instruments(bridge)
     instruments.bind()
     meters = instruments.meters
-    store, client = ClaimStore(settings), CountedStepFunctions(meters)
+    store = ClaimStore(settings)
+    clients = Clients(Places(settings.roles), on_throttled=meters.throttled)
 
     poller = Poller(
-        registry=bridge.registry, arns=arns, client=client, store=store, dispatcher=dispatcher,
+        registry=bridge.registry, arns=arns, clients=clients, store=store, dispatcher=dispatcher,
         settings=settings, name=name, meters=meters)  # fmt: skip
     reporter = Reporter(
-        client=client, store=store, concurrent_calls=settings.concurrent_calls,
+        clients=clients, store=store, concurrent_calls=settings.concurrent_calls,
         on_unfinished=dispatcher.revoke_soon, on_closed=poller.wake,
         meters=meters)  # fmt: skip
     stand_in = StandIn(
-        bridge=bridge, client=client, store=store, dispatcher=dispatcher, meters=meters
+        bridge=bridge, clients=clients, store=store, dispatcher=dispatcher, meters=meters
     )
 
     at_once = asyncio.Event()
@@ -88,7 +89,7 @@ async def serve(bridge: Installation, arns: Mapping[str, str]) -> Leftovers | No
         return None
     finally:
         await end_tasks()
-        await client.close()
+        await clients.close()
         await store.close()
 
 

@@ -16,7 +16,7 @@ from bridge.dispatch import Dispatcher
 from bridge.errors import StoreUnavailable
 from bridge.installation import Installation
 from bridge.metrics import OFF, Meters
-from bridge.stepfunctions import StepFunctions
+from bridge.stepfunctions import Clients
 from bridge.store import ClaimStore, Pass
 
 logger = logging.getLogger(__name__)
@@ -31,14 +31,14 @@ class StandIn:
     """Takes over what is overdue, until ``stop``."""
 
     def __init__(
-        self, *, bridge: Installation, client: StepFunctions, store: ClaimStore,
+        self, *, bridge: Installation, clients: Clients, store: ClaimStore,
         dispatcher: Dispatcher, meters: Meters = OFF,
     ) -> None:  # fmt: skip
         self._tick_s = bridge.settings.tick_s
         self._store = store
         self._work: dict[Pass, Callable[[], Awaitable[object]]] = {
             Pass.HEARTBEAT: lambda: heartbeat.beat_due(
-                client=client, store=store, on_unfinished=dispatcher.revoke_soon,
+                clients=clients, store=store, on_unfinished=dispatcher.revoke_soon,
                 concurrent_calls=bridge.settings.concurrent_calls, meters=meters),
             Pass.RECOVERY: lambda: recovery.sweep(
                 store=store, jobs=bridge.jobs, dispatcher=dispatcher, meters=meters),

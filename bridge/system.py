@@ -20,11 +20,10 @@ from bridge import heartbeat, metrics, recovery
 from bridge.dispatch import Dispatcher
 from bridge.errors import StoreUnavailable
 from bridge.installation import Installation, installed
-from bridge.metrics.calls import CountedStepFunctions
 from bridge.metrics.instruments import Instruments
 from bridge.registry import SYSTEM_QUEUE
 from bridge.reporter import Reporter
-from bridge.stepfunctions import StepFunctions
+from bridge.stepfunctions import Clients, Places
 from bridge.store import ClaimStore, StatusReader
 
 T = TypeVar("T")
@@ -48,11 +47,12 @@ class Calls:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="bridge-calls", daemon=True).start()
         self.dispatcher = Dispatcher(bridge)
-        self.client, self.store = self.wait(self._connect())
+        self.clients, self.store = self.wait(self._connect())
 
-    async def _connect(self) -> tuple[StepFunctions, ClaimStore]:
-        meters = self.instruments.meters
-        return CountedStepFunctions(meters), ClaimStore(self._bridge.settings)
+    async def _connect(self) -> tuple[Clients, ClaimStore]:
+        settings, meters = self._bridge.settings, self.instruments.meters
+        places = Places(settings.roles)
+        return Clients(places, on_throttled=meters.throttled), ClaimStore(settings)
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run it on the loop, from any other thread, and wait for it."""
@@ -173,7 +173,7 @@ def _pass(name: str, app: Celery, work: Callable[[Installation, Calls], T]) -> T
 def _heartbeat(bridge: Installation, calls: Calls) -> dict[str, int]:
     done = calls.wait(
         heartbeat.beat_due(
-            client=calls.client, store=calls.store, on_unfinished=calls.dispatcher.revoke_soon,
+            clients=calls.clients, store=calls.store, on_unfinished=calls.dispatcher.revoke_soon,
             concurrent_calls=bridge.settings.concurrent_calls, meters=calls.instruments.meters)
     )  # fmt: skip
     return asdict(done)
@@ -181,7 +181,7 @@ def _heartbeat(bridge: Installation, calls: Calls) -> dict[str, int]:
 
 def _flush(bridge: Installation, calls: Calls) -> int:
     reporter = Reporter(
-        client=calls.client, store=calls.store, on_unfinished=calls.dispatcher.revoke_soon,
+        clients=calls.clients, store=calls.store, on_unfinished=calls.dispatcher.revoke_soon,
         concurrent_calls=bridge.settings.concurrent_calls,
         meters=calls.instruments.meters)  # fmt: skip
     return calls.wait(reporter.flush(overdue_s=OVERDUE_S))

@@ -62,8 +62,8 @@ LOST_NOT_RETRIED = Rule(
 TIMEOUT_NOT_RETRIED = Rule(
     "BR011", "timeout-not-retried", _I,
     "No Retry for States.Timeout",
-    "A job that waited and ran for longer than TimeoutSeconds fails the execution; States.TaskFailed "
-    "does not match it.",
+    "A job that waited and ran for longer than TimeoutSeconds fails the execution; "
+    "States.TaskFailed does not match it.",
 )  # fmt: skip
 RETRIES_NEVER = Rule(
     "BR012", "retries-never", _W,

@@ -28,7 +28,8 @@
 -- root:runs:<worker>    set     claims that it runs
 -- root:pollers          zset    poller -> end of its lease (Unix ms)
 -- root:polls:<poller>   hash    <activity>|<queue> -> its open polls
--- root:throttled        string  there while Step Functions throttles reports or heartbeats
+-- root:throttled:<place> string there while Step Functions throttles reports or heartbeats in that
+--                               region and account; <place> is empty for the processes' own
 -- root:passes           hash    heartbeat|recovery -> when the last pass began (Unix ms);
 --                               amnesty -> until when no worker is taken for dead
 local root = KEYS[1]

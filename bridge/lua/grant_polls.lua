@@ -1,7 +1,8 @@
 -- grant_polls: may this poller open more polls? Against free slots only, fleet-wide.
 -- KEYS[1] root
 -- ARGV    poller, lease_ms, look_ahead (claims per slot), then for each activity in the order of
---         its turn: activity, queue, open (this poller's open polls), want (how many more)
+--         its turn: activity, queue, open (this poller's open polls), want (how many more),
+--         place (region and account of its calls)
 -- Returns slots (of the live workers that serve any of these queues), then for each activity the
 --         number of polls granted: none while calls that matter more are throttled
 -- Clock   the leases of workers and pollers; the hold of polls
@@ -22,9 +23,10 @@ end
 -- What this poller says of its own polls is the truth: said anew each time, it cannot drift.
 redis.call('DEL', key('polls', poller))
 local wishes = {}
-for i = 4, #ARGV, 4 do
+for i = 4, #ARGV, 5 do
   local wish = {poll = ARGV[i] .. '|' .. ARGV[i + 1], queue = ARGV[i + 1],
-    open = tonumber(ARGV[i + 2]), want = tonumber(ARGV[i + 3]), granted = 0}
+    open = tonumber(ARGV[i + 2]), want = tonumber(ARGV[i + 3]), place = ARGV[i + 4],
+    granted = 0}
   wishes[#wishes + 1] = wish
   if wish.open > 0 then
     redis.call('HSET', key('polls', poller), wish.poll, wish.open)
@@ -112,9 +114,15 @@ elseif #groups > 0 then
   add_set(everything)
 end
 
-local held_back = redis.call('EXISTS', key('throttled')) == 1
+local held = {} -- by place
+local function is_held(place)
+  if held[place] == nil then
+    held[place] = redis.call('EXISTS', key('throttled', place)) == 1
+  end
+  return held[place]
+end
+
 local function fits(group)
-  if held_back then return false end
   for _, set in ipairs(sets) do
     if set.has[group] and set.used >= set.room then return false end
   end
@@ -132,7 +140,8 @@ for _, wish in ipairs(wishes) do
 end
 for depth = 0, most - 1 do
   for _, wish in ipairs(wishes) do
-    if wish.group and level(wish) == depth and wish.granted < wish.want and fits(wish.group) then
+    if wish.group and level(wish) == depth and wish.granted < wish.want
+        and fits(wish.group) and not is_held(wish.place) then
       wish.granted = wish.granted + 1
       wish.group.mine = wish.group.mine + 1
       for _, set in ipairs(sets) do

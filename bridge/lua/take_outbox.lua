@@ -1,7 +1,8 @@
 -- take_outbox: take outcomes that are due, and hold them back from other reporters meanwhile.
 -- KEYS[1] root
 -- ARGV    limit, hold_ms, overdue_ms (only what has been due for so long)
--- Returns next_due_ms (from now; -1 when the outbox is empty), then claim_id, token, outcome, …
+-- Returns next_due_ms (from now; -1 when the outbox is empty), then claim_id, token, outcome,
+--         activity, …
 -- Clock   due; due again after hold_ms, should the taker die
 local now = now_ms()
 local taken = {-1}
@@ -11,6 +12,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('outbox'), '-inf', now - ARG
   taken[#taken + 1] = id
   taken[#taken + 1] = redis.call('GET', key('token', id))
   taken[#taken + 1] = redis.call('GET', key('outcome', id))
+  taken[#taken + 1] = redis.call('HGET', key('claim', id), 'activity')
 end
 local first = redis.call('ZRANGE', key('outbox'), 0, 0, 'WITHSCORES')
 if first[2] then

@@ -1,6 +1,7 @@
 """The only place that talks to Step Functions.
 
-``client`` has the hot calls (asyncio), ``activities`` those that manage activities (blocking).
+``client`` has the hot calls (asyncio), ``activities`` those that manage activities (blocking),
+``places`` the regions and accounts that they go to.
 Limits are enforced before a call is sent, and errors come back as those of ``bridge.errors``.
 """
 
@@ -20,14 +21,19 @@ from bridge.stepfunctions.client import (
     StepFunctions,
 )
 from bridge.stepfunctions.credentials import SharedCredentials
+from bridge.stepfunctions.places import HOME, Clients, Place, Places
 from bridge.stepfunctions.retry import RetryPolicy
 
 __all__ = [
     "HEARTBEAT_RETRY",
+    "HOME",
     "REPORT_RETRY",
     "ActivityDescription",
     "ActivityTask",
+    "Clients",
     "Connection",
+    "Place",
+    "Places",
     "RetryPolicy",
     "SharedCredentials",
     "StepFunctions",

@@ -30,12 +30,12 @@ from bridge.errors import (
     CredentialsUnavailable,
     InvalidRequest,
     ServiceUnavailable,
-    SettingsError,
     StepFunctionsError,
 )
 from bridge.names import ActivityAttributes, Encryption, parse_arn
 from bridge.stepfunctions.answers import translate
 from bridge.stepfunctions.aws import Connection
+from bridge.stepfunctions.places import Places
 
 _PAGE = 1_000
 _NO_CREDENTIALS = (
@@ -69,32 +69,27 @@ def list_activities(connection: Connection | None = None) -> dict[str, str]:
     return _list(connection or Connection.from_environment())
 
 
-def resolve(activities: Iterable[str], connection: Connection | None = None) -> dict[str, str]:
+def resolve(activities: Iterable[str], places: Places | None = None) -> dict[str, str]:
     """Activity as registered → its ARN.
 
     A full ARN is taken as it is: Step Functions is asked only where names are.
 
     Raises:
         ActivityMissing: Step Functions knows no activity of a name; all of them are told.
-        SettingsError: No region is set, or an ARN is of another one.
+        SettingsError: No region is set, or an ARN is in one that does not exist.
         StepFunctionsError: Step Functions refuses, or does not answer.
     """
     wanted = list(activities)
-    connection = connection or Connection.from_environment()
+    places = places or Places()
     names = []
     for activity in wanted:
-        arn = parse_arn(activity)
-        if arn is None:
+        places.connection(places.of(activity))
+        if parse_arn(activity) is None:
             names.append(activity)
-        elif arn.region != connection.region:
-            raise SettingsError(
-                f"activity {activity} is in {arn.region}, and this process talks to "
-                f"{connection.region}. Set AWS_REGION={arn.region}, or use the activity of "
-                f"{connection.region}."
-            )
-    known = _list(connection) if names else {}
+    home = places.connection()
+    known = _list(home) if names else {}
     if missing := [name for name in names if name not in known]:
-        raise ActivityMissing(_missing(missing, known, connection))
+        raise ActivityMissing(_missing(missing, known, home))
     return {activity: known.get(activity, activity) for activity in wanted}
 
 

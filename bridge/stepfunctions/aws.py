@@ -17,6 +17,7 @@ import botocore.session
 from botocore import UNSIGNED
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
+from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.exceptions import BotoCoreError
 from botocore.httpsession import get_cert_path, mask_proxy_url
 from botocore.utils import get_environ_proxies
@@ -27,6 +28,7 @@ SERVICE = "stepfunctions"
 CONNECT_TIMEOUT_S = 5.0
 _READ_TIMEOUT_S = 10.0
 _ATTEMPTS = 3
+_ROLE_SESSION = "celery-stepfunctions"  # shown in CloudTrail
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Connection:
         profile: Profile of the AWS files; None when none is named.
         ca_bundle: File or folder of the trusted certificates; empty where the URL is plain http.
         proxy: URL of the proxy, perhaps with a password; None for none.
+        role_arn: Role that calls are made in; None: what the environment offers calls itself.
     """
 
     region: str
@@ -48,17 +51,22 @@ class Connection:
     profile: str | None = None
     ca_bundle: str = ""
     proxy: str | None = field(default=None, repr=False)
+    role_arn: str | None = None
 
     @classmethod
-    def from_environment(cls) -> Self:
+    def from_environment(cls, region: str | None = None, role_arn: str | None = None) -> Self:
         """Read the environment and the AWS files; no network, no credentials.
+
+        Args:
+            region: Instead of the environment's.
+            role_arn: Role to assume.
 
         Raises:
             SettingsError: No region is set, or a profile, a region or a URL is impossible.
         """
         try:
             session = botocore.session.Session()
-            region = os.environ.get("AWS_REGION") or session.get_config_variable("region")
+            region = region or os.environ.get("AWS_REGION") or session.get_config_variable("region")
             if not region:
                 raise SettingsError(
                     "no AWS region is set: set AWS_REGION, AWS_DEFAULT_REGION, or `region` in the "
@@ -80,6 +88,7 @@ class Connection:
                 profile=session.profile,
                 ca_bundle=_ca_bundle(session, endpoint_url),
                 proxy=_proxy(endpoint_url),
+                role_arn=role_arn,
             )
         except (BotoCoreError, ValueError) as exc:
             raise SettingsError(f"the AWS settings are impossible: {exc}") from exc
@@ -93,9 +102,17 @@ class Connection:
     def load_credentials(self) -> Any | None:
         """The credentials, botocore's, perhaps refreshing ones; None when nothing offers any.
 
-        Blocks: containers and instances are asked over the network.
+        Blocks: containers, instances and STS are asked over the network.
         """
-        return self.new_session().get_credentials()
+        session = self.new_session()
+        credentials = session.get_credentials()
+        if credentials is None or self.role_arn is None:
+            return credentials
+        fetcher = AssumeRoleCredentialFetcher(
+            session.create_client, credentials, self.role_arn,
+            extra_args={"RoleSessionName": _ROLE_SESSION},
+        )  # fmt: skip
+        return DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
 
     def control_plane(self) -> Any:
         """A blocking botocore client, for the calls that are not hot."""
@@ -103,7 +120,17 @@ class Connection:
             connect_timeout=CONNECT_TIMEOUT_S, read_timeout=_READ_TIMEOUT_S,
             retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
         )  # fmt: skip
-        return self.new_session().create_client(SERVICE, region_name=self.region, config=config)
+        keys = {}
+        if self.role_arn is not None and (credentials := self.load_credentials()) is not None:
+            frozen = credentials.get_frozen_credentials()  # lives longer than such a client
+            keys = {
+                "aws_access_key_id": frozen.access_key,
+                "aws_secret_access_key": frozen.secret_key,
+                "aws_session_token": frozen.token,
+            }
+        return self.new_session().create_client(
+            SERVICE, region_name=self.region, config=config, **keys
+        )
 
     def tls(self) -> ssl.SSLContext | None:
         """What verifies the endpoint; None for plain http.

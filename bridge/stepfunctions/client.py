@@ -64,6 +64,7 @@ class StepFunctions:
         heartbeat_retry: How heartbeats are tried again, where the call says nothing else.
         report_retry: How successes and failures are.
         max_connections: At once, at most; 0 is without a limit.
+        on_throttled: Called with the name of each call that is refused as throttled.
         sleep: Waits between attempts.
         uniform: Draws the jitter.
 
@@ -79,6 +80,7 @@ class StepFunctions:
         heartbeat_retry: RetryPolicy = HEARTBEAT_RETRY,
         report_retry: RetryPolicy = REPORT_RETRY,
         max_connections: int = 0,
+        on_throttled: Callable[[str], None] = lambda call: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         uniform: Uniform = random.uniform,
     ) -> None:
@@ -87,6 +89,7 @@ class StepFunctions:
         self._heartbeat_retry = heartbeat_retry
         self._report_retry = report_retry
         self._max_connections = max_connections
+        self._on_throttled = on_throttled
         self._sleep = sleep
         self._uniform = uniform
         self._pace = Pace()
@@ -296,6 +299,7 @@ class StepFunctions:
             error = refusal(call, response.status, response.headers, content, token=token)
             if isinstance(error, Throttled):
                 self._pace.throttled()
+                self._on_throttled(call)
             if isinstance(error, CredentialsUnavailable):
                 self._credentials.reject(credentials)
             raise error

@@ -13,7 +13,7 @@ import pytest
 from celery import Celery
 
 from bridge import heartbeat, recovery
-from bridge.dispatch import BrokerUnavailable, NotRegistered
+from bridge.dispatch import BrokerUnavailable, Dispatcher, NotRegistered
 from bridge.errors import InvalidRequest, Throttled, TokenClosed, TooManyPollers
 from bridge.local.valkey import LocalValkey
 from bridge.model import Job, Outcome, claim_id_of
@@ -31,13 +31,20 @@ ARN = "arn:aws:states:us-east-1:123456789012:activity:resize"
 class FaultyClient:
     """Answers as scripted, and is well otherwise; notes what it was asked."""
 
-    throttled_recently = False
+    throttled = ()
 
     def __init__(self, *polls, calls=()):
         self.polls, self.calls = deque(polls), deque(calls)
         self.polled = 0
         self.sent: list[tuple[str, str]] = []
         self.at_once = self.most_at_once = 0
+
+    def of(self, activity):
+        """It stands for the clients of all places, too."""
+        return self
+
+    def place_of(self, activity):
+        return ""
 
     async def get_activity_task(self, arn, *, worker_name, read_timeout_s):
         self.polled += 1
@@ -79,6 +86,8 @@ class FaultyDispatcher:
             raise BrokerUnavailable("the broker is away")
         self.published.append(claim.job)
 
+    publish_all = Dispatcher.publish_all
+
 
 @pytest.fixture
 def registry():
@@ -93,7 +102,7 @@ def polling(store, registry, client, dispatcher, until, *, claims=None):
 
     async def main():
         poller = Poller(
-            registry=registry, arns={"resize": ARN}, client=client, dispatcher=dispatcher,
+            registry=registry, arns={"resize": ARN}, clients=client, dispatcher=dispatcher,
             store=claims or store.claims, settings=store.settings, name="p1")  # fmt: skip
         running = asyncio.create_task(poller.run())
         async with asyncio.timeout(15):
@@ -158,7 +167,7 @@ class TestPoller:
             async def main():
                 claims = ClaimStore(settings)
                 poller = Poller(
-                    registry=registry, arns={"resize": ARN}, client=Client(TASK), name="p1",
+                    registry=registry, arns={"resize": ARN}, clients=Client(TASK), name="p1",
                     dispatcher=dispatcher, store=claims, settings=settings)  # fmt: skip
                 running = asyncio.create_task(poller.run())
                 async with asyncio.timeout(30):
@@ -180,7 +189,7 @@ def reporter(store, client, unfinished):
     def on_unfinished(job):
         unfinished.append(job)
 
-    return Reporter(client=client, store=store.claims, concurrent_calls=4,
+    return Reporter(clients=client, store=store.claims, concurrent_calls=4,
                     on_unfinished=on_unfinished)  # fmt: skip
 
 
@@ -257,7 +266,7 @@ def beat(store, client, unfinished=None):
         (unfinished if unfinished is not None else []).append(job)
 
     passing = heartbeat.beat_due(
-        client=client, store=store.claims, concurrent_calls=4, on_unfinished=on_unfinished
+        clients=client, store=store.claims, concurrent_calls=4, on_unfinished=on_unfinished
     )
     return store.run(passing)
 
@@ -284,7 +293,7 @@ class TestHeartbeat:
             raise AssertionError(job)
 
         async def both():
-            passes = [heartbeat.beat_due(client=client, store=store.claims, concurrent_calls=4,
+            passes = [heartbeat.beat_due(clients=client, store=store.claims, concurrent_calls=4,
                                          on_unfinished=nobody) for _ in range(2)]  # fmt: skip
             await asyncio.gather(*passes)
 

@@ -9,15 +9,15 @@ import pytest
 from celery import Celery
 
 from bridge import heartbeat, recovery
+from bridge.dispatch import Dispatcher
 from bridge.errors import InvalidRequest, ServiceUnavailable, Throttled, TokenClosed
 from bridge.metrics import Meters
-from bridge.metrics.calls import CountedStepFunctions
 from bridge.model import Outcome
 from bridge.poller import Poller
 from bridge.registry import Activity, Registry
 from bridge.reporter import Reporter
 from bridge.service import end_tasks
-from bridge.stepfunctions import ActivityTask, Connection, StepFunctions
+from bridge.stepfunctions import ActivityTask
 from tests.waiting import wait_until
 
 ARN = "arn:aws:states:us-east-1:123456789012:activity:resize"
@@ -51,7 +51,7 @@ def meters():
 class Client:
     """Step Functions: each call meets the next of the faults, and is taken when none is left."""
 
-    throttled_recently = False
+    throttled = ()
 
     def __init__(self, *faults, polls=()):
         self.faults, self.polls = list(faults), list(polls)
@@ -63,6 +63,13 @@ class Client:
 
     send_task_heartbeat = send_task_success = send_task_failure = _call
 
+    def of(self, activity):
+        """It stands for the clients of all places, too."""
+        return self
+
+    def place_of(self, activity):
+        return ""
+
     async def get_activity_task(self, *args, **kwargs):
         if not self.polls:
             await asyncio.sleep(60)
@@ -72,12 +79,14 @@ class Client:
         return answer
 
 
-class Dispatcher:
+class Recording:
     def __init__(self):
         self.published = []
 
     def publish(self, claim, *, retry=0):
         self.published.append(claim.job)
+
+    publish_all = Dispatcher.publish_all
 
     def revoke_soon(self, unfinished):
         pass
@@ -85,7 +94,7 @@ class Dispatcher:
 
 def report(store, meters, client, *, until):
     async def main():
-        one = Reporter(client=client, store=store.claims, concurrent_calls=4, meters=meters,
+        one = Reporter(clients=client, store=store.claims, concurrent_calls=4, meters=meters,
                        on_unfinished=lambda _: None)  # fmt: skip
         running = asyncio.create_task(one.run())
         async with asyncio.timeout(10):
@@ -139,13 +148,14 @@ def test_polls_and_claims(store, meters):
     app = Celery("test", set_as_current=False)
     task = app.task(lambda event: event, name="resize", shared=False)
     registry = Registry([Activity("resize", task, "celery", heartbeat_s=10.0)])
-    dispatcher = Dispatcher()
+    dispatcher = Recording()
     polls = [None, Throttled("slow down"), ActivityTask(token="token-1", input="{}")]
 
     async def main():
         poller = Poller(
-            registry=registry, arns={"resize": ARN}, client=Client(polls=polls), store=store.claims,
-            dispatcher=dispatcher, settings=store.settings, name="p1", meters=meters)  # fmt: skip
+            registry=registry, arns={"resize": ARN}, clients=Client(polls=polls),
+            store=store.claims, dispatcher=dispatcher, settings=store.settings, name="p1",
+            meters=meters)  # fmt: skip
         running = asyncio.create_task(poller.run())
         async with asyncio.timeout(15):
             while not dispatcher.published:
@@ -171,7 +181,7 @@ def test_polls_and_claims(store, meters):
 def test_heartbeats(store, meters, fault, result):
     store.claim(interval_s=0.05)
     store.run(asyncio.sleep(0.06))
-    store.run(heartbeat.beat_due(client=Client(fault), store=store.claims, concurrent_calls=4,
+    store.run(heartbeat.beat_due(clients=Client(fault), store=store.claims, concurrent_calls=4,
                                  on_unfinished=lambda _: None, meters=meters))  # fmt: skip
     assert meters.events == [("beat", "resize", result)]
 
@@ -180,7 +190,7 @@ class TestRecoveries:
     def sweep(self, store, meters) -> list[tuple]:
         store.run(
             recovery.sweep(
-                store=store.claims, jobs=store.jobs, dispatcher=Dispatcher(), meters=meters
+                store=store.claims, jobs=store.jobs, dispatcher=Recording(), meters=meters
             )
         )
         return meters.events
@@ -206,30 +216,8 @@ class TestRecoveries:
         def given_up():
             store.worker()
             store.run(heartbeat.beat_due(
-                client=Client(), store=store.claims, concurrent_calls=4,
+                clients=Client(), store=store.claims, concurrent_calls=4,
                 on_unfinished=lambda _: None, meters=meters))  # fmt: skip
             return [event for event in meters.events if event[0] == "recovered"]
 
         assert wait_until(given_up) == [("recovered", "resize", "given_up")]
-
-
-def test_every_throttled_call_counts(meters, monkeypatch):
-    """Also those that the client tries again: each is charged to the quota."""
-    faults = [Throttled("slow"), Throttled("slow")]
-
-    async def send(self, call, body, timeout, token=""):
-        if faults:
-            raise faults.pop()
-        return {}
-
-    monkeypatch.setattr(StepFunctions, "_send", send)
-
-    async def main():
-        client = CountedStepFunctions(
-            meters, Connection(region="us-east-1", endpoint_url="http://127.0.0.1:1")
-        )
-        await client.send_task_heartbeat("token-1")
-        await client.close()
-
-    asyncio.run(main())
-    assert meters.events == [("throttled", "SendTaskHeartbeat")] * 2

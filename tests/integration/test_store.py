@@ -390,21 +390,27 @@ class TestHeartbeats:
 
     def test_a_failed_beat_is_hastened(self, store):
         claim = store.claim(interval_s=60)
-        beat = Beat(claim.claim_id, "token-1", 60, missed_ms=1)
+        beat = Beat(claim.claim_id, "token-1", 60, missed_ms=1, activity="resize")
         assert store.run(store.claims.hasten_heartbeat(beat, 0.01)) is True
         (again,) = wait_until(lambda: self.due(store).beats)
         assert again.missed_ms == 1, "how long it has been waiting for is remembered"
 
     def test_hastening_never_delays(self, store):
         claim = store.claim(interval_s=1)
-        beat = Beat(claim.claim_id, "token-1", 1, missed_ms=1)
+        beat = Beat(claim.claim_id, "token-1", 1, missed_ms=1, activity="resize")
         assert store.run(store.claims.hasten_heartbeat(beat, 60)) is False
 
     def test_what_has_been_missing_for_longer_is_more_urgent(self, store):
         """By the end of three intervals: the shorter the interval, the less time is left."""
-        beat = Beat("a", "t", interval_s=10, missed_ms=50_000)
-        assert beat.urgency_ms < Beat("b", "t", interval_s=10, missed_ms=60_000).urgency_ms
-        assert beat.urgency_ms > Beat("c", "t", interval_s=1, missed_ms=60_000).urgency_ms
+        beat = Beat("a", "t", interval_s=10, missed_ms=50_000, activity="resize")
+        assert (
+            beat.urgency_ms
+            < Beat("b", "t", interval_s=10, missed_ms=60_000, activity="resize").urgency_ms
+        )
+        assert (
+            beat.urgency_ms
+            > Beat("c", "t", interval_s=1, missed_ms=60_000, activity="resize").urgency_ms
+        )
 
     def test_a_pass_is_overdue_until_somebody_begins_one(self, store):
         assert store.run(store.claims.is_overdue(Pass.HEARTBEAT, 0.1)) is True
@@ -707,6 +713,12 @@ class TestGrantPolls:
         grant = self.grant(store, Wish("resize", "celery", 0, 3))
         assert (grant.slots, grant.polls) == (4, [0])
         assert wait_until(lambda: self.grant(store, Wish("resize", "celery", 0, 3)).polls == [3])
+
+    def test_a_region_that_throttles_holds_up_no_other(self, store):
+        store.worker(slots=4)
+        store.run(store.claims.hold_polls(60, "eu-west-1/"))
+        there = Wish("far", "celery", 0, 2, place="eu-west-1/")
+        assert self.grant(store, there, Wish("near", "celery", 0, 2)).polls == [0, 2]
 
     def grant(self, store, *wishes: Wish, poller="p1"):
         return store.run(store.claims.grant_polls(poller, wishes))

@@ -86,9 +86,10 @@ class TestResolve:
         with pytest.raises(ActivityMissing, match="no activities at all"):
             resolve(["resize"])
 
-    def test_an_arn_of_another_region(self, server):
-        with pytest.raises(SettingsError, match=f"us-east-1.*{REGION}.*AWS_REGION=us-east-1"):
-            resolve([arn("full", "us-east-1")])
+    def test_an_arn_of_another_region_is_taken_as_it_is(self, server):
+        there = arn("full", "us-east-1")
+        assert resolve([there]) == {there: there}
+        assert server.calls == []
 
 
 A = ActivityAttributes(name="a")
