@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from queue import SimpleQueue
 
 from kombu.exceptions import OperationalError
@@ -36,6 +37,22 @@ class Dispatcher:
         self._bridge = installation
         self._revocations: SimpleQueue[Unfinished] = SimpleQueue()
         self._revoker: threading.Thread | None = None
+
+    def publish_all(self, claims: Sequence[Claim]) -> list[Exception | None]:
+        """Publish the jobs of several claims; what went wrong with each.
+
+        Once the broker is away, the rest is not tried: each try may last for seconds.
+        """
+        failures: list[Exception | None] = []
+        for claim in claims:
+            try:
+                self.publish(claim)
+                failures.append(None)
+            except BrokerUnavailable as exc:
+                return [*failures, *[exc] * (len(claims) - len(failures))]
+            except Exception as exc:  # noqa: BLE001 (handed over to who asked)
+                failures.append(exc)
+        return failures
 
     def publish(self, claim: Claim, *, retry: int = 0) -> None:
         """Publish the job of a claim's current attempt.

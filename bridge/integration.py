@@ -12,6 +12,7 @@ from celery import Celery, signals
 
 from bridge import endings, kombu_mend, system, telemetry
 from bridge.errors import SettingsError
+from bridge.events import GatherEvents
 from bridge.fleet import Fleet
 from bridge.installation import Installation, installed
 from bridge.runner import Runner
@@ -38,6 +39,7 @@ def setup(app: Celery, *, imports_tasks: bool) -> Celery:
         return app
     app.bridge = Installation(app, imports_tasks=imports_tasks)
     app.steps["worker"].update({Runner, Fleet, system.MetricsPort})
+    app.steps["consumer"].add(GatherEvents)
     endings.connect()
     kombu_mend.mend()
     telemetry.connect(app)

@@ -11,11 +11,12 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from bridge.batches import Batcher
 from bridge.dispatch import BrokerUnavailable, Dispatcher
 from bridge.errors import StepFunctionsError, StoreUnavailable
 from bridge.killpoints import KillPoint, passing
@@ -23,7 +24,7 @@ from bridge.metrics import OFF, Meters
 from bridge.model import Claim, claim_id_of
 from bridge.registry import Activity, Registry
 from bridge.settings import Settings
-from bridge.stepfunctions import ActivityTask, StepFunctions
+from bridge.stepfunctions import ActivityTask, Clients
 from bridge.store import ClaimStore, Wish
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,8 @@ logger = logging.getLogger(__name__)
 GRANT_INTERVAL_S = 1.0
 """A worker that joins is noticed within this time; everything else wakes the loop at once."""
 MAX_BACKOFF_S = 30.0
-PUBLISHERS = 4
+MAX_PUBLISHED = 50
+"""Jobs that one hop to the publisher's thread takes along."""
 DRAIN_SAID_EVERY_S = 5.0
 HITS_PER_POLL = 8
 """Tasks that each poll of a window brings before the window grows by one."""
@@ -99,11 +101,11 @@ class Poller:
     """
 
     def __init__(
-        self, *, registry: Registry, arns: Mapping[str, str], client: StepFunctions,
+        self, *, registry: Registry, arns: Mapping[str, str], clients: Clients,
         store: ClaimStore, dispatcher: Dispatcher, settings: Settings, name: str,
         meters: Meters = OFF,
     ) -> None:  # fmt: skip
-        self._client = client
+        self._clients = clients
         self._store = store
         self._dispatcher = dispatcher
         self._settings = settings
@@ -112,7 +114,8 @@ class Poller:
         self._lanes = [Lane(registry[activity], arn) for activity, arn in arns.items()]
         # Not the loop's own threads: names are resolved there, and a broker that hangs would keep
         # the calls to AWS waiting.
-        self._publishers = ThreadPoolExecutor(PUBLISHERS, thread_name_prefix="publish")
+        self._publisher = ThreadPoolExecutor(1, thread_name_prefix="publish")
+        self._publish = Batcher(self._publish_all, most=MAX_PUBLISHED)
         self._changed = asyncio.Event()
         self._draining = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -174,6 +177,7 @@ class Poller:
                 lane.activity.queue,
                 lane.open,
                 0 if draining else lane.want(now),
+                self._clients.place_of(lane.activity.name),
             )
             for lane in lanes
         ]
@@ -210,7 +214,7 @@ class Poller:
         """One poll and what it brings; whatever goes wrong, the lane gets its poll back."""
         try:
             started = time.monotonic()
-            task = await self._client.get_activity_task(
+            task = await self._clients.of(lane.activity.name).get_activity_task(
                 lane.arn, worker_name=self._name, read_timeout_s=self._settings.poll_timeout_s
             )
             if task is None:
@@ -271,12 +275,15 @@ class Poller:
         self._undispatched.add(claim.claim_id)
         self._spawn(self._dispatch(claim))
 
-    async def _dispatch(self, claim: Claim) -> None:
+    async def _publish_all(self, claims: Sequence[Claim]) -> Sequence[Exception | None]:
         loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._publisher, self._dispatcher.publish_all, claims)
+
+    async def _dispatch(self, claim: Claim) -> None:
         try:
             while True:
                 try:
-                    await loop.run_in_executor(self._publishers, self._dispatcher.publish, claim)
+                    await self._publish(claim)
                     passing(KillPoint.AFTER_DISPATCH_BEFORE_NOTE)
                     await self._store.mark_queued(claim.job)
                     return

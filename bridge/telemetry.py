@@ -24,6 +24,8 @@ _HIDDEN = ("data",)
 
 def event(logger: logging.Logger, name: str, *, level: int = logging.INFO, **fields: Any) -> None:
     """Log an event; fields that are None or empty are left out."""
+    if not logger.isEnabledFor(level):
+        return
     said = {key: value for key, value in fields.items() if value not in (None, "")}
     text = " ".join(f"{key}={value}" for key, value in said.items())
     logger.log(level, "%s %s", name, text, extra={"event": name, **said})

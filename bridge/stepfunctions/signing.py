@@ -1,25 +1,48 @@
-"""Signature Version 4 of a hot call, by botocore, without what it does only for other calls.
+"""Signature Version 4 of a hot call.
 
-Most of a heartbeat's CPU in our own code goes here. botocore keeps headers in e-mail messages and
-copies them twice a signature; plain dictionaries give the same signature for half of the time.
+Of a heartbeat's CPU in our own code, signing was most: botocore reads the clock, parses the URL and
+derives the day's key for each call anew. Here all calls go to one URL with the same few headers, so
+that what is the same is made once; the tests check every signature with botocore's.
+
+Source: IAM User Guide, "Create a signed AWS API request".
 """
 
 from __future__ import annotations
 
-from typing import Any
+import hmac
+import time
+from hashlib import sha256
+from typing import Any, NamedTuple
 
 from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from yarl import URL
 
 from bridge.stepfunctions.aws import Connection
+
+_ALGORITHM = "AWS4-HMAC-SHA256"
+_CONTENT_TYPE = "application/x-amz-json-1.0"
+_SERVICE = "AWSStepFunctions"
+
+
+class _Day(NamedTuple):
+    """What signs for a day, with one secret key."""
+
+    date: str
+    secret_key: str
+    scope: str
+    key: bytes
 
 
 class Signer:
     """Signs calls to one endpoint."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._host = URL(connection.endpoint_url, encoded=True).host_port_subcomponent or ""
+        url = URL(connection.endpoint_url, encoded=True)
+        self._host = url.host_port_subcomponent or ""
+        self._region, self._service = connection.region, connection.signing_name
+        self._path = _canonical_path(connection)
+        self._day = _Day("", "", "", b"")
 
     def headers(self, call: str, body: bytes, credentials: Any) -> dict[str, str]:
         """All headers of a call, signed; they go with exactly this body, for five minutes.
@@ -29,38 +52,41 @@ class Signer:
             body: What is posted.
             credentials: Frozen ones, with ``access_key``, ``secret_key`` and ``token``.
         """
-        request = _Request(self._connection.endpoint_url, body)
-        request.headers = {
+        at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        headers = {
+            "Content-Type": _CONTENT_TYPE,
             "Host": self._host,
-            "Content-Type": "application/x-amz-json-1.0",
-            "X-Amz-Target": f"AWSStepFunctions.{call}",
+            "X-Amz-Date": at,
+            "X-Amz-Target": f"{_SERVICE}.{call}",
         }
-        _Auth(credentials, self._connection.signing_name, self._connection.region).add_auth(request)
-        return request.headers
+        if credentials.token:
+            headers["X-Amz-Security-Token"] = credentials.token
+        lines = sorted((name.lower(), value) for name, value in headers.items())
+        signed = ";".join(name for name, _ in lines)
+        told = "".join(f"{name}:{value}\n" for name, value in lines)
+        request = f"POST\n{self._path}\n{told}\n{signed}\n{sha256(body).hexdigest()}"
+        day = self._of_day(at[:8], credentials.secret_key)
+        to_sign = f"{_ALGORITHM}\n{at}\n{day.scope}\n{sha256(request.encode()).hexdigest()}"
+        signature = hmac.digest(day.key, to_sign.encode(), "sha256").hex()
+        headers["Authorization"] = (
+            f"{_ALGORITHM} Credential={credentials.access_key}/{day.scope}, "
+            f"SignedHeaders={signed}, Signature={signature}"
+        )
+        return headers
+
+    def _of_day(self, date: str, secret_key: str) -> _Day:
+        if (self._day.date, self._day.secret_key) != (date, secret_key):
+            parts = (date, self._region, self._service, "aws4_request")
+            key = f"AWS4{secret_key}".encode()
+            for part in parts:
+                key = hmac.digest(key, part.encode(), "sha256")
+            self._day = _Day(date, secret_key, "/".join(parts), key)
+        return self._day
 
 
-class _Request:
-    """What SigV4Auth reads and writes of a request."""
-
-    __slots__ = ("body", "context", "headers", "method", "params", "url")
-
-    def __init__(self, url: str, body: bytes) -> None:
-        self.method = "POST"
-        self.url = url
-        self.params: dict[str, str] = {}
-        self.headers: dict[str, str] = {}
-        self.body = body
-        self.context: dict[str, Any] = {}
-
-
-class _Headers(dict[str, str]):
-    """Headers by lower-case name, each of them once."""
-
-    def get_all(self, name: str) -> tuple[str]:
-        return (self[name],)
-
-
-class _Auth(SigV4Auth):  # type: ignore[misc]
-    def headers_to_sign(self, request: _Request) -> _Headers:
-        # All that there are: Authorization is added after it, and aiohttp's own are not signed.
-        return _Headers((name.lower(), value) for name, value in request.headers.items())
+def _canonical_path(connection: Connection) -> str:
+    """Path and query of the endpoint as they are signed: two lines, by botocore's rules."""
+    request = AWSRequest("POST", connection.endpoint_url, data=b"")
+    request.context["timestamp"] = ""
+    auth = SigV4Auth(None, connection.signing_name, connection.region)
+    return "\n".join(auth.canonical_request(request).split("\n")[1:3])

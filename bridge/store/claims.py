@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bridge.model import Claim, Job, Outcome
 from bridge.settings import Settings
-from bridge.store.connection import SOCKET_TIMEOUT_S, connect_async, ms, script_text, translated
+from bridge.store.connection import SOCKET_TIMEOUT_S, ms, translated
+from bridge.store.scripts import AsyncScripts
 
 # A blocking pop must come home before the socket's time-out calls it a broken connection.
 MAX_WAIT_S = SOCKET_TIMEOUT_S / 2
@@ -31,12 +32,14 @@ class Wish:
     Attributes:
         open: Polls of this poller that are open now, or whose answer is not stored yet.
         want: How many more it would open.
+        place: Region and account of its calls; empty: the process's own.
     """
 
     activity: str
     queue: str
     open: int
     want: int
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Report:
     claim_id: str
     token: str = field(repr=False)
     outcome: Outcome = field(repr=False)
+    activity: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class Beat:
     token: str = field(repr=False)
     interval_s: float
     missed_ms: int
-    activity: str = ""
+    activity: str
 
     @property
     def urgency_ms(self) -> float:
@@ -182,7 +186,7 @@ class ClaimStore:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._redis = connect_async(settings)
+        self._scripts = AsyncScripts(settings)
 
     async def store(
         self, claim: Claim, *, token: str, queue: str, interval_s: float, manual: bool,
@@ -198,25 +202,25 @@ class ClaimStore:
         args = (claim.claim_id, token, claim.input, claim.activity, queue, ms(interval_s),
                 int(manual), ms(self._settings.patience_s), poller, max_attempts,
                 ms(DISPATCH_GRACE_TICKS * self._settings.tick_s))  # fmt: skip
-        return bool(await self._call("store_claim", *args))
+        return bool(await self._scripts.call("store_claim", *args))
 
     async def mark_queued(self, job: Job) -> bool:
         """Note that the job was published; False when the claim has moved on already."""
         grace_ms = ms(self._settings.lease_s)
-        return bool(await self._call("mark_queued", job.claim_id, job.attempt, grace_ms))
+        return bool(await self._scripts.call("mark_queued", job.claim_id, job.attempt, grace_ms))
 
     async def grant_polls(self, poller: str, wishes: Sequence[Wish]) -> Grant:
         """Ask for polls against free slots; also says that this poller lives."""
         args: list[str | int | float] = [
             poller, ms(self._settings.lease_s), self._settings.look_ahead]  # fmt: skip
         for wish in wishes:
-            args += (wish.activity, wish.queue, wish.open, wish.want)
-        slots, *polls = await self._call("grant_polls", *args)
+            args += (wish.activity, wish.queue, wish.open, wish.want, wish.place)
+        slots, *polls = await self._scripts.call("grant_polls", *args)
         return Grant(int(slots), [int(n) for n in polls])
 
     async def withdraw_poller(self, poller: str) -> bool:
         """Forget a poller that has ended in order; False when it was not known."""
-        return bool(await self._call("withdraw_poller", poller))
+        return bool(await self._scripts.call("withdraw_poller", poller))
 
     async def take_outbox(self, limit: int, *, hold_s: float, overdue_s: float = 0.0) -> DueReports:
         """Take outcomes that are due, hidden from other reporters for ``hold_s``.
@@ -225,21 +229,24 @@ class ClaimStore:
             overdue_s: Only those that nobody took for so long.
         """
         args = (limit, ms(hold_s), ms(overdue_s))
-        next_due_ms, *rows = await self._call("take_outbox", *args)
+        next_due_ms, *rows = await self._scripts.call("take_outbox", *args)
         reports = [
-            Report(rows[i], rows[i + 1], Outcome.load(rows[i + 2])) for i in range(0, len(rows), 3)
+            Report(rows[i], rows[i + 1], Outcome.load(rows[i + 2]), rows[i + 3])
+            for i in range(0, len(rows), 4)
         ]
         return DueReports(reports, None if int(next_due_ms) < 0 else int(next_due_ms) / 1000)
 
     async def postpone_report(self, claim_id: str, delay_s: float) -> bool:
         """Try to report again after the delay; False when it is no longer in the outbox."""
-        return bool(await self._call("postpone_report", claim_id, ms(delay_s)))
+        return bool(await self._scripts.call("postpone_report", claim_id, ms(delay_s)))
 
     async def wait_for_outcome(self, timeout_s: float) -> bool:
         """Wait until something comes into the outbox; False after ``timeout_s``, at most 2.5 s."""
         timeout_s = max(0.01, min(timeout_s, MAX_WAIT_S))
         with translated(self._settings):
-            wake = await self._redis.blpop([f"{self._settings.root_key}:wake"], timeout=timeout_s)
+            wake = await self._scripts.redis.blpop(
+                [f"{self._settings.root_key}:wake"], timeout=timeout_s
+            )
         return wake is not None
 
     async def find_lost(self, limit: int) -> list[LostJob]:
@@ -250,7 +257,7 @@ class ClaimStore:
         """
         lease_s, tick_s = self._settings.lease_s, self._settings.tick_s
         gap_ms = ms(max(lease_s / 2, 4 * tick_s))
-        rows = await self._call("find_lost", limit, gap_ms, ms(lease_s / 2))
+        rows = await self._scripts.call("find_lost", limit, gap_ms, ms(lease_s / 2))
         return [
             LostJob(Job(rows[i], int(rows[i + 1])), rows[i + 2], rows[i + 3])
             for i in range(0, len(rows), 4)
@@ -262,7 +269,7 @@ class ClaimStore:
         And those whose job has not started for a lease, though a worker has room for it.
         """
         args = (limit, ms(hold_s), ms(self._settings.lease_s))
-        rows = await self._call("take_unstarted", *args)
+        rows = await self._scripts.call("take_unstarted", *args)
         return [
             Unstarted(Claim(rows[i], rows[i + 1], rows[i + 4], int(rows[i + 2])), int(rows[i + 3]))
             for i in range(0, len(rows), 5)
@@ -270,7 +277,7 @@ class ClaimStore:
 
     async def close_claims(self, claim_ids: Iterable[str], *, reason: str) -> Closed:
         """Forget claims whose token is closed."""
-        n, *rows = await self._call("close", reason, *claim_ids)
+        n, *rows = await self._scripts.call("close", reason, *claim_ids)
         ended = rows[3 * n :]
         return Closed(
             [Unfinished(Job(rows[i], int(rows[i + 1])), rows[i + 2]) for i in range(0, 3 * n, 3)],
@@ -288,7 +295,7 @@ class ClaimStore:
         """
         patience_s = self._settings.patience_s
         args = (limit, _not_started(patience_s).dump(), _HEARTBEAT_LOST.dump())
-        looked, n, *rows = await self._call("take_heartbeats", *args)
+        looked, n, *rows = await self._scripts.call("take_heartbeats", *args)
         given_up = [
             Unfinished(Job(rows[i], int(rows[i + 1])), rows[i + 2]) for i in range(0, 3 * n, 3)
         ]
@@ -302,22 +309,21 @@ class ClaimStore:
     async def hasten_heartbeat(self, beat: Beat, delay_s: float) -> bool:
         """One did not get through: beat again after the delay, before the interval is over."""
         args = (beat.claim_id, ms(delay_s), beat.missed_ms)
-        return bool(await self._call("hasten_heartbeat", *args))
+        return bool(await self._scripts.call("hasten_heartbeat", *args))
 
     async def is_overdue(self, kind: Pass, after_s: float) -> bool:
         """Whether nobody has begun a pass of this kind for so long."""
-        return bool(await self._call("is_overdue", kind, ms(after_s)))
+        return bool(await self._scripts.call("is_overdue", kind, ms(after_s)))
 
-    async def hold_polls(self, hold_s: float) -> None:
-        """Let no poller open polls for some time: calls that matter more are throttled."""
-        await self._call("hold_polls", ms(hold_s))
+    async def hold_polls(self, hold_s: float, place: str = "") -> None:
+        """Let no poller open polls there for some time: calls that matter more are throttled.
+
+        Args:
+            place: Region and account; empty: the process's own.
+        """
+        await self._scripts.call("hold_polls", ms(hold_s), place)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._redis.aclose()
-        await self._redis.connection_pool.disconnect()
-
-    async def _call(self, name: str, *args: str | int | float) -> Any:
-        script = self._redis.register_script(script_text(name))
-        with translated(self._settings):
-            return await script(keys=[self._settings.root_key], args=args)
+        await self._scripts.redis.aclose()
+        await self._scripts.redis.connection_pool.disconnect()

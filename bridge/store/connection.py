@@ -1,4 +1,4 @@
-"""How the store reaches Redis: scripts, connections, time-outs and errors.
+"""How the store reaches Redis: connections, time-outs and errors.
 
 Every script may be sent twice (a connection can break after Redis ran it), so every script is
 written to be harmless when repeated.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import redis
@@ -48,14 +46,6 @@ _REFUSED = (
     *("BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF"),
     *("NOREPLICAS", "OOM", "READONLY", "TRYAGAIN"),
 )
-
-
-@cache
-def script_text(name: str) -> str:
-    """The source of ``bridge/lua/<name>.lua``, with the prelude that all of them share."""
-    folder = files("bridge") / "lua"
-    prelude = (folder / "_prelude.lua").read_text("utf-8")
-    return prelude + (folder / f"{name}.lua").read_text("utf-8")
 
 
 def connect(settings: Settings) -> redis.Redis:

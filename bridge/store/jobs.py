@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bridge.model import Job, Outcome
 from bridge.settings import Settings
-from bridge.store.connection import connect, ms, script_text, translated
+from bridge.store.connection import ms
+from bridge.store.scripts import Scripts
 
 
 class Start(StrEnum):
@@ -73,7 +74,7 @@ class JobStore:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._redis = connect(settings)
+        self._scripts = Scripts(settings)
 
     def start(self, job: Job, *, retry: int, worker: str, run: str) -> Start:
         """Ask for the right to run the user's code; ``RUN`` marks the claim as running.
@@ -84,14 +85,14 @@ class JobStore:
             run: Unique for each delivery, so that a repeated call is known as one.
         """
         args = (job.claim_id, job.attempt, retry, worker, run)
-        return Start(self._call("start", *args))
+        return Start(self._scripts.call("start", *args))
 
     def release(self, job: Job, *, run: str, retry: int, delay_s: float) -> bool:
         """End a run whose job will come again as Celery retry ``retry`` after ``delay_s``."""
         patience_ms = ms(self._settings.patience_s)
         grace_ms = ms(self._settings.lease_s)
         args = (job.claim_id, job.attempt, run, retry, ms(delay_s), patience_ms, grace_ms)
-        return bool(self._call("release", *args))
+        return bool(self._scripts.call("release", *args))
 
     def settle(self, job: Job, outcome: Outcome, *, never_began: bool = False) -> Settled:
         """Bring the outcome of a job; the first one wins.
@@ -101,7 +102,7 @@ class JobStore:
                 other delivery of the job does.
         """
         args = (job.claim_id, job.attempt, int(outcome.ok), outcome.dump(), int(never_began))
-        return Settled(self._call("settle", *args))
+        return Settled(self._scripts.call("settle", *args))
 
     def lose(self, job: Job, *, worker: str, outcome: Outcome, job_is_gone: bool = False) -> Lost:
         """The process that ran the job is gone: its claim runs again or fails with ``outcome``.
@@ -115,11 +116,11 @@ class JobStore:
         args = (
             job.claim_id, job.attempt, worker, outcome.dump(), int(job_is_gone), patience_ms
         )  # fmt: skip
-        return Lost(self._call("lose", *args))
+        return Lost(self._scripts.call("lose", *args))
 
     def keep_alive(self, job: Job, *, run: str) -> bool:
         """Note that a job with ``heartbeat="manual"`` makes progress; False: it lost its claim."""
-        return bool(self._call("keep_alive", job.claim_id, run))
+        return bool(self._scripts.call("keep_alive", job.claim_id, run))
 
     def ask(self, job: Job, *, run: str) -> str:
         """Why this run of the job is no longer wanted; empty: it is.
@@ -128,7 +129,7 @@ class JobStore:
         ``"reported"``: it has ended there. Else what Step Functions said when the claim was closed,
         such as ``"TaskTimedOut"``.
         """
-        return str(self._call("ask", job.claim_id, run))
+        return str(self._scripts.call("ask", job.claim_id, run))
 
     def renew_lease(
         self, worker: str, *, number: int, slots: int, queues: Iterable[str], busy: int = 0,
@@ -147,19 +148,16 @@ class JobStore:
         announcement = json.dumps({"slots": slots, "queues": sorted(queues)})
         held = json.dumps({"busy": busy, "jobs": sorted(claim_ids), "active": sorted(active)})
         lease_ms = ms(self._settings.lease_s)
-        renewed, n, *rows = self._call("renew_lease", worker, lease_ms, announcement, held, number)
+        renewed, n, *rows = self._scripts.call(
+            "renew_lease", worker, lease_ms, announcement, held, number
+        )
         forgotten = [Job(rows[i], int(rows[i + 1])) for i in range(0, 2 * n, 2)]
         return Renewal(bool(renewed), forgotten, frozenset(rows[2 * n :]))
 
     def leave(self, worker: str) -> int:
         """End the lease of a worker that has ended; how many claims it leaves to recovery."""
-        return int(self._call("leave", worker))
+        return int(self._scripts.call("leave", worker))
 
     def close(self) -> None:
         """Close the connections."""
-        self._redis.close()
-
-    def _call(self, name: str, *args: str | int) -> Any:
-        script = self._redis.register_script(script_text(name))
-        with translated(self._settings):
-            return script(keys=[self._settings.root_key], args=args)
+        self._scripts.redis.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 from bridge.model import State
 from bridge.settings import Settings
-from bridge.store.connection import connect, script_text, translated
+from bridge.store.scripts import Scripts
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,11 @@ class StatusReader:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._redis = connect(settings)
+        self._scripts = Scripts(settings)
 
     def read(self, activities: Sequence[str]) -> Status:
         """The status of ``activities``, and of every other one that has claims."""
-        script = self._redis.register_script(script_text("read_status"))
-        with translated(self._settings):
-            text = script(keys=[self._settings.root_key], args=activities)
-        raw: dict[str, Any] = json.loads(text)
+        raw: dict[str, Any] = json.loads(self._scripts.call("read_status", *activities))
         # An empty Lua table is an empty object in JSON, for cjson knows no difference.
         tally: dict[tuple[str, str], int] = {
             _pair(field): count for field, count in dict(raw["tally"]).items()
@@ -125,7 +122,7 @@ class StatusReader:
 
     def close(self) -> None:
         """Close the connections."""
-        self._redis.close()
+        self._scripts.redis.close()
 
 
 def _pair(field_name: str) -> tuple[str, str]:

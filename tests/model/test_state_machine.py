@@ -12,6 +12,7 @@ end by the ordinary means: sweeps, heartbeats, reports.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import os
 from collections import Counter
@@ -45,7 +46,7 @@ from bridge.store import (
     Start,
     Wish,
     claims,
-    connection,
+    scripts,
 )
 
 NUMBERS = itertools.count(1)
@@ -64,15 +65,19 @@ REAL_CLOCK = """  local time = redis.call('TIME')
 FALSE_CLOCK = "  return tonumber(redis.call('GET', key('clock')))\n"
 
 
-def on_a_false_clock(name: str) -> str:
+REAL_SCRIPT = scripts.script
+
+
+def on_a_false_clock(name: str) -> scripts.Script:
     """The script with its one clock replaced by a key that the test moves."""
-    text = connection.script_text(name)
+    text = REAL_SCRIPT(name).text
     assert text.count(REAL_CLOCK) == 1, "the clock stands in one place"
     assert text.count("'TIME'") == 1
     key = "local function key(...)\n  return table.concat({root, ...}, ':')\nend\n"
     assert key in text
     text = text.replace(key, "").replace(REAL_CLOCK, FALSE_CLOCK)
-    return text.replace("local root = KEYS[1]\n", f"local root = KEYS[1]\n{key}")
+    text = text.replace("local root = KEYS[1]\n", f"local root = KEYS[1]\n{key}")
+    return scripts.Script(text, hashlib.sha1(text.encode()).hexdigest())
 
 
 @dataclass
@@ -553,10 +558,7 @@ def own_valkey():
 def test_any_order_of_events(own_valkey):
     Claims.valkey = own_valkey
     examples = int(os.environ.get("MODEL_EXAMPLES", "100"))
-    with (
-        mock.patch("bridge.store.jobs.script_text", on_a_false_clock),
-        mock.patch("bridge.store.claims.script_text", on_a_false_clock),
-    ):
+    with mock.patch("bridge.store.scripts.script", on_a_false_clock):
         run_state_machine_as_test(
             Claims,
             settings=settings(

@@ -1,0 +1,55 @@
+"""What the bridge mends in kombu's Redis transport; the loss of the broker is in tests/faults."""
+
+from __future__ import annotations
+
+import pytest
+from celery import Celery
+from kombu import Connection
+
+from bridge import kombu_mend
+
+
+@pytest.fixture
+def channel(valkey):
+    kombu_mend.mend()
+    with Connection(valkey.url) as connection:
+        yield connection.channel()
+
+
+def test_a_channel_has_one_client_for_its_pool(channel):
+    with channel.conn_or_acquire() as one, channel.conn_or_acquire() as two:
+        assert one is two
+        assert one.ping()
+
+
+def test_a_new_pool_gets_a_new_client(channel):
+    with channel.conn_or_acquire() as before:
+        before.ping()
+    channel._disconnect_pools()
+    with channel.conn_or_acquire() as after:
+        assert after is not before
+        assert after.connection_pool is channel.pool
+        assert after.ping()
+
+
+def test_clients_that_keep_a_connection_are_not_shared(channel):
+    assert channel.client is not channel.subclient
+
+
+def test_messages_come_and_are_acknowledged(valkey):
+    """Publish, receive and acknowledge through the shared client."""
+    kombu_mend.mend()
+    app = Celery("mended", broker=valkey.url, set_as_current=False)
+    with app, app.connection() as connection:
+        queue = connection.SimpleQueue("mended")
+        for number in range(20):
+            queue.put({"n": number})
+        got = []
+        for _ in range(20):
+            message = queue.get(timeout=5)
+            got.append(message.payload["n"])
+            message.ack()
+        assert got == list(range(20))
+        with queue.channel.conn_or_acquire() as client:
+            assert client.hlen("unacked") == 0
+        queue.close()
