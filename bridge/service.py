@@ -33,7 +33,7 @@ async def serve(bridge: Installation, arns: Mapping[str, str]) -> Leftovers | No
         raise SettingsError(
             "task_always_eager is on: jobs would run inside the poller. Turn it off."
         )
-    _refuse_twins(arns)
+    refuse_twins(arns)
     settings, dispatcher, name = bridge.settings, Dispatcher(bridge), process_name()
     instruments = Instruments(bridge)
     instruments.bind()
@@ -93,7 +93,7 @@ async def serve(bridge: Installation, arns: Mapping[str, str]) -> Leftovers | No
         await store.close()
 
 
-def _refuse_twins(arns: Mapping[str, str]) -> None:
+def refuse_twins(arns: Mapping[str, str]) -> None:
     """One activity under two names, its own and its ARN, would have two tasks."""
     by_arn: dict[str, str] = {}
     for activity, arn in arns.items():

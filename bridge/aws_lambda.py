@@ -1,0 +1,242 @@
+"""AWS Lambda in the poller's place: one poll of each activity, stored and dispatched.
+
+For fleets whose poller should cost nothing while there is nothing to do; docs/lambda.md says what
+that costs instead. Reports and heartbeats stay with the beat process.
+
+A function that is frozen or killed while its poll is open loses the task that the poll brings: so a
+poll is begun only when the time that is left can hold all of it. Nothing stays open between two
+invocations, for a freeze outlasts every connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from celery import Celery
+from celery.app.utils import find_app
+
+from bridge import service
+from bridge.dispatch import Dispatcher
+from bridge.errors import BridgeError, SettingsError, StoreUnavailable
+from bridge.installation import Installation, installed, process_name
+from bridge.metrics import Meters
+from bridge.model import Claim
+from bridge.poller import Lane, Poller
+from bridge.settings import Settings
+from bridge.stepfunctions import Clients, Places, resolve
+from bridge.stepfunctions.aws import CONNECT_TIMEOUT_S
+from bridge.store import ClaimStore
+
+logger = logging.getLogger(__name__)
+
+GRANT_S = 5.0
+"""The store answers within this time, or no poll is opened."""
+AFTERWARDS_S = 20.0
+"""For storing and dispatching what a poll brings in its last moment, with slow servers."""
+LAST_WORDS_S = 2.0
+"""Kept to say what went wrong before Lambda kills the function."""
+
+
+class TaskLost(BridgeError):
+    """The time is over, and a poll is still open or its task is not stored."""
+
+
+class Context(Protocol):
+    """What is used of Lambda's context."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Until Lambda kills the invocation, in milliseconds."""
+
+
+@dataclass(slots=True)
+class Result:
+    """What an invocation did; counts.
+
+    Attributes:
+        polled: Polls that were opened.
+        claimed: Tasks that they brought, stored as claims.
+        dispatched: Those whose job is published; recovery publishes the others.
+        failed: Polls that Step Functions refused; the log says why.
+        refused: Why no poll was opened; empty: one was.
+    """
+
+    polled: int = 0
+    claimed: int = 0
+    dispatched: int = 0
+    failed: int = 0
+    refused: str = ""
+
+
+class Function:
+    """A Lambda handler for one app; what it loads, it keeps for the next invocation.
+
+    Args:
+        app: By default what the variable APP names, as ``celery -A`` does, else ``bridge``.
+    """
+
+    def __init__(self, app: Celery | None = None) -> None:
+        self._app = app
+        self._arns: dict[str, str] = {}
+
+    def __call__(self, event: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:
+        """Poll once for ``event["activity"]``, or once for each activity, all at a time.
+
+        Returns:
+            A ``Result``, as a dict.
+
+        Raises:
+            SettingsError: A setting, the activity, or the function's time-out is impossible.
+            StoreUnavailable: Redis does not answer; no poll was opened.
+            StepFunctionsError: Step Functions refused every poll.
+            TaskLost: Time ran out with a poll open or a task not stored.
+        """
+        given_s = context.get_remaining_time_in_millis() / 1000
+        app = self._app = self._app or find_app(os.environ.get("APP", "bridge"))
+        bridge = installed(app)
+        needed_s = time_needed_s(bridge.settings)
+        if given_s < needed_s:
+            raise SettingsError(
+                f"the function has {given_s:.0f} s left at its start, and a poll may take "
+                f"{needed_s:.0f} s: killed in between, it would lose a task. Set its time-out to "
+                f"{needed_s + 25:.0f} s, at least."
+            )
+        arns = self._resolve(bridge, event or {})
+        left_s = context.get_remaining_time_in_millis() / 1000
+        if left_s < needed_s:
+            result = Result(
+                refused=f"{left_s:.0f} s are left after the start, and a poll may take "
+                f"{needed_s:.0f} s"
+            )
+        else:
+            try:
+                with asyncio.Runner() as runner:
+                    result = runner.run(self._poll(bridge, arns, left_s - LAST_WORDS_S))
+            finally:
+                pool = app.pool
+                pool.resize(pool.limit, reset=True)
+        if result.refused:
+            logger.warning("no poll is opened: %s", result.refused)
+        logger.info("polled %(polled)d, claimed %(claimed)d, dispatched %(dispatched)d, "
+                    "failed %(failed)d", asdict(result))  # fmt: skip
+        return asdict(result)
+
+    def _resolve(self, bridge: Installation, event: Mapping[str, Any]) -> dict[str, str]:
+        """The activities that are to be polled → ARN."""
+        if bridge.app.conf.task_always_eager:
+            raise SettingsError(
+                "task_always_eager is on: jobs would run inside the function. Turn it off."
+            )
+        registry = bridge.load_tasks()
+        wanted = [event["activity"]] if "activity" in event else [*registry]
+        if unknown := [each for each in wanted if each not in [*registry]]:
+            raise SettingsError(
+                f"the event's activity {unknown[0]!r} is none of {', '.join(registry)}: nothing "
+                "could run its tasks. Name one of those, or deploy its task too."
+            )
+        if new := [activity for activity in wanted if activity not in self._arns]:
+            self._arns |= resolve(new, Places(bridge.settings.roles))
+        arns = {activity: self._arns[activity] for activity in wanted}
+        service.refuse_twins(arns)
+        return arns
+
+    async def _poll(self, bridge: Installation, arns: Mapping[str, str], within_s: float) -> Result:
+        dispatcher, counts = _CountingDispatcher(bridge), _Counts()
+        store = ClaimStore(bridge.settings)
+        clients = Clients(Places(bridge.settings.roles))
+        try:
+            poller = _OnePoll(
+                registry=bridge.registry, arns=arns, clients=clients, store=store,
+                dispatcher=dispatcher, settings=bridge.settings, name=process_name(),
+                meters=counts)  # fmt: skip
+            # Without the store there is nothing to wait for: its lease ends by itself.
+            ends = {asyncio.create_task(poller.run()), asyncio.create_task(poller.stuck.wait())}
+            await asyncio.wait(ends, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+            left = poller.leftovers()
+        finally:
+            await service.end_tasks()
+            await clients.close()
+            await store.close()
+        if left.open_polls or left.unstored:
+            raise TaskLost(
+                f"the function's time is over with {left.open_polls} polls not at an end and the "
+                f"tasks of claims {left.unstored or 'none'} not stored: Step Functions tries such "
+                "tasks again after their HeartbeatSeconds or TimeoutSeconds only. See the errors "
+                "above; a store that is often slow needs a longer time-out of the function."
+            )
+        if poller.error is not None and counts.failed == counts.polls:  # none, if it is stuck
+            raise poller.error
+        refused = "" if counts.polls else poller.refusal
+        return Result(counts.polls, counts.claims, dispatcher.published, counts.failed, refused)
+
+
+class _OnePoll(Poller):
+    """Opens its first polls, one an activity at most, and drains.
+
+    Attributes:
+        stuck: The store could not be asked for polls; ``error`` says why.
+        error: Of that, or of a poll that failed.
+    """
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        self.stuck = asyncio.Event()
+        self.error: BaseException | None = None
+
+    @property
+    def refusal(self) -> str:
+        """Why the store has granted no poll."""
+        if not self._slots:
+            return "no worker serves the queues of these activities"
+        return "every slot is taken, or Step Functions throttles"
+
+    async def _open_polls(self) -> None:
+        try:
+            async with asyncio.timeout(GRANT_S):
+                await super()._open_polls()
+        except Exception as exc:
+            if not self._draining.is_set():
+                self.error = exc if not isinstance(exc, TimeoutError) else StoreUnavailable(
+                    f"the claim store has not answered within {GRANT_S:.0f} s: no poll is opened."
+                )  # fmt: skip
+                self.stuck.set()
+            raise
+        finally:
+            self.drain()
+
+    def _back_off(self, lane: Lane, reason: str) -> None:
+        self.error = sys.exception()
+        super()._back_off(lane, reason)
+
+
+class _Counts(Meters):
+    polls = claims = failed = 0
+
+    def polled(self, activity: str, result: str) -> None:
+        self.polls += 1
+        self.failed += result == "error"
+
+    def claimed(self, activity: str) -> None:
+        self.claims += 1
+
+
+class _CountingDispatcher(Dispatcher):
+    published = 0
+
+    def publish(self, claim: Claim, *, retry: int = 0) -> None:
+        super().publish(claim, retry=retry)
+        self.published += 1
+
+
+def time_needed_s(settings: Settings) -> float:
+    """What one invocation may take after its start: grant, poll, store, dispatch; seconds."""
+    return GRANT_S + CONNECT_TIMEOUT_S + settings.poll_timeout_s + AFTERWARDS_S
+
+
+handler = Function()
+"""For ``Handler: bridge.aws_lambda.handler``."""
