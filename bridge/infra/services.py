@@ -16,11 +16,11 @@ LONG_JOBS = (
     "again inside their claim; or have them ask for ECS task protection while they run; or run "
     "workers on EC2 capacity, whose stopTimeout has no such limit."
 )
-NO_HEALTH_CHECK = (
-    "None on purpose: a ping goes through Redis, so that one failover of it would have ECS replace "
-    "every worker at once, with its jobs. A process that ends is replaced; a lease tells of one "
-    "that hangs."
-)
+# ECS ignores the image's own. While Redis is away nothing is found wrong: see bridge.healthcheck.
+_HEALTH_CHECK: Json = {
+    "Command": ["CMD", "python", "-P", "-m", "bridge.healthcheck"],
+    "Interval": 60, "Timeout": 10, "Retries": 3, "StartPeriod": 60,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,6 @@ def _task(fleet: Fleet, process: Process) -> Json:
     role = sub(f"${{ActivitiesStack}}-{ROLES[process.role]}Arn")
     return {
         "Type": "AWS::ECS::TaskDefinition",
-        "Metadata": {"HealthCheck": NO_HEALTH_CHECK},
         "Properties": {
             "Family": sub(f"${{AWS::StackName}}-{process.name.lower()}"),
             "RequiresCompatibilities": ["FARGATE"],
@@ -153,6 +152,7 @@ def _container(process: Process) -> Json:
             # The only place to write to; part of the task's memory. Needs a Fargate of 2026.
             "Tmpfs": [{"ContainerPath": "/tmp", "Size": ref("TmpMiB")}],  # noqa: S108
         },
+        "HealthCheck": _HEALTH_CHECK,
         "StopTimeout": process.stop_s,
         "Environment": [{"Name": name, "Value": value} for name, value in env.items()],
         "Secrets": [

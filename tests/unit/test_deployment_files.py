@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import NamedTuple
 
 import jsonschema
 import pytest
@@ -11,6 +12,7 @@ import yaml
 from honcho.environ import parse_procfile
 from pre_commit.clientlib import load_config
 
+from bridge.healthcheck import DEADLINE_S
 from bridge.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +20,31 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
 PROCFILE = parse_procfile((ROOT / "Procfile").read_text()).processes
 CALL_STEP_FUNCTIONS = {"poller", "beat", "activities"}
+
+
+class Step(NamedTuple):
+    """An instruction of a Dockerfile."""
+
+    word: str
+    text: str
+
+
+def dockerfile() -> tuple[list[Step], list[list[Step]]]:
+    """What stands before the first stage, and the stages."""
+    text = (ROOT / "Dockerfile").read_text()
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    steps = [Step(*line.split(None, 1)) for line in joined.splitlines()]
+    starts = [number for number, step in enumerate(steps) if step.word == "FROM"]
+    ends = [*starts[1:], len(steps)]
+    return steps[: starts[0]], [steps[a:b] for a, b in zip(starts, ends, strict=True)]
+
+
+def runs(stage: list[Step]) -> list[str]:
+    return [step.text for step in stage if step.word == "RUN"]
+
+
+PREAMBLE, STAGES = dockerfile()
 
 
 def seconds(duration: str) -> int:
@@ -130,10 +157,36 @@ def test_our_processes_share_one_image():
     assert {SERVICES[name]["build"] for name in ours} == {"."}
 
 
+def test_health_is_the_images_own_check():
+    for name in PROCFILE:
+        assert "healthcheck" not in SERVICES[name]
+
+
+def test_whatever_is_waited_for_says_when_it_is_ready():
+    for name, service in SERVICES.items():
+        for needed, how in service.get("depends_on", {}).items():
+            if how["condition"] == "service_healthy":
+                assert "healthcheck" in SERVICES[needed], f"{name} waits for {needed}"
+            elif how["condition"] == "service_completed_successfully":
+                assert SERVICES[needed]["restart"] == "no"
+    for name in PROCFILE:
+        assert SERVICES[name]["depends_on"]["redis"] == {"condition": "service_healthy"}
+
+
+def test_every_process_has_an_init_and_a_time_to_stop():
+    for name in PROCFILE:
+        assert SERVICES[name]["init"] is True
+        assert seconds(SERVICES[name]["stop_grace_period"]) >= 10
+
+
 def test_dockerfile_copies_what_dockerignore_lets_through():
-    lines = (ROOT / "Dockerfile").read_text().splitlines()
-    copies = [shlex.split(line)[1:-1] for line in lines if line.startswith("COPY ")]
-    sources = {path for paths in copies if "--from" not in paths[0] for path in paths}
+    copies = [
+        shlex.split(step.text)
+        for stage in STAGES
+        for step in stage
+        if step.word == "COPY" and "--from" not in step.text
+    ]
+    sources = {path for paths in copies for path in paths[:-1]}
     ignore = (ROOT / ".dockerignore").read_text().splitlines()
 
     assert "*" in ignore
@@ -141,10 +194,79 @@ def test_dockerfile_copies_what_dockerignore_lets_through():
     assert all((ROOT / source).exists() for source in sources)
 
 
-def test_image_does_not_run_as_root():
-    lines = (ROOT / "Dockerfile").read_text().splitlines()
+class TestDockerfile:
+    """What hadolint and Docker's own checks ask for, where it can be asked without them."""
 
-    assert [line for line in lines if line.startswith("USER ")][-1] == "USER 1000"
+    def test_only_known_instructions(self):
+        known = {"ARG", "CMD", "COPY", "ENV", "FROM", "HEALTHCHECK", "RUN", "STOPSIGNAL", "USER",
+                 "WORKDIR"}  # fmt: skip
+
+        assert {step.word for stage in STAGES for step in stage} <= known
+
+    def test_what_builds_stays_behind(self):
+        build, image = STAGES
+
+        assert build[0].text == "python:${PYTHON} AS build"
+        assert image[0].text == "python:${PYTHON}"
+        assert re.fullmatch(r"PYTHON=3\.\d+-slim", PREAMBLE[0].text)
+        taken = [step.text for step in image if step.word == "COPY" and "--from" in step.text]
+        assert taken == ["--from=build /opt/bridge /opt/bridge"]
+        assert not any(re.search(r"\b(pip|apt-get|curl)\b", run) for run in runs(image))
+        assert any("venv --without-pip /opt/bridge" in run for run in runs(build))
+
+    def test_every_installation_is_pinned(self):
+        installing = [run for stage in STAGES for run in runs(stage) if " install " in run]
+        pip = [part for run in installing for part in run.split("&&") if "pip" in part.split()]
+
+        assert len(pip) == 2
+        assert all("--constraint constraints.txt" in part for part in pip)
+        # An isolated build would fetch what no constraint names.
+        assert any("--no-isolation" in run for run in runs(STAGES[0]))
+        pins = (ROOT / "constraints.txt").read_text().splitlines()
+        assert {"build", "hatchling"} <= {pin.partition("==")[0] for pin in pins}
+
+    def test_nothing_of_a_package_manager_is_left(self):
+        for run in (run for stage in STAGES for run in runs(stage)):
+            assert "apt-get" not in run or "rm -rf /var/lib/apt/lists" in run
+            # pip's cache lies on a mount, outside every layer.
+            assert " pip " not in run or "--mount=type=cache,target=/root/.cache/pip" in run
+
+    def test_it_does_not_run_as_root(self):
+        users = [step.text for step in STAGES[-1] if step.word == "USER"]
+
+        # A number: Kubernetes' runAsNonRoot cannot tell who a name is.
+        assert users == ["1000"]
+        last = [step.word for step in STAGES[-1]]
+        assert "RUN" not in last[last.index("USER") :]
+
+    @pytest.mark.parametrize("word", ["CMD", "HEALTHCHECK"])
+    def test_no_shell_stands_between_docker_and_the_process(self, word):
+        """A shell would be PID 1, and keep SIGTERM to itself."""
+        (step,) = (step for step in STAGES[-1] if step.word == word)
+        args = json.loads(step.text[step.text.index("[") :])
+
+        assert args[0] in ("celery", "python")
+        for name in PROCFILE:
+            assert shlex.split(SERVICES[name]["command"])[0] == "celery"
+            assert "entrypoint" not in SERVICES[name]
+
+    def test_the_stop_signal_is_celerys(self):
+        assert [step.text for step in STAGES[-1] if step.word == "STOPSIGNAL"] == ["SIGTERM"]
+
+    def test_the_health_check_has_time_to_answer(self):
+        """One that is killed counts as a failure, though Redis may only be slow."""
+        (step,) = (step for step in STAGES[-1] if step.word == "HEALTHCHECK")
+        options = dict(re.findall(r"--([a-z-]+)=(\d+)", step.text))
+
+        assert int(options["timeout"]) >= DEADLINE_S + 3
+        assert int(options["interval"]) >= 30
+        assert int(options["start-period"]) >= 30
+        assert 'CMD ["python", "-P", "-m", "bridge.healthcheck"]' in step.text
+
+    def test_secrets_are_no_part_of_it(self):
+        text = (ROOT / "Dockerfile").read_text()
+
+        assert not re.search(r"AWS_|PASSWORD|TOKEN|SECRET|CELERY_BROKER_URL", text)
 
 
 def test_pre_commit_takes_its_configuration():

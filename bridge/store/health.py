@@ -1,0 +1,57 @@
+"""Who lives, as a health check asks it: a few plain reads, and no second try. Blocking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from bridge.settings import Settings
+from bridge.store.connection import translated
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """The signs of life in the store, by its own clock.
+
+    Attributes:
+        workers: Worker → seconds until its lease ends; below 0: it has.
+        pollers: The same of pollers.
+        passes: Kind of pass ("heartbeat", "recovery") → seconds since the last one began.
+    """
+
+    workers: dict[str, float]
+    pollers: dict[str, float]
+    passes: dict[str, float]
+
+
+def read_signs(settings: Settings, *, timeout_s: float) -> Signs:
+    """Read all signs of life.
+
+    Args:
+        timeout_s: For connecting, and again for the answer.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+    """
+    root = settings.root_key
+    client = redis.Redis.from_url(
+        settings.store_url, decode_responses=True, retry=Retry(NoBackoff(), 0),
+        socket_timeout=timeout_s, socket_connect_timeout=timeout_s)  # fmt: skip
+    try:
+        with translated(settings), client.pipeline(transaction=False) as pipeline:
+            pipeline.time()
+            pipeline.zrange(f"{root}:workers", 0, -1, withscores=True)
+            pipeline.zrange(f"{root}:pollers", 0, -1, withscores=True)
+            pipeline.hgetall(f"{root}:passes")
+            (seconds, microseconds), workers, pollers, passes = pipeline.execute()
+    finally:
+        client.close()
+    now_s = seconds + microseconds / 1e6
+    return Signs(
+        {worker: ends_ms / 1000 - now_s for worker, ends_ms in workers},
+        {poller: ends_ms / 1000 - now_s for poller, ends_ms in pollers},
+        {kind: now_s - float(began_ms) / 1000 for kind, began_ms in passes.items()},
+    )
