@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: help install demo test chaos lint format clean
+.PHONY: help install demo test bench chaos docs lint format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 12
@@ -27,6 +27,10 @@ test: ## Run all tests (ARGS="-k heartbeat")
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
 
+bench: ## Measure against peers and floors (ARGS="--quick --only cpu --json FILE")
+	@$(MAKE) --no-print-directory $(INSTALLED) ARGS= >&2
+	@$(BIN)/python -m bench $(ARGS)
+
 chaos: ## Kill and cut at random, count what was lost (ARGS="--minutes 4 --seed 7 --executions 300 --json")
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS= >&2
 	@$(BIN)/python -m tests.faults.chaos $(ARGS)
@@ -37,6 +41,10 @@ lint: ## Check format, style, types and the one-way flow
 	$(BIN)/ruff check $(ARGS)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: ## Build the site into build/site, strictly
+	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 
 format: ## Format the code
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
