@@ -1,0 +1,1 @@
+"""What the bridge costs, beside what else would do its work: ``python -m bench``."""

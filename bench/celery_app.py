@@ -1,0 +1,26 @@
+"""Celery alone: a no-op job with the Celery settings of the bridge, without Step Functions.
+
+Its jobs append when they were published, begun and ended to ``BENCH_SEEN``: one write of a line, as
+there is no report that could carry it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+from bench.jobs_plain import noop
+from bridge.celery import CELERY_DEFAULTS, REDIS_TRANSPORT_OPTIONS
+
+app = Celery("bench.celery_app", broker=os.environ.get("CELERY_BROKER_URL"))
+app.conf.update(CELERY_DEFAULTS, broker_transport_options=REDIS_TRANSPORT_OPTIONS)
+
+_seen = os.open(os.environ.get("BENCH_SEEN", os.devnull), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+
+@app.task(name="bench.noop", acks_late=True)  # type: ignore[untyped-decorator]
+def job(event: dict[str, str]) -> dict[str, float]:
+    done = noop(event)
+    os.write(_seen, f"{event['at']} {done['begun']} {done['ended']}\n".encode())
+    return done

@@ -1,0 +1,92 @@
+"""The floors: Celery without Step Functions, and signed HTTP without Celery."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import redis
+
+from bench.contestants.base import Batch, Contestant
+from bench.control import StubServer, Task
+from bench.processes import BenchError, python
+from bench.stub import ARN
+from bench.talking import Talking
+from bridge.local.valkey import LocalValkey
+
+TIMEOUT_S = 120.0
+
+
+class RawHttp(Contestant):
+    """Polls and reports over signed HTTP: the floor of any worker."""
+
+    def __init__(self, name: str, stub: StubServer, folder: Path, *, loops: int = 16) -> None:
+        super().__init__(name, stub, folder)
+        self.loops = loops
+        self.label = "signed HTTP"
+        self.configuration = f"aiohttp, SigV4Auth, {loops} loops of poll and report"
+
+    def start(self) -> None:
+        self.stub.create(self.activity)
+        args = ("-m", "bench.programs.signed_http", ARN + self.activity, str(self.loops))
+        self.launch("worker", python(*args), "polls")
+
+
+class CeleryAlone(Contestant):
+    """Publishes and runs the no-op job: the floor of any Celery bridge.
+
+    The "report" of a job here is its end: nobody is told.
+    """
+
+    def __init__(
+        self, name: str, stub: StubServer, folder: Path, *, pool: str, concurrency: int
+    ) -> None:
+        super().__init__(name, stub, folder)
+        self.pool, self.concurrency = pool, concurrency
+        self.label = f"Celery alone, {pool} {concurrency}"
+        self.configuration = (
+            f"1 publisher, 1 worker (--pool {pool} --concurrency {concurrency}), Valkey"
+        )
+        self.seen = self.folder / "seen"
+        self._read = 0
+
+    def start(self) -> None:
+        self.valkey = LocalValkey().start()
+        env = {"CELERY_BROKER_URL": self.valkey.url, "BENCH_SEEN": str(self.seen)}
+        options = ["--pool", self.pool, "--concurrency", str(self.concurrency)]
+        self.launch(
+            "worker", python("-m", "celery", "-A", "bench.celery_app", "worker", *options,
+                             "--loglevel", "INFO", "--hostname", f"{self.name}@%h"),
+            " ready.", **env)  # fmt: skip
+        self._publisher = Talking(
+            "publisher", endpoint=self.stub.url, folder=self.folder, **env)  # fmt: skip
+        self.processes.append(self._publisher)
+        self._redis = redis.Redis.from_url(self.valkey.url)
+
+    def batch(self, count: int, *, rate: float = 0.0) -> Batch:
+        with self.measured(count) as done:
+            self._publisher.tell(f"{count} {rate}")
+            self._publisher.answer()
+            _wait(lambda: self._lines() >= self._read + count)
+        rows = self.seen.read_text().splitlines()[self._read :]
+        self._read += count
+        times = (map(float, row.split()) for row in rows)
+        done.tasks = [
+            Task(scheduled=at, handed=at, reported=None, begun=begun, ended=ended)
+            for at, begun, ended in times
+        ]
+        # A job counts as done once it is acknowledged, not when its line is there.
+        _wait(lambda: not self._redis.hlen("unacked"))
+        return done
+
+    def _lines(self) -> int:
+        return self.seen.read_bytes().count(b"\n") if self.seen.exists() else 0
+
+
+def _wait(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not done():
+        if time.monotonic() > deadline:
+            raise BenchError("Celery's jobs were not done in time")
+        time.sleep(0.01)

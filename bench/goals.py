@@ -1,0 +1,108 @@
+"""What the measures should come to, and whether they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A figure beside what it should be.
+
+    Attributes:
+        measure: Which measure the figure is of.
+        what: For people.
+        value: Measured.
+        sign: ``"≤"`` or ``"≥"``.
+        limit: What is wanted, in the same unit.
+        unit: ``"×"`` is a ratio.
+    """
+
+    measure: str
+    what: str
+    value: float
+    sign: str
+    limit: float
+    unit: str
+
+    @property
+    def met(self) -> bool:
+        return self.value <= self.limit if self.sign == "≤" else self.value >= self.limit
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "met": self.met}
+
+
+def judge(measures: dict[str, Any]) -> list[Goal]:
+    """The goals of the measures that there are."""
+    judges = {
+        "cost": _cost, "latency": _latency, "heartbeats": _heartbeats, "polls": _polls,
+        "growth": _growth,
+    }  # fmt: skip
+    return [goal for name, of in judges.items() if name in measures for goal in of(measures[name])]
+
+
+def _cost(found: dict[str, Any]) -> Iterator[Goal]:
+    limits = {"threads-16": 0.6, "threads-100": 0.45, "heaviside": 1.0, "floors": 1.3}
+    words = {
+        "threads-16": "thread worker, 16 threads",
+        "threads-100": "thread worker, 100 threads",
+        "heaviside": "heaviside",
+        "floors": "Celery alone + signed HTTP",
+    }
+    for pool, each in found["ratios"].items():
+        for name, limit in limits.items():
+            if name in each["cpu"]:
+                what = f"CPU per task ({pool}) / {words[name]}"
+                yield Goal("cost", what, each["cpu"][name]["median"], "≤", limit, "×")
+        best = found["contestants"][each["best_threads"]]["label"]
+        what = f"tasks/s ({pool}) / best thread worker ({best})"
+        yield Goal("cost", what, each["speed"]["median"], "≥", 1.5, "×")
+    shares = [each["stub_share"]["median"] for each in found["contestants"].values()
+              if each["stub_cpu_ms"]["median"]]  # fmt: skip
+    yield Goal("cost", "the stub's CPU / that of whom it serves, at most", max(shares), "≤", 0.1,
+               "×")  # fmt: skip
+
+
+def _latency(found: dict[str, Any]) -> Iterator[Goal]:
+    for pool, over in found["over_celery_ms"].items():
+        idle = found["contestants"][f"bridge-{pool}"]["idle"]
+        begin, report = idle["to_begin"], idle["to_report"]
+        yield Goal("latency", f"scheduled → begun ({pool}), p50 idle, over Celery alone",
+                   over["median"], "≤", 3.0, "ms")  # fmt: skip
+        yield Goal("latency", f"scheduled → begun ({pool}), idle, p99 / p50",
+                   round(begin["p99_ms"] / begin["p50_ms"], 2), "≤", 5.0, "×")  # fmt: skip
+        yield Goal("latency", f"ended → reported ({pool}), p50 idle", report["p50_ms"], "≤", 5.0,
+                   "ms")  # fmt: skip
+
+
+def _heartbeats(found: dict[str, Any]) -> Iterator[Goal]:
+    yield Goal("heartbeats", "CPU per heartbeat, store included / boto3 on 16 threads",
+               found["ratio"]["median"], "≤", 0.25, "×")  # fmt: skip
+    yield Goal("heartbeats", "tokens that one core carries at 20 s", found["tokens_per_core"], "≥",
+               60_000, "")  # fmt: skip
+
+
+def _polls(found: dict[str, Any]) -> Iterator[Goal]:
+    wide = [row for row in found["pollers"] if row["polls"] == 1_000]
+    yield Goal("polls", "RSS of a poller at rest", found["base_rss_mb"], "≤", 60, "MB")
+    for row in wide:
+        where = f"1,000 polls over {row['activities']}"
+        yield Goal("polls", f"{where}: RSS of each over the base", row["rss_kb_per_poll"], "≤", 30,
+                   "KB")  # fmt: skip
+        yield Goal("polls", f"{where}: idle CPU", row["idle_cpu_percent"], "≤", 1, "%")
+        yield Goal("polls", f"{where}: threads for them", row["threads_over_base"], "≤", 0, "")
+
+
+def _growth(found: dict[str, Any]) -> Iterator[Goal]:
+    line = [row for row in found["rows"] if row["activities"] == 1]
+    first, last = line[0], line[-1]
+    yield Goal("growth", "Redis per claim in flight, beyond token and input",
+               last["bytes_per_claim"], "≤", 600, "bytes")  # fmt: skip
+    cost = last["heartbeat_cpu_ms"]["median"] / first["heartbeat_cpu_ms"]["median"]
+    yield Goal("growth", f"cost per heartbeat, {last['claims']:,} claims / {first['claims']:,}",
+               round(cost, 3), "≤", 1.3, "×")  # fmt: skip
+    yield Goal("growth", f"recovery of {last['claims']:,} claims, none due",
+               last["recovery_ms"]["median"], "≤", 5, "ms")  # fmt: skip

@@ -1,0 +1,79 @@
+"""CPU per no-op task and tasks a second, all contestants taking turns.
+
+A batch is there at once and done as fast as it goes, so that one run gives both: what all processes
+of the contestant used, and how long it took.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.contestants.base import Batch
+from bench.measures.run import Run
+from bench.stats import ratios, spread
+
+BRIDGES = {"threads": "bridge-threads", "prefork": "bridge-prefork"}
+OTHERS = ("threads-1", "threads-16", "threads-100", "loops-16", "loops-100", "heaviside", "stefuna")
+QUICK = ("bridge-threads", "threads-16", "threads-100", "heaviside", "celery-threads",
+         "signed-http")  # fmt: skip
+FULL = (*BRIDGES.values(), *OTHERS, "celery-threads", "celery-prefork", "signed-http",
+        "heaviside-manager")  # fmt: skip
+SLOW = {"heaviside-manager": 10}
+"""Tasks of a batch, where one takes a tenth of a second or more."""
+
+
+def run(bench: Run) -> dict[str, Any]:
+    """Returns contestants (CPU in ms a task, tasks/s, RSS in MB) and the ratios of the bridge."""
+    names = QUICK if bench.quick else FULL
+    rounds, count = (2, 200) if bench.quick else (3, 600)
+    contestants = bench.fleet.get(names)
+    batches: dict[str, list[Batch]] = {name: [] for name in names}
+    for number in range(rounds):
+        for name, contestant in contestants.items():
+            bench.say(f"cost, round {number + 1} of {rounds}: {contestant.label}")
+            # Its polls may have come home since, and its caches be cold.
+            contestant.batch(min(count // 4, SLOW.get(name, count)) // 4)
+            batches[name].append(contestant.batch(SLOW.get(name, count)))
+    cpu = {name: [batch.cpu_ms_per_task for batch in batches[name]] for name in names}
+    speed = {name: [batch.tasks_per_s for batch in batches[name]] for name in names}
+    return {
+        "tasks": count,
+        "rounds": rounds,
+        "contestants": {
+            name: {
+                "label": contestants[name].label,
+                "configuration": contestants[name].configuration,
+                "cpu_ms": spread(cpu[name]),
+                "tasks_per_s": spread(speed[name], 1),
+                "rss_mb": round(max(batch.rss_bytes for batch in batches[name]) / 1e6, 1),
+                "stub_cpu_ms": spread([1000 * b.stub_cpu_s / b.count for b in batches[name]]),
+                "stub_share": spread([b.stub_cpu_s / b.cpu_s for b in batches[name]]),
+            }
+            for name in names
+        },
+        "ratios": {
+            pool: _ratios(bridge, cpu, speed, pool)
+            for pool, bridge in BRIDGES.items()
+            if bridge in names
+        },
+    }
+
+
+def _ratios(
+    bridge: str, cpu: dict[str, list[float]], speed: dict[str, list[float]], pool: str
+) -> dict[str, Any]:
+    celery = cpu[f"celery-{pool}"]
+    floor = [mine + raw for mine, raw in zip(celery, cpu["signed-http"], strict=True)]
+    best = max(
+        (name for name in speed if name.startswith(("threads-", "loops-"))),
+        key=lambda name: sorted(speed[name])[len(speed[name]) // 2],
+    )
+    return {
+        "cpu": {
+            **{name: ratios(cpu[bridge], cpu[name]) for name in cpu if name in OTHERS},
+            f"celery-{pool}": ratios(cpu[bridge], celery),
+            "floors": ratios(cpu[bridge], floor),
+        },
+        "speed": ratios(speed[bridge], speed[best]),
+        "best_threads": best,
+    }

@@ -1,0 +1,130 @@
+"""Resident memory, idle CPU and threads of a poller that holds many polls.
+
+The pollers run side by side, each with claims of its own; they are idle. Polls come home after 60 s
+and are opened again, so the first ones are held for 0 to 60 s: what is measured in seconds is then
+what goes on all the time. A pass of heartbeats and recovery a second is noted in each store, as by
+a beat process; else the poller would stand in for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from bench.fill import Filler, settings_of
+from bench.jobs import activity_names
+from bench.measures.run import Run
+from bench.processes import Process, environment, python, weigh
+from bridge.local.valkey import LocalValkey
+from bridge.store import ClaimStore
+
+FULL = ((100, 1), (1_000, 1), (1_000, 10), (1_000, 50), (5_000, 10), (5_000, 50))
+"""Polls and activities; no 5,000 polls on one activity, for AWS allows 1,000."""
+QUICK = ((100, 1), (1_000, 10))
+SETTLE_S = 1.5
+
+
+@dataclass(slots=True)
+class Wide:
+    """A poller that holds so many polls over so many activities."""
+
+    polls: int
+    activities: int
+    process: Process
+    prefix: str
+
+
+def run(bench: Run) -> dict[str, Any]:
+    """Returns RSS in KB a poll over the base, idle CPU in percent of a core, and threads."""
+    window_s = 3.0 if bench.quick else 12.0
+    with LocalValkey() as valkey:
+        pollers: list[Wide] = []
+        bench.stub.spread(on=True)
+        try:
+            held = bench.stub.counts()["open"]
+            for polls, activities in ((1, 1), *(QUICK if bench.quick else FULL)):
+                bench.say(f"polls: {polls} over {activities} activities")
+                pollers.append(_start(bench, valkey, polls, activities))
+            bench.say("polls: waiting until all are open")
+            bench.stub.wait_open(held + sum(wide.polls for wide in pollers))
+            bench.say(f"polls: idle for {window_s:.0f} s")
+            with _Passes(valkey.url, [wide.prefix for wide in pollers]) as passes:
+                passes.go_on(SETTLE_S)
+                before = [weigh(wide.process.pid) for wide in pollers]
+                began = time.monotonic()
+                passes.go_on(window_s)
+                after = [weigh(wide.process.pid) for wide in pollers]
+                lasted_s = time.monotonic() - began
+        finally:
+            bench.stub.spread(on=False)
+            for wide in pollers:
+                wide.process.stop()
+    base = after[0]
+    rows = []
+    for wide, first, last in zip(pollers[1:], before[1:], after[1:], strict=True):
+        rows.append(
+            {
+                "polls": wide.polls,
+                "activities": wide.activities,
+                "rss_mb": round(last.rss_bytes / 1e6, 1),
+                "rss_kb_per_poll": round((last.rss_bytes - base.rss_bytes) / wide.polls / 1e3, 2),
+                "idle_cpu_percent": round(100 * (last.cpu_s - first.cpu_s) / lasted_s, 2),
+                "threads": last.threads,
+                "threads_over_base": last.threads - base.threads,
+            }
+        )
+    return {
+        "window_s": window_s,
+        "base_rss_mb": round(base.rss_bytes / 1e6, 1),
+        "base_cpu_percent": round(100 * (base.cpu_s - before[0].cpu_s) / lasted_s, 2),
+        "base_threads": base.threads,
+        "pollers": rows,
+    }
+
+
+def _start(bench: Run, valkey: LocalValkey, polls: int, activities: int) -> Wide:
+    name = f"polls-{polls}-{activities}"
+    bench.stub.create(*activity_names(name, activities))
+    filler = Filler(settings_of(valkey.url, name))
+    filler.announce(1, slots=2 * polls)
+    filler.close()
+    env = environment(
+        bench.stub.url, BENCH_ACTIVITY=name, BENCH_ACTIVITIES=str(activities),
+        BENCH_WIDTH=str(polls // activities), BRIDGE_STORE_PREFIX=name, BRIDGE_TASKS="bench.jobs",
+        CELERY_BROKER_URL=valkey.url)  # fmt: skip
+    args = python("-m", "bench.programs.wide_poller")
+    return Wide(polls, activities, Process(name, args, env=env, folder=bench.folder), name)
+
+
+class _Passes:
+    """Notes passes in several stores, as a beat process does."""
+
+    def __init__(self, url: str, prefixes: list[str]) -> None:
+        self._runner = asyncio.Runner()
+        self._settings = [settings_of(url, prefix) for prefix in prefixes]
+        self._stores: list[ClaimStore] = []
+
+    def __enter__(self) -> _Passes:
+        self._runner.__enter__()
+        self._stores = [ClaimStore(settings) for settings in self._settings]
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for store in self._stores:
+            self._runner.run(store.close())
+        self._runner.close()
+
+    def go_on(self, seconds: float) -> None:
+        """A pass of each kind a second, for so long."""
+
+        async def note() -> None:
+            for store in self._stores:
+                await store.take_heartbeats(1)
+                await store.find_lost(1)
+
+        ends = time.monotonic() + seconds
+        while (left_s := ends - time.monotonic()) > 0:
+            self._runner.run(note())
+            time.sleep(min(1.0, left_s))

@@ -1,0 +1,103 @@
+"""``python -m bench.page``: the results as the figures of ``docs/performance.md``.
+
+Writes only what stands between the two markers; what people wrote around them stays.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench import report
+from bench.processes import ROOT
+from bench.tables import Table, all_tables
+
+PAGE = ROOT / "docs" / "performance.md"
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+PICTURES = {"cost": "CPU per no-op task", "latency": "Latency", "growth": "Claims in flight",
+            "polls": "Open polls"}  # fmt: skip
+_NEW = f"""# Performance
+
+`make bench` measures what the bridge costs, beside what else would do its work, and compares within
+rounds in which all contestants take turns: a slow minute of the machine slows all of them.
+
+- **The service** is a stub of its own: activities without state machines, which costs little beside
+  whom it serves. How little is in the table; the most is for signed HTTP, which itself does least.
+- **CPU** is user and system time of every process of a contestant, its children and its Valkey
+  included, from `/proc`; never the stub's.
+- **The contestants**: the bridge with one poller, one worker, one beat process and a Valkey of its
+  own; a worker written by hand with boto3 and threads; stefuna and heaviside from PyPI; and two
+  floors: Celery alone, publishing and running the same job with the bridge's settings, and signed
+  HTTP that polls and reports and does nothing else.
+- **Latency** is taken on one clock: the stub notes when it schedules a task and when its report
+  comes, the job when it begins and ends.
+- **Claims by the thousand** are put into the store by the store's own scripts.
+
+The tasks do nothing: what is measured is the price of a task, not of its work.
+
+{BEGIN}
+{END}
+"""
+
+
+@click.command()
+@click.option("--results", "file", default=report.FILE, show_default="bench/results/results.json",
+              type=click.Path(path_type=Path, exists=True, dir_okay=False))  # fmt: skip
+@click.option("--page", default=PAGE, show_default="docs/performance.md",
+              type=click.Path(path_type=Path, dir_okay=False))  # fmt: skip
+def main(*, file: Path, page: Path) -> None:
+    """Write the figures into the page."""
+    found = report.load(file)
+    pictures = []
+    for name in PICTURES:
+        picture = file.with_name(f"{name}.png")
+        if name in found["measures"] and picture.exists():
+            folder = page.parent / "img"
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(picture, folder / f"bench-{name}.png")
+            pictures.append(name)
+    text = page.read_text("utf-8") if page.exists() else _NEW
+    page.write_text(put(text, figures(found, pictures)), "utf-8")
+
+
+def put(text: str, section: str) -> str:
+    """The page with the section between its markers; at its end when it has none."""
+    if BEGIN not in text or END not in text:
+        text = f"{text.rstrip()}\n\n{BEGIN}\n{END}\n"
+    between = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+    return between.sub(lambda _: f"{BEGIN}\n{section.strip()}\n{END}", text, count=1)
+
+
+def figures(found: dict[str, Any], pictures: list[str]) -> str:
+    """The section: machine, goals first, then a table a measure."""
+    *tables, goals = all_tables(found)
+    parts = ["## Figures", _machine(found), _markdown(goals), *map(_markdown, tables)]
+    parts += [f"![{PICTURES[name]}](img/bench-{name}.png)" for name in pictures]
+    return "\n\n".join(parts)
+
+
+def _machine(found: dict[str, Any]) -> str:
+    machine = found["machine"]
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    others = ", ".join(f"{name} {version}" for name, version in machine["contestants"].items())
+    quick = " A quick run: its figures are rough." if found["quick"] else ""
+    theirs = f" Beside it: {others}." if others else ""
+    return (
+        f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gb']:g} GB, "
+        f"{machine['system']}; Python {machine['python']}, Valkey {machine['valkey']}, {packages}."
+        f"{theirs}{quick}"
+    )
+
+
+def _markdown(table: Table) -> str:
+    lines = [table.columns, ["---"] + ["---:"] * (len(table.columns) - 1), *table.rows]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"### {table.title}\n\n{text}" + (f"\n\n{table.note}" if table.note else "")
+
+
+if __name__ == "__main__":
+    main()

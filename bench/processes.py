@@ -1,0 +1,124 @@
+"""Processes that are measured: started in sessions of their own, weighed, and ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridge.local.processes import die_with_parent
+
+ROOT = Path(__file__).parent.parent
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+START_TIMEOUT_S = 60.0
+REGION = "us-east-1"
+
+
+class BenchError(Exception):
+    """Something that was to be measured did not start, or did not end its work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What processes have used so far.
+
+    Attributes:
+        cpu_s: User and system time, with that of children that have ended. The kernel keeps it to
+            the nanosecond; /proc rounds to 10 ms a process.
+        rss_bytes: Resident memory, now. Pages that a fork shares are counted in each process.
+        threads: Now; of processes that have ended and are not reaped yet, none.
+    """
+
+    cpu_s: float = 0.0
+    rss_bytes: int = 0
+    threads: int = 0
+
+    def __add__(self, other: Weight) -> Weight:
+        return Weight(
+            self.cpu_s + other.cpu_s, self.rss_bytes + other.rss_bytes, self.threads + other.threads
+        )
+
+
+def weigh(*sessions: int) -> Weight:
+    """What all processes of these sessions have used.
+
+    Source: proc(5), /proc/pid/stat: fields 6 session, 14-17 utime stime cutime cstime,
+    20 num_threads, 24 rss.
+    """
+    total = Weight()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (process / "stat").read_bytes().rpartition(b") ")[2].split()
+        except OSError:  # it has ended meanwhile
+            continue
+        if int(fields[3]) in sessions:
+            ticks = sum(int(field) for field in fields[11:15])
+            threads = 0 if fields[0] == b"Z" else int(fields[17])
+            total += Weight(ticks * TICK_S, int(fields[21]) * _PAGE, threads)
+    return total
+
+
+class Process:
+    """A process in a session of its own, which dies with this one."""
+
+    def __init__(
+        self, name: str, args: list[str], *, env: Mapping[str, str], folder: Path,
+        stdin: int = subprocess.DEVNULL, stdout: int | None = None,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.log = folder / f"{name}.log"
+        with self.log.open("ab") as out:
+            self.popen = subprocess.Popen(
+                args, env=dict(env), cwd=folder, stdin=stdin, stdout=stdout or out, stderr=out,
+                start_new_session=True, preexec_fn=die_with_parent)  # fmt: skip
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    def says(self, text: str, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Wait until its log has ``text``."""
+        deadline = time.monotonic() + timeout_s
+        while text not in (said := self.log.read_text(errors="replace")):
+            if self.popen.poll() is not None or time.monotonic() > deadline:
+                tail = "\n".join(said.splitlines()[-15:])
+                raise BenchError(f"{self.name} is not ready (status {self.popen.poll()}):\n{tail}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End the whole session, at once: nothing that is measured has anything to lose."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait()
+        for pipe in (self.popen.stdin, self.popen.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+
+
+def python(*args: str) -> list[str]:
+    return [sys.executable, *args]
+
+
+def environment(endpoint: str, **more: str) -> dict[str, str]:
+    """Ours without what points elsewhere, and with credentials that open nothing."""
+    foreign = ("AWS_", "BRIDGE_", "CELERY_", "PYTHON", "COVERAGE")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return env | {
+        "AWS_ACCESS_KEY_ID": "bench",
+        "AWS_SECRET_ACCESS_KEY": "bench-secret",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_ENDPOINT_URL_SFN": endpoint,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+        **more,
+    }

@@ -1,0 +1,23 @@
+"""Heartbeats as people send them: boto3, shared by 16 threads. A count a line on stdin."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import boto3
+from botocore.config import Config
+
+from bench.stub import token
+
+THREADS = 16
+
+if __name__ == "__main__":
+    client = boto3.client("stepfunctions", config=Config(max_pool_connections=THREADS))
+    with ThreadPoolExecutor(THREADS) as pool:
+        print("ready", flush=True)
+        for line in sys.stdin:
+            tokens = map(token, range(int(line)))
+            for _ in pool.map(lambda each: client.send_task_heartbeat(taskToken=each), tokens):
+                pass
+            print("done", flush=True)

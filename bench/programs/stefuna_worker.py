@@ -1,0 +1,25 @@
+"""Runs a stefuna server; in the virtualenv of the others' packages. ``ARN PROCESSES``.
+
+As stefuna's own command does, without its HTTP server for health checks and with its workers forked
+instead of spawned, which differs at the start only. ``maxtasksperchild`` keeps its default of 100.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from stefuna import Server, Worker  # type: ignore[import-not-found]
+
+from bench.jobs_plain import noop
+
+
+class Noop(Worker):  # type: ignore[misc]
+    def run_task(self, task_token: str, input_data: dict[str, str]) -> dict[str, float]:
+        return noop(input_data)
+
+
+if __name__ == "__main__":
+    Server.worker_class = Noop
+    server = Server(activity_arn=sys.argv[1], processes=int(sys.argv[2]), heartbeat=20)
+    print("polls", flush=True)
+    server.run()

@@ -1,0 +1,33 @@
+"""``celery -A bridge poll`` with ``BENCH_WIDTH`` polls open on each activity, as after much work.
+
+Nothing else is changed. A lane's window widens by one for many tasks it brings and shrinks when
+polls come home empty, so that without this a thousand polls would take half a million tasks, and
+be gone a minute later.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+
+from bridge import poller
+
+WIDTH = int(os.environ["BENCH_WIDTH"])
+
+
+class WideLane(poller.Lane):
+    """Always wants the same number of polls."""
+
+    def want(self, now: float) -> int:
+        return max(0, WIDTH - self.open)
+
+
+if __name__ == "__main__":
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    poller.Lane = WideLane  # type: ignore[misc]
+    from celery.__main__ import main
+
+    sys.argv = ["celery", "-A", "bridge", "poll"]
+    main()

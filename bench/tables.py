@@ -1,0 +1,137 @@
+"""The results as tables: rows of text, for the terminal and for Markdown alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Table:
+    """Columns, rows of text, and a sentence about them."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]] = field(default_factory=list)
+    note: str = ""
+
+
+def all_tables(results: dict[str, Any]) -> Iterator[Table]:
+    """A table a measure, and the goals."""
+    makers = {
+        "cost": _cost, "latency": _latency, "heartbeats": _heartbeats, "polls": _polls,
+        "growth": _growth,
+    }  # fmt: skip
+    for name, make in makers.items():
+        if name in results["measures"]:
+            yield make(results["measures"][name])
+    yield goals(results)
+
+
+def _range(found: dict[str, Any], digits: int = 2) -> str:
+    low, high = found["min"], found["max"]
+    return f"{found['median']:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
+
+
+def _cost(found: dict[str, Any]) -> Table:
+    table = Table(
+        "A no-op task, end to end",
+        ["contestant", "CPU ms/task", "tasks/s", "RSS MB", "stub ms/task", "bridge is"],
+        note=f"{found['rounds']} rounds of {found['tasks']} tasks, all contestants taking turns; "
+        "median (min–max). The last column is the bridge's CPU to the contestant's, the median of "
+        "the rounds' ratios: with threads, and with prefork.",
+    )
+    for name, each in found["contestants"].items():
+        against = [
+            f"{pool['cpu'][name]['median']:.2f}×"
+            for pool in found["ratios"].values()
+            if name in pool["cpu"]
+        ]
+        table.rows.append([
+            each["label"], _range(each["cpu_ms"]), _range(each["tasks_per_s"], 0),
+            f"{each['rss_mb']:.0f}", f"{each['stub_cpu_ms']['median']:.3f}", ", ".join(against),
+        ])  # fmt: skip
+    return table
+
+
+def _latency(found: dict[str, Any]) -> Table:
+    table = Table(
+        "Latency, ms: p50 / p99",
+        ["contestant", "→ begun, idle", "→ begun, half load", "→ reported, idle",
+         "→ reported, half load", "half load"],
+        note=f"Idle: {found['idle_per_s']:.0f} tasks/s. Half load: half of what the contestant did "
+        "at saturation just before. Celery alone: from its publication.",
+    )  # fmt: skip
+
+    def pair(part: dict[str, Any] | None) -> str:
+        return "" if part is None else f"{part['p50_ms']:.2f} / {part['p99_ms']:.2f}"
+
+    for each in found["contestants"].values():
+        idle, half = each["idle"], each["half"]
+        table.rows.append([
+            each["label"], pair(idle["to_begin"]), pair(half["to_begin"]), pair(idle["to_report"]),
+            pair(half["to_report"]), f"{each['half_per_s']:.0f}/s",
+        ])  # fmt: skip
+    return table
+
+
+def _heartbeats(found: dict[str, Any]) -> Table:
+    return Table(
+        "Heartbeats",
+        ["who", "CPU ms/heartbeat", "tokens at 20 s a core"],
+        [
+            ["bridge: beat process and Valkey", _range(found["bridge_cpu_ms"], 3),
+             f"{found['tokens_per_core']:,}"],
+            ["boto3, 16 threads", _range(found["boto3_cpu_ms"], 3),
+             f"{20_000 / found['boto3_cpu_ms']['median']:,.0f}"],
+            ["ratio", _range(found["ratio"]), ""],
+        ],
+        note=f"{found['rounds']} rounds of {found['tokens']:,} tokens that are due at once.",
+    )  # fmt: skip
+
+
+def _polls(found: dict[str, Any]) -> Table:
+    table = Table(
+        "Open polls of one poller",
+        ["polls", "activities", "RSS MB", "KB a poll over the base", "idle CPU %", "threads"],
+        [["at rest", "1", f"{found['base_rss_mb']:.1f}", "", f"{found['base_cpu_percent']:.2f}",
+          str(found["base_threads"])]],
+        note=f"CPU in percent of one core, over {found['window_s']:.0f} s.",
+    )  # fmt: skip
+    for row in found["pollers"]:
+        table.rows.append([
+            f"{row['polls']:,}", str(row["activities"]), f"{row['rss_mb']:.1f}",
+            f"{row['rss_kb_per_poll']:.1f}", f"{row['idle_cpu_percent']:.2f}", str(row["threads"]),
+        ])  # fmt: skip
+    return table
+
+
+def _growth(found: dict[str, Any]) -> Table:
+    table = Table(
+        "Claims in flight",
+        ["claims", "activities", "workers", "CPU ms/heartbeat", "recovery ms", "status ms",
+         "bytes a claim"],
+        note=f"Passes of {found['due']:,} heartbeats; recovery with none due. Bytes of Redis beyond"
+        f" token ({found['token_bytes']}) and input ({found['input_bytes']}).",
+    )  # fmt: skip
+    for row in found["rows"]:
+        table.rows.append([
+            f"{row['claims']:,}", str(row["activities"]), str(row["workers"]),
+            _range(row["heartbeat_cpu_ms"], 3), _range(row["recovery_ms"]),
+            _range(row["status_ms"]), str(row["bytes_per_claim"]),
+        ])  # fmt: skip
+    return table
+
+
+def goals(results: dict[str, Any]) -> Table:
+    """What was wanted, what came of it."""
+    table = Table("Goals", ["figure", "measured", "goal", ""])
+    for goal in results["goals"]:
+        unit = {"×": "×", "%": " %", "": ""}.get(goal["unit"], f" {goal['unit']}")
+        table.rows.append([
+            goal["what"], f"{goal['value']:,.4g}{unit}" if goal["value"] < 1000
+            else f"{goal['value']:,.0f}{unit}", f"{goal['sign']} {goal['limit']:,g}{unit}",
+            "ok" if goal["met"] else "not met",
+        ])  # fmt: skip
+    return table

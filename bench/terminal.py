@@ -1,0 +1,26 @@
+"""The results on a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from bench.tables import all_tables
+
+
+def show(results: dict[str, Any], console: Console) -> None:
+    """Print every table."""
+    for table in all_tables(results):
+        shown = RichTable(title=table.title, title_justify="left", box=None, pad_edge=False,
+                          header_style="bold", title_style="bold")  # fmt: skip
+        for number, column in enumerate(table.columns):
+            shown.add_column(column, justify="right" if number else "left", no_wrap=bool(number))
+        for row in table.rows:
+            colour = {"ok": "[green]", "not met": "[red]"}.get(row[-1], "")
+            shown.add_row(*row[:-1], f"{colour}{row[-1]}")
+        console.print(shown)
+        if table.note:
+            console.print(table.note, style="dim", highlight=False)
+        console.print()

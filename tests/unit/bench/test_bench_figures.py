@@ -1,0 +1,91 @@
+"""What the bench makes of what it measures."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+from bench.goals import Goal, judge
+from bench.page import BEGIN, END, put
+from bench.processes import Process, environment, python, weigh
+from bench.stats import latencies, percentile, ratios, spread
+
+BURN = "import time\nend = time.process_time() + {s}\nwhile time.process_time() < end: pass\n"
+
+
+class TestStats:
+    def test_percentiles_are_values_that_were_measured(self):
+        values = [float(n) for n in range(1, 101)]
+        assert percentile(values, 50) == 50
+        assert percentile(values, 99) == 99
+        assert percentile([7.0], 99) == 7
+
+    def test_ratios_are_taken_within_a_round(self):
+        """A slow round slows both, and so changes no ratio."""
+        found = ratios([2.0, 20.0, 4.0], [1.0, 10.0, 2.0])
+        assert (found["median"], found["min"], found["max"]) == (2.0, 2.0, 2.0)
+
+    def test_latencies_are_milliseconds(self):
+        assert latencies([0.001, 0.002, 0.003])["p50_ms"] == 2.0
+
+
+class TestGoals:
+    def test_a_goal_is_met_on_its_own_side(self):
+        assert Goal("m", "w", 1.0, "≤", 1.0, "×").met
+        assert not Goal("m", "w", 1.1, "≤", 1.0, "×").met
+        assert Goal("m", "w", 1.1, "≥", 1.0, "×").met
+
+    def test_only_what_was_measured_is_judged(self):
+        found = {"heartbeats": {"ratio": spread([0.3]), "tokens_per_core": 70_000}}
+        assert [goal.met for goal in judge(found)] == [False, True]
+
+
+class TestPage:
+    def test_only_what_stands_between_the_markers_changes(self):
+        page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+        assert put(page, r"new \1") == f"before\n{BEGIN}\nnew \\1\n{END}\nafter\n"
+
+    def test_a_page_without_markers_gets_them_at_its_end(self):
+        assert put("tried\n", "new") == f"tried\n\n{BEGIN}\nnew\n{END}\n"
+
+
+class TestWeigh:
+    def test_a_session_is_weighed_with_its_children_that_live_and_that_ended(self, tmp_path):
+        code = (
+            "import subprocess, sys, time\n"
+            f"subprocess.run([sys.executable, '-c', {BURN.format(s=0.2)!r}])\n"
+            f"subprocess.Popen([sys.executable, '-c', {BURN.format(s=0.2) + 'time.sleep(60)'!r}])\n"
+            "print('burnt', flush=True)\n"
+            "time.sleep(60)\n"
+        )
+        process = Process("burner", python("-c", code), env=environment(""), folder=tmp_path)
+        try:
+            process.says("burnt")
+            time.sleep(0.6)
+            found = weigh(process.pid)
+            assert 0.35 < found.cpu_s < 1.5
+            assert found.threads == 2
+        finally:
+            process.stop()
+        assert weigh(process.pid).threads == 0
+
+    def test_nothing_is_left_when_the_bench_is_killed(self, tmp_path):
+        """Not even by kill -9, after which no cleaning up is done."""
+        code = (
+            "import sys, time; from pathlib import Path\n"
+            "from bench.processes import Process, environment, python\n"
+            "p = Process('c', python('-c', 'import time; time.sleep(60)'), env=environment(''),\n"
+            f"            folder=Path({str(tmp_path)!r}))\n"
+            "print(p.pid, flush=True); time.sleep(60)\n"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
+            env={**os.environ, **environment("")}) as bench:  # fmt: skip
+            session = int(bench.stdout.readline())
+            bench.kill()
+        deadline = time.monotonic() + 10
+        while weigh(session).threads and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert weigh(session).threads == 0

@@ -1,0 +1,54 @@
+"""The claims that the bench fills a store with are the bridge's own."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bench.fill import Filler, settings_of
+from bench.stub import TOKEN_BYTES
+from bridge.local.valkey import LocalValkey
+from bridge.store import ClaimStore, StatusReader
+
+
+@pytest.fixture(scope="module")
+def valkey():
+    with LocalValkey() as server:
+        yield server
+
+
+def test_filled_claims_are_in_flight(valkey):
+    """Running on the workers that were announced, spread over the activities."""
+    settings = settings_of(valkey.url, "filled")
+    filler = Filler(settings)
+    filler.announce(2)
+    filler.fill(1_000, activities=["a", "b"], workers=2)
+    filler.fill(300, activities=["a"], running=False)
+    reader = StatusReader(settings)
+    status = reader.read(["a", "b"])
+    reader.close()
+    tokens = filler.redis.get("{filled}:token:" + "0" * 24)
+    filler.close()
+    assert [(row.running, row.queued) for row in status.activities] == [(500, 300), (500, 0)]
+    assert [worker.running for worker in status.workers] == [500, 500]
+    if tokens is not None:  # wherever the store keeps it, it is as long as AWS's are
+        assert len(tokens) == TOKEN_BYTES
+
+
+def test_filled_claims_can_be_made_due(valkey):
+    """At once, though their interval is an hour; and no others."""
+    settings = settings_of(valkey.url, "due")
+    filler = Filler(settings)
+    filler.announce(1)
+    ids = filler.fill(20, activities=["a"])
+    filler.make_due(ids[:7])
+    filler.close()
+
+    async def take():
+        store = ClaimStore(settings)
+        due = await store.take_heartbeats(100)
+        await store.close()
+        return due
+
+    assert sorted(beat.claim_id for beat in asyncio.run(take()).beats) == ids[:7]
