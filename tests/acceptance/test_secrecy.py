@@ -93,7 +93,8 @@ def test_no_token_leaves_redis_except_to_aws(deploy):
             if token in line:
                 kind, _, command = line.partition(" ")
                 by_script = kind == "lua" and f"{root}:token:" in command
-                assert by_script or command.startswith("EVALSHA"), line[:80]
+                # EVAL: scripts that a pipeline sends to a server that has not seen them yet.
+                assert by_script or command.startswith(("EVALSHA ", "EVAL ")), line[:80]
 
 
 def jobs_of(deployment: Deployment) -> list[str]:

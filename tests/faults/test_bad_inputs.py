@@ -291,11 +291,15 @@ class TestTasks:
 
 @pytest.mark.acceptance
 class TestArns:
-    def test_of_another_region(self, deployment):
+    def test_of_a_region_where_it_does_not_exist(self, running):
+        """An ARN is polled where it says; who is missing there is named at each poll."""
         arn = ARN.format("resize").replace("us-east-1", "eu-west-1")
-        self.write(deployment, arn)
-        done = deployment.run("poll", BRIDGE_TASKS="arns")
-        one_sentence(done, says="Set AWS_REGION=eu-west-1")
+        self.write(running, arn)
+        poller = running.poller(BRIDGE_TASKS="arns")
+        poller.says(f"ActivityDoesNotExist (HTTP 400): Activity Does Not Exist: '{arn}'")
+        poller.signal(signal.SIGTERM)
+        assert poller.wait() == 0
+        running.processes.remove(poller)
 
     def test_a_name_and_its_arn(self, running):
         """One activity, registered twice."""

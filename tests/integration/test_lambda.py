@@ -148,6 +148,8 @@ def scene(stepfunctions, valkey, monkeypatch):
     for variable in list(os.environ):
         if variable.startswith(("BRIDGE_", "CELERY_", "AWS_")):
             monkeypatch.delenv(variable)
+    # Celery gives every new app the shared tasks that other tests of this process have imported.
+    monkeypatch.setattr("celery._state._on_app_finalizers", set())
     with Proxy("127.0.0.1", valkey.port) as store, Proxy("127.0.0.1", valkey.port) as broker:
         for variable, value in {
             "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local-secret",
