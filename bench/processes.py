@@ -45,6 +45,10 @@ class Weight:
             self.cpu_s + other.cpu_s, self.rss_bytes + other.rss_bytes, self.threads + other.threads
         )
 
+    def since(self, before: Weight) -> Weight:
+        """CPU since then; memory and threads as they are now."""
+        return Weight(self.cpu_s - before.cpu_s, self.rss_bytes, self.threads)
+
 
 def weigh(*sessions: int) -> Weight:
     """What all processes of these sessions have used.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def collect(measures: dict[str, Any], *, others: dict[str, str], quick: bool) ->
         others: Versions of what was installed for the contestants only.
     """
     return {
+        "date": f"{date.today()}",
         "machine": {**machine.describe(), "contestants": others},
         "quick": quick,
         "measures": measures,

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from bench.tables import all_tables
+from bench.tables import Table, all_tables
 
 
 def show(results: dict[str, Any], console: Console) -> None:
-    """Print every table."""
-    for table in all_tables(results):
+    """Print every table of a run."""
+    show_tables(all_tables(results), console)
+
+
+def show_tables(tables: Iterable[Table], console: Console) -> None:
+    """Print these tables."""
+    for table in tables:
         shown = RichTable(title=table.title, title_justify="left", box=None, pad_edge=False,
                           header_style="bold", title_style="bold")  # fmt: skip
         for number, column in enumerate(table.columns):

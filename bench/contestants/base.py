@@ -21,6 +21,7 @@ class Batch:
         cpu_s: Of every process of the contestant; not of the stub.
         stub_cpu_s: Of the stub.
         tasks: When each was scheduled, begun, ended, reported.
+        parts: CPU of each of its processes, as ``cpu_s``, and their memory after it.
     """
 
     count: int
@@ -29,6 +30,7 @@ class Batch:
     wall_s: float = 0.0
     rss_bytes: int = 0
     tasks: list[Task] = field(default_factory=list)
+    parts: dict[str, Weight] = field(default_factory=dict)
 
     @property
     def cpu_ms_per_task(self) -> float:
@@ -93,6 +95,11 @@ class Contestant:
     def weigh(self) -> Weight:
         return weigh(*self.sessions)
 
+    def parts(self) -> dict[str, Weight]:
+        """What each of its processes has used so far; ``valkey`` is its store."""
+        store = {"valkey": weigh(self.valkey.pid)} if self.valkey is not None else {}
+        return {process.name: weigh(process.pid) for process in self.processes} | store
+
     def batch(self, count: int, *, rate: float = 0.0) -> Batch:
         """Do so many tasks, which come ``rate`` a second (0: all are there at once)."""
         with self.measured(count) as done:
@@ -105,9 +112,11 @@ class Contestant:
     @contextmanager
     def measured(self, count: int) -> Iterator[Batch]:
         done = Batch(count)
+        parts = self.parts()
         before, stub_before, began = self.weigh(), self.stub.cpu_s, time.monotonic()
         yield done
         done.wall_s = time.monotonic() - began
         after = self.weigh()
         done.stub_cpu_s = self.stub.cpu_s - stub_before
         done.cpu_s, done.rss_bytes = after.cpu_s - before.cpu_s, after.rss_bytes
+        done.parts = {name: weight.since(parts[name]) for name, weight in self.parts().items()}

@@ -44,6 +44,7 @@ def run(bench: Run) -> dict[str, Any]:
                 "label": contestants[name].label,
                 "configuration": contestants[name].configuration,
                 "cpu_ms": spread(cpu[name]),
+                "parts": _parts(batches[name]),
                 "tasks_per_s": spread(speed[name], 1),
                 "rss_mb": round(max(batch.rss_bytes for batch in batches[name]) / 1e6, 1),
                 "stub_cpu_ms": spread([1000 * b.stub_cpu_s / b.count for b in batches[name]]),
@@ -56,6 +57,17 @@ def run(bench: Run) -> dict[str, Any]:
             for pool, bridge in BRIDGES.items()
             if bridge in names
         },
+    }
+
+
+def _parts(batches: list[Batch]) -> dict[str, Any]:
+    """CPU and memory of each process of a contestant."""
+    return {
+        name: {
+            "cpu_ms": spread([1000 * each.parts[name].cpu_s / each.count for each in batches]),
+            "rss_mb": round(max(each.parts[name].rss_bytes for each in batches) / 1e6, 1),
+        }
+        for name in batches[0].parts
     }
 
 

@@ -49,36 +49,42 @@ def run(bench: Run) -> dict[str, Any]:
         filler = Filler(settings_of(beat.valkey.url, "bridge"))
         filler.announce(1)
         ids = filler.fill(count, activities=[beat.activity])
-        ours, theirs = [], []
+        ours: list[dict[str, float]] = []
+        theirs: list[float] = []
         _beat(bench, beat, filler, ids[:200])
         _boto3(bench, threads, 200)
         for number in range(rounds):
             bench.say(f"heartbeats, round {number + 1} of {rounds}")
-            ours.append(1000 * _beat(bench, beat, filler, ids))
+            ours.append(_beat(bench, beat, filler, ids))
             theirs.append(1000 * _boto3(bench, threads, count))
         filler.close()
     finally:
         threads.stop()
         beat.stop()
-    cpu = spread(ours, 4)
+    sums = [sum(parts.values()) for parts in ours]
+    cpu = spread(sums, 4)
     return {
         "tokens": count,
         "rounds": rounds,
         "bridge_cpu_ms": cpu,
+        "parts_cpu_ms": {name: spread([each[name] for each in ours], 4) for name in ours[0]},
         "boto3_cpu_ms": spread(theirs, 4),
-        "ratio": ratios(ours, theirs),
+        "ratio": ratios(sums, theirs),
         "tokens_per_core": round(INTERVAL_S / (cpu["median"] / 1000)),
     }
 
 
-def _beat(bench: Run, beat: Beat, filler: Filler, ids: list[str]) -> float:
-    """CPU seconds a heartbeat of the beat process and its store."""
+def _beat(bench: Run, beat: Beat, filler: Filler, ids: list[str]) -> dict[str, float]:
+    """CPU in ms a heartbeat of the beat process and of its store."""
     filler.make_due(ids, DUE_IN_S)
     seen = bench.stub.counts()["heartbeats"]
-    before = beat.weigh().cpu_s
+    before = beat.parts()
     bench.stub.wait_heartbeats(seen + len(ids))
     time.sleep(0.1)  # the last answers are on their way
-    return (beat.weigh().cpu_s - before) / len(ids)
+    after = beat.parts()
+    return {
+        name: 1000 * weight.since(before[name]).cpu_s / len(ids) for name, weight in after.items()
+    }
 
 
 def _boto3(bench: Run, threads: Talking, count: int) -> float:

@@ -1,7 +1,8 @@
 """Runs the beat process's passes when told to; one word a line on stdin, JSON back.
 
 ``heartbeat`` and ``recover`` run the bridge's system tasks; ``status`` reads what
-``celery -A bridge status`` shows. Each answers {"wall_s", "cpu_s"} of this process.
+``celery -A bridge status`` shows; ``publish N`` puts that many jobs into the queue. Each answers
+{"wall_s", "cpu_s", "said"}: of this process, and what it returned.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from bench.fill import INPUT
 from bridge.celery import app
+from bridge.dispatch import Dispatcher
 from bridge.installation import installed
+from bridge.model import Claim
 from bridge.store import StatusReader
 
 
@@ -21,18 +25,27 @@ def main() -> None:
     bridge = installed(app)
     bridge.load_tasks()
     reader = StatusReader(bridge.settings)
-    work: dict[str, Callable[[], Any]] = {
+    activity, dispatcher = next(iter(bridge.registry)), Dispatcher(bridge)
+
+    def publish(count: int) -> None:
+        for number in range(count):
+            dispatcher.publish(Claim(f"{number:024x}", activity, INPUT))
+
+    work: dict[str, Callable[..., Any]] = {
         "heartbeat": app.tasks["bridge.heartbeat"],
         "recover": app.tasks["bridge.recover"],
+        "publish": publish,
         "status": lambda: reader.read(list(bridge.registry)),
     }
     print("ready", flush=True)
     for line in sys.stdin:
         wall_s, cpu_s = time.perf_counter(), time.process_time()
-        work[line.strip()]()
+        word, *numbers = line.split()
+        said = work[word](*map(int, numbers))
         spent = {
             "wall_s": time.perf_counter() - wall_s,
             "cpu_s": time.process_time() - cpu_s,
+            "said": said if isinstance(said, dict) else None,
         }
         print(json.dumps(spent), flush=True)
 

@@ -1,0 +1,195 @@
+"""The arithmetic of a plan, with costs of its own: round ones."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+import bridge
+from bridge.capacity import quotas
+from bridge.capacity.costs import Costs
+from bridge.capacity.model import HOLD_S, REMEMBERED_S, ROUND_TRIP_S, Load, plan
+
+COSTS = Costs(
+    measured={"date": "2026-01-01", "machine": "none", "quick": False}, poller_task_ms=2.0,
+    worker_task_ms=2.0, valkey_task_ms=0.5, beat_heartbeat_ms=0.25, valkey_heartbeat_ms=0.025,
+    claim_bytes=600, token_bytes=600, message_bytes=1_000, closed_claim_bytes=200,
+    poller_rss_mb=100.0, poll_rss_kb=5.0, beat_rss_mb=100.0,
+)  # fmt: skip
+LOAD = Load(rate=10.0, duration_s=60.0)
+
+
+def made(**changes):
+    return plan(replace(LOAD, **changes), COSTS)
+
+
+def limit(name, **changes):
+    return next(each for each in made(**changes).limits if each.name == name)
+
+
+class TestInFlight:
+    def test_littles_law(self):
+        """Rate × time, with the way to Step Functions in it."""
+        assert made(rate=10, duration_s=60).in_flight == pytest.approx(10 * (60 + ROUND_TRIP_S))
+
+    def test_slots_leave_a_fifth_for_a_rush(self):
+        assert made(rate=10, duration_s=60).slots == 750
+        assert made(rate=10, duration_s=60, concurrency=16).workers == 47
+
+    def test_every_slot_taken_with_the_look_ahead(self):
+        found = made(rate=10, duration_s=60, look_ahead=2.0, heartbeat_s=30)
+        assert found.in_flight_most == 2 * found.slots
+        assert found.heartbeats_most == found.in_flight_most / 30
+
+    def test_open_polls_have_room_in_the_slots_too(self):
+        """Tasks of no length: what fills the slots are the polls."""
+        found = made(rate=400, duration_s=0.001, activities=40)
+        assert found.slots * found.load.look_ahead >= found.in_flight + found.open_polls
+
+    def test_no_fewer_slots_than_activities(self):
+        assert made(rate=0.01, duration_s=0.1, activities=30).slots == 30
+
+
+class TestCalls:
+    def test_a_task_is_a_poll_and_a_report(self):
+        assert limit("GetActivityTask", rate=60).growing == 60
+        assert limit("SendTaskSuccess", rate=60).used == 60
+
+    def test_each_poller_polls_an_idle_activity_once_a_minute(self):
+        assert limit("GetActivityTask", rate=1, activities=30).fixed == 30 / HOLD_S
+        two = limit("GetActivityTask", rate=400, activities=30)  # 0.8 of a core
+        assert two.fixed == 2 * 30 / HOLD_S
+
+    def test_heartbeats_are_what_is_in_flight_by_the_interval(self):
+        assert limit("SendTaskHeartbeat", rate=10, duration_s=60, heartbeat_s=20).used == (
+            pytest.approx(10 * 60.1 / 20)
+        )
+
+    def test_those_that_fail_have_a_quota_of_their_own(self):
+        assert limit("SendTaskSuccess", rate=10, failing=0.25).used == 7.5
+        assert limit("SendTaskFailure", rate=10, failing=0.25).used == 2.5
+
+    def test_executions_start_as_often_as_they_need_to(self):
+        assert limit("StartExecution", rate=100, tasks_per_execution=4).used == 25
+        assert limit("StateTransition", rate=100, tasks_per_execution=4).used == 125
+
+
+class TestProcesses:
+    def test_a_poller_has_one_core_and_not_all_of_it(self):
+        """2 ms a task: 350 tasks/s are 0.7 of a core."""
+        assert [made(rate=rate).pollers for rate in (1, 349, 351, 701)] == [1, 1, 2, 3]
+
+    def test_more_pollers_where_one_may_not_open_enough_polls(self):
+        """An activity needs rate × round trip of them."""
+        assert made(rate=100, max_polls_per_activity=2).pollers == 5
+
+    def test_beats_follow_the_heartbeats(self):
+        """0.25 ms each: 2,800 a second are 0.7 of a core."""
+        assert made(rate=2_000, duration_s=20).beats == 1
+        assert made(rate=3_000, duration_s=20).beats == 2
+
+
+class TestStore:
+    def test_memory_of_claims_messages_and_what_is_remembered(self):
+        found = made(rate=10, duration_s=60, input_bytes=300, output_bytes=0)
+        claim, message = 600 + 600 + 300, 1_000 + 400  # base64 makes 400 of 300
+        expected = found.in_flight * (claim + message) + 10 * REMEMBERED_S * 200
+        assert found.store_bytes == pytest.approx(expected)
+
+    def test_cpu_of_tasks_and_heartbeats(self):
+        found = made(rate=100, duration_s=19.9, heartbeat_s=20)
+        assert found.store_cores == pytest.approx((100 * 0.5 + 100 * 0.025) / 1000)
+
+    def test_a_closed_claim_is_remembered_for_as_long_as_the_script_says(self):
+        script = Path(bridge.__file__).with_name("lua") / "close.lua"
+        (seconds,) = re.findall(r"finished_s = \d+, (\d+)", script.read_text("utf-8"))
+        assert float(seconds) == REMEMBERED_S
+
+
+FIRSTS = {
+    "GetActivityTask": {"duration_s": 1, "tasks_per_execution": 100, "failing": 0.5},
+    "SendTaskHeartbeat": {"duration_s": 600},
+    "SendTaskSuccess": {"duration_s": 1, "tasks_per_execution": 100,
+                        "rates": {"GetActivityTask": 9_000}},
+    "SendTaskFailure": {"duration_s": 1, "tasks_per_execution": 100, "failing": 1.0,
+                        "rates": {"GetActivityTask": 9_000}},
+    "StartExecution": {"duration_s": 1},
+    "StateTransition": {"duration_s": 1, "rates": {"StartExecution": 9_000},
+                        "region": "eu-central-1", "tasks_per_execution": 0.1},
+    "open executions": {"duration_s": 9e5, "heartbeat_s": 8e5},
+    "CPU of one Redis": {"duration_s": 1, "rates": dict.fromkeys(quotas.OPERATIONS, 1e9)},
+    "open polls of an activity": {"duration_s": 1, "rates": dict.fromkeys(quotas.OPERATIONS, 1e9)},
+}  # fmt: skip
+
+
+class TestFirst:
+    @pytest.mark.parametrize("name", FIRSTS)
+    def test_each_limit_can_be_the_first(self, name):
+        free = {"valkey_task_ms": 0.0, "valkey_heartbeat_ms": 0.0}
+        costs = COSTS if "Redis" in name else replace(COSTS, **free)
+        assert plan(replace(LOAD, **FIRSTS[name]), costs).first.name == name
+
+    @pytest.mark.parametrize("name", FIRSTS)
+    def test_it_holds_up_to_where_it_gives_out_and_no_further(self, name):
+        """The factor is true: nothing is exceeded below it, and this limit is above it."""
+        costs = COSTS if "Redis" in name else replace(
+            COSTS, valkey_task_ms=0.0, valkey_heartbeat_ms=0.0, poller_task_ms=0.0)  # fmt: skip
+        load = replace(LOAD, **FIRSTS[name])
+        growth = plan(load, costs).growth
+        below = plan(replace(load, rate=load.rate * growth * 0.99), costs)
+        above = plan(replace(load, rate=load.rate * growth * 1.01), costs)
+        assert [each.name for each in below.exceeded] == []
+        assert name in [each.name for each in above.exceeded]
+
+    def test_a_size_is_exceeded_at_any_rate(self):
+        found = limit("bytes of an input", input_bytes=262_145)
+        assert (found.exceeded, found.growth) == (True, None)
+        assert not limit("bytes of an input", input_bytes=262_144).exceeded
+
+    def test_the_remedy_of_heartbeats_suffices(self):
+        changes = {"rate": 100, "duration_s": 3_600}
+        said = limit("SendTaskHeartbeat", **changes)
+        assert said.exceeded
+        (interval_s,) = re.findall(r"heartbeat=(\d+)", said.remedy)
+        assert not limit("SendTaskHeartbeat", **changes, heartbeat_s=float(interval_s)).exceeded
+
+
+@pytest.mark.parametrize("grown", [
+    {"rate": 20.0}, {"duration_s": 120.0}, {"heartbeat_s": 10.0}, {"input_bytes": 9_999},
+    {"activities": 500}, {"region": "eu-central-1"},
+])  # fmt: skip
+def test_more_work_never_needs_less(grown):
+    less, more = made(), made(**grown)
+    needs = ("in_flight", "in_flight_most", "slots", "workers", "open_polls", "pollers", "beats",
+             "store_bytes", "store_cores")  # fmt: skip
+    assert all(getattr(more, need) >= getattr(less, need) for need in needs)
+    uses = {each.name: each.utilisation for each in more.limits}
+    assert all(uses[each.name] >= each.utilisation for each in less.limits
+               if each.name != "open polls of an activity")  # fmt: skip
+    assert any(uses[each.name] > each.utilisation for each in less.limits)
+
+
+class TestQuotas:
+    def test_three_regions_have_more(self):
+        for region in ("us-east-1", "us-west-2", "eu-west-1"):
+            assert quotas.buckets(region)["SendTaskHeartbeat"] == quotas.Bucket(3_000, 500)
+        assert quotas.buckets("eu-central-1")["SendTaskHeartbeat"] == quotas.Bucket(1_500, 300)
+        assert quotas.buckets("eu-central-1").keys() == quotas.buckets("us-east-1").keys()
+
+    def test_an_accounts_own_counts_instead(self):
+        assert limit("StartExecution", rates={"StartExecution": 42.0}).most == 42
+
+
+class TestCosts:
+    def test_the_package_brings_them(self):
+        """Every figure is there and was measured; none is free."""
+        costs = Costs.load()
+        said = json.loads((files("bridge.capacity") / "costs.json").read_text("utf-8"))
+        assert costs.measured.keys() >= {"date", "machine", "python", "valkey", "packages", "quick"}
+        figures = {name: value for name, value in said.items() if name != "measured"}
+        assert all(value > 0 for value in figures.values()), figures
