@@ -21,7 +21,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -37,7 +36,7 @@ from bridge.local.processes import (
     listens,
     wait_ready,
 )
-from bridge.local.run import REGION
+from bridge.local.run import client_of
 
 FOLDER = Path("tasks")
 MACHINE = FOLDER / "monthly_report.asl.json"
@@ -188,7 +187,7 @@ def _with_metrics(place: Place) -> Path:
 
 def _create_machine(place: Place) -> str:
     """Create the state machine, with the ARNs of the activities in it."""
-    sfn = _client(place)
+    sfn = client_of(place.stepfunctions_url)
     activities = [
         activity
         for page in sfn.get_paginator("list_activities").paginate()
@@ -211,7 +210,7 @@ def _substitution(activity: str) -> str:
 def _start_executions(
     place: Place, machine: str, cases: list[dict[str, Any]], count: int
 ) -> list[Execution]:
-    sfn, started = _client(place), []
+    sfn, started = client_of(place.stepfunctions_url), []
     reports = place.folder / "reports"
     for number in range(count):
         case = cases[number % len(cases)]
@@ -227,7 +226,7 @@ def _start_executions(
 
 def _watch(place: Place, started: list[Execution], say: Console) -> None:
     """Follow the executions until all have ended, or for too long."""
-    sfn = _client(place)
+    sfn = client_of(place.stepfunctions_url)
     deadline = time.monotonic() + RUN_TIMEOUT_S
     with Live(console=say, auto_refresh=False, transient=True) as live:
         while time.monotonic() < deadline:
@@ -256,7 +255,7 @@ def _count_calls(place: Place, started: list[Execution]) -> None:
     """Jobs and heartbeats as Step Functions counted them, retries from the history."""
     with urllib.request.urlopen(f"{place.stepfunctions_url}/_local/calls", timeout=10) as answer:  # noqa: S310
         calls = json.load(answer)
-    history = _client(place).get_paginator("get_execution_history")
+    history = client_of(place.stepfunctions_url).get_paginator("get_execution_history")
     for execution in started:
         counted = calls.get(execution.arn, {})
         execution.jobs = counted.get("claims", 0)
@@ -318,9 +317,3 @@ def _wait_for_ctrl_c(place: Place, say: Console) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)
     signal.sigwait(stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, stop)
-
-
-def _client(place: Place) -> Any:
-    return boto3.client(
-        "stepfunctions", endpoint_url=place.stepfunctions_url, region_name=REGION,
-        aws_access_key_id="local", aws_secret_access_key="local")  # noqa: S106  # fmt: skip

@@ -7,7 +7,9 @@ import signal
 import threading
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import boto3
 import click
 
 from bridge.local.stepfunctions import LocalStepFunctions
@@ -28,6 +30,13 @@ def environment(stepfunctions_url: str, valkey_url: str | None) -> dict[str, str
     if valkey_url is not None:
         env["CELERY_BROKER_URL"] = valkey_url
     return env
+
+
+def client_of(stepfunctions_url: str) -> Any:
+    """boto3's client of a local Step Functions."""
+    return boto3.client(
+        "stepfunctions", endpoint_url=stepfunctions_url, region_name=REGION,
+        aws_access_key_id="local", aws_secret_access_key="local")  # noqa: S106  # fmt: skip
 
 
 def run_local(

@@ -1,0 +1,145 @@
+"""Fixtures of pytest for projects with activities: ``pytest_plugins = ["bridge.testing"]``.
+
+``run_activity`` runs one task in this process, as a job. ``execute`` runs a whole state machine on
+local parts: Valkey, Step Functions, a poller and a worker, started once for all tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery import Task
+from celery.states import IGNORED, REJECTED
+
+from bridge.context import Current, as_current
+from bridge.local.processes import CELERY, background, clean_environment
+from bridge.local.run import client_of, environment
+from bridge.local.stepfunctions import LocalStepFunctions
+from bridge.local.valkey import LocalValkey
+from bridge.model import Job, claim_id_of
+from bridge.outcomes import output_of
+from bridge.statemachine import Context
+
+HOLD_S = 2.0
+"""Of a poll that finds nothing; at the end the poller waits for its polls."""
+_KEPT = ("BRIDGE_ACTIVITIES", "BRIDGE_TASKS")
+
+
+class _Jobs:
+    """The answers of the store to the one job that runs."""
+
+    def __init__(self, closed: str) -> None:
+        self._closed = closed
+
+    def ask(self, job: Job, *, run: str) -> str:
+        return self._closed
+
+    def keep_alive(self, job: Job, *, run: str) -> bool:
+        return not self._closed
+
+
+@pytest.fixture
+def run_activity() -> Callable[..., Any]:
+    """Runs a task as a job in this process: ``run_activity(task, event)`` is what it brings.
+
+    Input and output pass through JSON, as they do at Step Functions; retries of Celery's run at
+    once; what the task raises is raised.
+
+    Args:
+        attempt: What ``bridge.current().attempt`` says.
+        closed: Why the token is closed, such as ``"TaskTimedOut"``: the job is cancelled.
+        context: What ``bridge.current().context`` says.
+    """
+
+    def run(
+        task: Task, event: Any, *, attempt: int = 1, closed: str = "",
+        context: Context | None = None,
+    ) -> Any:  # fmt: skip
+        job = Job(claim_id_of(uuid.uuid4().hex), attempt)
+        bridge: Any = SimpleNamespace(jobs=_Jobs(closed))
+        with as_current(Current(job, run="test", bridge=bridge, context=context)):
+            done = task.apply(args=[json.loads(json.dumps(event))], throw=False)
+        if done.state in (IGNORED, REJECTED):  # as by bridge.JobCancelled: no result of Celery's
+            raise done.result
+        return json.loads(output_of(done.get()))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def bridge_app() -> str:
+    """What ``celery -A`` is given; override it for an app of your own."""
+    return "bridge"
+
+
+@pytest.fixture(scope="session")
+def local_environment() -> Iterator[dict[str, str]]:
+    """A Valkey and a Step Functions; the environment of processes that use them, and no others."""
+    with LocalValkey() as valkey, LocalStepFunctions(hold_s=HOLD_S) as server:
+        kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        yield clean_environment() | kept | environment(server.url, valkey.url)
+
+
+@pytest.fixture(scope="session")
+def stepfunctions(local_environment: Mapping[str, str]) -> Any:
+    """boto3's client of that Step Functions."""
+    return client_of(local_environment["AWS_ENDPOINT_URL_SFN"])
+
+
+@pytest.fixture(scope="session")
+def local_fleet(
+    bridge_app: str, local_environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """The app's activities, a poller and a worker; where their logs are."""
+    celery = [*CELERY[:-1], bridge_app]
+    made = subprocess.run(
+        [*celery, "activities", "create"], env=dict(local_environment), capture_output=True,
+        text=True, check=False)  # fmt: skip
+    if made.returncode != 0:
+        pytest.fail(made.stderr, pytrace=False)
+    logs = tmp_path_factory.mktemp("fleet")
+    with ExitStack() as stack:
+        for command in (["poll"], ["worker", "--concurrency", "4", "--loglevel", "INFO"]):
+            log = logs / f"{command[0]}.log"
+            stack.enter_context(background([*celery, *command], env=local_environment, log=log))
+        yield logs
+
+
+@pytest.fixture
+def execute(local_fleet: Path, stepfunctions: Any) -> Callable[..., dict[str, Any]]:
+    """Runs a definition to its end: ``execute(definition, event)`` is what DescribeExecution says.
+
+    Args:
+        within_s: The test fails when it takes longer, in seconds.
+    """
+
+    def run(definition: Mapping[str, Any], event: Any, *, within_s: float = 30.0) -> dict[str, Any]:
+        machine = stepfunctions.create_state_machine(
+            name=f"test-{uuid.uuid4().hex}", definition=json.dumps(definition),
+            roleArn="arn:aws:iam::123456789012:role/local")["stateMachineArn"]  # fmt: skip
+        started = stepfunctions.start_execution(stateMachineArn=machine, input=json.dumps(event))
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            found: dict[str, Any] = stepfunctions.describe_execution(
+                executionArn=started["executionArn"]
+            )
+            if found["status"] != "RUNNING":
+                return found
+            time.sleep(0.1)
+        pytest.fail(
+            f"the execution still runs after {within_s:g} s; what poller and worker log is in "
+            f"{local_fleet}",
+            pytrace=False,
+        )
+
+    return run
