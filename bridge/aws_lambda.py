@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from celery import Celery
 from celery.app.utils import find_app
+from kombu import Producer
 
 from bridge import service
 from bridge.dispatch import Dispatcher
@@ -191,16 +192,17 @@ class _OnePoll(Poller):
     @property
     def refusal(self) -> str:
         """Why the store has granted no poll."""
-        if not self._slots:
+        if not self.slots:
             return "no worker serves the queues of these activities"
         return "every slot is taken, or Step Functions throttles"
 
-    async def _open_polls(self) -> None:
+    async def open_polls(self) -> None:
+        """As every poller, within a time; then drain."""
         try:
             async with asyncio.timeout(GRANT_S):
-                await super()._open_polls()
+                await super().open_polls()
         except Exception as exc:
-            if not self._draining.is_set():
+            if not self.draining:
                 self.error = exc if not isinstance(exc, TimeoutError) else StoreUnavailable(
                     f"the claim store has not answered within {GRANT_S:.0f} s: no poll is opened."
                 )  # fmt: skip
@@ -209,9 +211,10 @@ class _OnePoll(Poller):
         finally:
             self.drain()
 
-    def _back_off(self, lane: Lane, reason: str) -> None:
+    def back_off(self, lane: Lane, reason: str) -> None:
+        """As every poller; keeps the error."""
         self.error = sys.exception()
-        super()._back_off(lane, reason)
+        super().back_off(lane, reason)
 
 
 class _Counts(Meters):
@@ -228,8 +231,8 @@ class _Counts(Meters):
 class _CountingDispatcher(Dispatcher):
     published = 0
 
-    def publish(self, claim: Claim, *, retry: int = 0) -> None:
-        super().publish(claim, retry=retry)
+    def publish(self, claim: Claim, *, retry: int = 0, producer: Producer | None = None) -> None:
+        super().publish(claim, retry=retry, producer=producer)
         self.published += 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
@@ -11,22 +12,48 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Batcher(Generic[T, R]):
-    """Does one batch at a time; what comes meanwhile makes the next. Nothing waits for company.
+class Gap:
+    """Lets steps follow each other no faster than so; one after a pause goes at once.
 
-    Belongs to the event loop that first uses it.
+    Args:
+        apart_s: From the begin of one step to that of the next, at least.
+    """
+
+    def __init__(self, apart_s: float) -> None:
+        self._apart_s = apart_s
+        self._next = 0.0
+
+    async def __call__(self) -> None:
+        """Wait until the next step may begin; it begins now."""
+        wait_s = self._next - time.monotonic()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        self._next = time.monotonic() + self._apart_s
+
+
+class Batcher(Generic[T, R]):
+    """Does one batch at a time; what comes meanwhile makes the next.
+
+    What comes after a pause is done at once; only while batches follow each other does one wait for
+    company. Belongs to the event loop that first uses it.
 
     Args:
         work: Does a batch; an answer for each, or an exception that its asker gets. An exception
             that it raises is everybody's.
         most: Of a batch: no answer waits for many others.
+        apart_s: From the begin of one batch to that of the next, at least.
     """
 
     def __init__(
-        self, work: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]], *, most: int
+        self,
+        work: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]],
+        *,
+        most: int,
+        apart_s: float = 0.0,
     ) -> None:
         self._work = work
         self._most = most
+        self._gap = Gap(apart_s)
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._working: asyncio.Task[None] | None = None
 
@@ -42,6 +69,7 @@ class Batcher(Generic[T, R]):
         batch: list[tuple[T, asyncio.Future[R]]] = []
         try:
             while self._waiting:
+                await self._gap()
                 size = min(self._most, len(self._waiting))
                 batch = [self._waiting.popleft() for _ in range(size)]
                 await self._do(batch)

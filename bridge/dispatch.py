@@ -7,7 +7,8 @@ import threading
 from collections.abc import Sequence
 from queue import SimpleQueue
 
-from kombu.exceptions import OperationalError
+from kombu import Producer
+from kombu.exceptions import BatchPublishError, OperationalError
 
 from bridge.errors import BridgeError
 from bridge.installation import Installation
@@ -41,20 +42,34 @@ class Dispatcher:
     def publish_all(self, claims: Sequence[Claim]) -> list[Exception | None]:
         """Publish the jobs of several claims; what went wrong with each.
 
-        Once the broker is away, the rest is not tried: each try may last for seconds.
+        They share a round trip where the broker has them (Redis). When the broker goes away
+        meanwhile, none counts as published, though some may be: publishing again is harmless.
         """
         failures: list[Exception | None] = []
-        for claim in claims:
-            try:
-                self.publish(claim)
-                failures.append(None)
-            except BrokerUnavailable as exc:
-                return [*failures, *[exc] * (len(claims) - len(failures))]
-            except Exception as exc:  # noqa: BLE001 (handed over to who asked)
-                failures.append(exc)
+        try:
+            pool = self._bridge.app.producer_pool
+            with pool.acquire(block=True) as producer, producer.batch(max_size=len(claims)):
+                for claim in claims:
+                    try:
+                        self.publish(claim, producer=producer)
+                        failures.append(None)
+                    except BrokerUnavailable:
+                        raise
+                    except Exception as exc:  # noqa: BLE001 (handed over to who asked)
+                        failures.append(exc)
+        except BrokerUnavailable as exc:
+            return [exc] * len(claims)
+        except (BatchPublishError, OperationalError, OSError) as exc:
+            reason = exc.__cause__ or exc
+            return [
+                BrokerUnavailable(
+                    f"the broker did not take {len(claims)} jobs ({type(reason).__name__}: "
+                    f"{reason}); they are published again until it does."
+                )
+            ] * len(claims)
         return failures
 
-    def publish(self, claim: Claim, *, retry: int = 0) -> None:
+    def publish(self, claim: Claim, *, retry: int = 0, producer: Producer | None = None) -> None:
         """Publish the job of a claim's current attempt.
 
         The job's id is deterministic and its start is fenced, so publishing twice is harmless. A
@@ -63,6 +78,7 @@ class Dispatcher:
         Args:
             claim: What the job is to do.
             retry: Celery's count of retries that the job had come to.
+            producer: What to publish with; by default one of the app's pool.
 
         Raises:
             BrokerUnavailable: The broker is away; try again.
@@ -79,6 +95,7 @@ class Dispatcher:
             task.apply_async(
                 (claim.argument,),
                 task_id=claim.job.id,
+                producer=producer,
                 retries=retry,
                 retry=False,
                 confirm_timeout=CONFIRM_TIMEOUT_S,

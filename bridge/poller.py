@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.batches import Batcher
+from bridge.batches import Batcher, Gap
 from bridge.dispatch import BrokerUnavailable, Dispatcher
 from bridge.errors import StepFunctionsError, StoreUnavailable
 from bridge.killpoints import KillPoint, passing
@@ -31,9 +31,18 @@ logger = logging.getLogger(__name__)
 
 GRANT_INTERVAL_S = 1.0
 """A worker that joins is noticed within this time; everything else wakes the loop at once."""
+GRANTS_APART_S = 0.005
+"""While polls end one after the other; a grant is the dearest of the store's scripts."""
+EMPTIES_APART_S = 0.2
+"""The only poll of an activity is opened again within this time of coming home empty; others within
+``GRANT_INTERVAL_S``, together."""
 MAX_BACKOFF_S = 30.0
 MAX_PUBLISHED = 50
 """Jobs that one hop to the publisher's thread takes along."""
+PUBLISH_APART_S = 0.002
+"""From one hop to the next, while they follow each other."""
+NOTES_APART_S = 0.05
+"""Nobody waits for the note that a job was published, and most have started by then."""
 DRAIN_SAID_EVERY_S = 5.0
 HITS_PER_POLL = 8
 """Tasks that each poll of a window brings before the window grows by one."""
@@ -115,8 +124,10 @@ class Poller:
         # Not the loop's own threads: names are resolved there, and a broker that hangs would keep
         # the calls to AWS waiting.
         self._publisher = ThreadPoolExecutor(1, thread_name_prefix="publish")
-        self._publish = Batcher(self._publish_all, most=MAX_PUBLISHED)
+        self._publish = Batcher(self._publish_all, most=MAX_PUBLISHED, apart_s=PUBLISH_APART_S)
+        self._note = Batcher(store.mark_all_queued, most=MAX_PUBLISHED, apart_s=NOTES_APART_S)
         self._changed = asyncio.Event()
+        self._waking: asyncio.TimerHandle | None = None
         self._draining = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._unstored: set[str] = set()
@@ -126,10 +137,12 @@ class Poller:
 
     async def run(self) -> None:
         """Poll until ``drain``; then wait for what is open and dispatch what it brings."""
+        gap = Gap(GRANTS_APART_S)
         while not self._draining.is_set():
+            await gap()
             self._changed.clear()
             try:
-                await self._open_polls()
+                await self.open_polls()
             except StoreUnavailable as exc:
                 logger.warning("no poll is opened: %s", exc)
             except Exception:
@@ -142,7 +155,7 @@ class Poller:
                 logger.info("draining: %d open polls, %d claims to dispatch", self._open(),
                             len(self._undispatched))  # fmt: skip
             try:
-                await self._open_polls()  # none: but the open ones go on holding their slots
+                await self.open_polls()  # none: but the open ones go on holding their slots
             except Exception:
                 logger.exception("the poller's lease is not renewed while it drains; it goes on")
             if self._tasks:  # the last may have ended meanwhile
@@ -156,8 +169,21 @@ class Poller:
         """Open no more polls."""
         self._draining.set()
 
+    @property
+    def draining(self) -> bool:
+        """Whether no more polls are opened."""
+        return self._draining.is_set()
+
+    @property
+    def slots(self) -> int | None:
+        """Slots of the workers that serve these activities, as last heard; None before."""
+        return self._slots
+
     def wake(self) -> None:
         """A slot may have become free: look at once."""
+        if self._waking is not None:
+            self._waking.cancel()
+            self._waking = None
         self._changed.set()
 
     def leftovers(self) -> Leftovers:
@@ -167,7 +193,12 @@ class Poller:
     def _open(self) -> int:
         return sum(lane.open for lane in self._lanes)
 
-    async def _open_polls(self) -> None:
+    async def open_polls(self) -> None:
+        """Ask the store for polls and open those that it grants; while it drains: for none.
+
+        Raises:
+            StoreUnavailable: Redis does not answer; no poll was opened.
+        """
         now, draining = time.monotonic(), self._draining.is_set()
         # Those that waited longest for a turn come first; matters when slots are few.
         lanes = sorted(self._lanes, key=lambda lane: lane.turn)
@@ -212,6 +243,7 @@ class Poller:
 
     async def _poll(self, lane: Lane) -> None:
         """One poll and what it brings; whatever goes wrong, the lane gets its poll back."""
+        again_within_s = 0.0
         try:
             started = time.monotonic()
             task = await self._clients.of(lane.activity.name).get_activity_task(
@@ -219,6 +251,7 @@ class Poller:
             )
             if task is None:
                 self._meters.polled(lane.activity.name, "empty")
+                again_within_s = GRANT_INTERVAL_S if lane.open > 1 else EMPTIES_APART_S
                 lane.failures = 0
                 lane.shrink()
                 if time.monotonic() - started < MIN_EMPTY_POLL_S:
@@ -228,15 +261,27 @@ class Poller:
                 lane.found(self._settings.max_polls_per_activity)
                 await self._claim(lane.activity, task)
         except StepFunctionsError as exc:
-            self._back_off(lane, f"{exc}")
+            self.back_off(lane, f"{exc}")
         except Exception:
             logger.exception("a poller task of %s died; it is replaced", lane.activity.name)
-            self._back_off(lane, "")
+            self.back_off(lane, "")
         finally:
             lane.open -= 1
-            self._changed.set()
+            self._wake_within(again_within_s)
 
-    def _back_off(self, lane: Lane, reason: str) -> None:
+    def _wake_within(self, seconds: float) -> None:
+        """Look within this time, once for all that ask for it until then."""
+        if not seconds:
+            self.wake()
+        elif self._waking is None:
+            self._waking = asyncio.get_running_loop().call_later(seconds, self.wake)
+
+    def back_off(self, lane: Lane, reason: str) -> None:
+        """A poll of this lane failed; called where its exception is handled.
+
+        Args:
+            reason: For the log; empty: it has been said.
+        """
         self._meters.polled(lane.activity.name, "error")
         lane.failures += 1
         lane.shrink()
@@ -285,7 +330,7 @@ class Poller:
                 try:
                     await self._publish(claim)
                     passing(KillPoint.AFTER_DISPATCH_BEFORE_NOTE)
-                    await self._store.mark_queued(claim.job)
+                    await self._note(claim.job)
                     return
                 except (BrokerUnavailable, StoreUnavailable) as exc:
                     logger.warning("claim %s is not dispatched yet: %s", claim.claim_id, exc)

@@ -206,8 +206,13 @@ class ClaimStore:
 
     async def mark_queued(self, job: Job) -> bool:
         """Note that the job was published; False when the claim has moved on already."""
-        grace_ms = ms(self._settings.lease_s)
-        return bool(await self._scripts.call("mark_queued", job.claim_id, job.attempt, grace_ms))
+        return (await self.mark_all_queued([job]))[0]
+
+    async def mark_all_queued(self, jobs: Sequence[Job]) -> list[bool]:
+        """The same of several jobs."""
+        parts = [part for job in jobs for part in (job.claim_id, job.attempt)]
+        answers = await self._scripts.call("mark_queued", ms(self._settings.lease_s), *parts)
+        return [bool(noted) for noted in answers]
 
     async def grant_polls(self, poller: str, wishes: Sequence[Wish]) -> Grant:
         """Ask for polls against free slots; also says that this poller lives."""

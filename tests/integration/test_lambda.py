@@ -7,6 +7,7 @@ away alone.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 import json
 import logging
@@ -462,3 +463,9 @@ class TestAsDeployed:
         assert f"only while {needed_s:.0f} s are left" in text
         module, _, name = re.search(r"Handler: (\S+)", template)[1].rpartition(".")
         assert (module, callable(getattr(aws_lambda, name))) == ("bridge.aws_lambda", True)
+
+
+def test_it_rests_on_what_a_poller_offers():
+    """Not on its private parts, which may change under it."""
+    source = inspect.getsource(aws_lambda._OnePoll)
+    assert re.findall(r"(?:self|super\(\))\._[a-z]\w*|def _[a-z]\w*", source) == []

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from dataclasses import replace
 
 import pytest
 from celery import Celery
 
 from bridge import heartbeat, recovery
-from bridge.dispatch import BrokerUnavailable, Dispatcher, NotRegistered
+from bridge.dispatch import BrokerUnavailable, NotRegistered
 from bridge.errors import InvalidRequest, Throttled, TokenClosed, TooManyPollers
 from bridge.local.valkey import LocalValkey
 from bridge.model import Job, Outcome, claim_id_of
@@ -86,7 +87,15 @@ class FaultyDispatcher:
             raise BrokerUnavailable("the broker is away")
         self.published.append(claim.job)
 
-    publish_all = Dispatcher.publish_all
+    def publish_all(self, claims):
+        return [self._failure(claim) for claim in claims]
+
+    def _failure(self, claim):
+        try:
+            self.publish(claim)
+        except BrokerUnavailable as exc:
+            return exc
+        return None
 
 
 @pytest.fixture
@@ -143,6 +152,40 @@ class TestPoller:
         polling(store, registry, client, dispatcher, lambda: dispatcher.published)
         assert loop_s.time() - started > 3 * 0.2
         loop_s.close()
+
+    def test_polls_that_come_home_empty_are_opened_again_with_one_grant(self, store, registry):
+        """Each of its own would make an idle poller ask the store all the time."""
+        names = [f"a{n}" for n in range(8)]
+        many = Registry([replace(registry["resize"], name=name) for name in names])
+        grants = []
+
+        class Client(FaultyClient):
+            async def get_activity_task(self, arn, **kwargs):
+                self.polled += 1
+                await asyncio.sleep(0.3 + 0.01 * self.polled if self.polled <= 8 else 60)
+
+        async def grant_polls(*args):
+            grants.append(client.polled)
+            return await ClaimStore.grant_polls(store.claims, *args)
+
+        client = Client()
+
+        async def main():
+            store.claims.grant_polls = grant_polls
+            poller = Poller(
+                registry=many, arns={name: f"{ARN}-{name}" for name in names}, clients=client,
+                dispatcher=FaultyDispatcher(), store=store.claims, settings=store.settings,
+                name="p1")  # fmt: skip
+            asyncio.create_task(poller.run())  # noqa: RUF006 (ended below)
+            async with asyncio.timeout(10):
+                while client.polled < 16:
+                    await asyncio.sleep(0.02)
+            await end_tasks()
+
+        store.worker(slots=8)
+        store.run(main())
+        assert grants[0] == 0
+        assert len(grants) <= 3  # at the start, and once or twice for all that came home
 
     def test_a_broker_that_is_away_delays_the_job_and_loses_none(self, store, registry):
         dispatcher = FaultyDispatcher(faults=2)

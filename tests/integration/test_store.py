@@ -59,6 +59,14 @@ class TestMarkQueued:
         assert store.run(store.claims.mark_queued(claim.job)) is False
         assert store.status().running == 1
 
+    def test_several_at_once_each_get_their_own_answer(self, store):
+        claims = [store.claim(f"token-{n}") for n in range(3)]
+        store.worker()
+        assert store.jobs.start(claims[1].job, retry=0, worker="w1", run="r") is Start.RUN
+        noted = store.run(store.claims.mark_all_queued([claim.job for claim in claims]))
+        assert noted == [True, False, True]
+        assert (store.status().queued, store.status().running) == (2, 1)
+
     def test_an_old_attempt_is_not_noted(self, store):
         claim = store.claim()
         assert store.run(store.claims.mark_queued(Job(claim.claim_id, 7))) is False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from itertools import pairwise
 
 import pytest
 
@@ -107,3 +109,49 @@ def test_an_end_of_the_loops_tasks_leaves_nobody_waiting():
         return [task.cancelled() for task in done]
 
     assert run(main()) == [True] * 3
+
+
+class TestApart:
+    """While batches follow each other they keep their distance; after a pause none waits."""
+
+    APART_S = 0.05
+
+    def begins(self, *pauses_s):
+        begins = []
+
+        async def work(asked):
+            begins.append(time.monotonic())
+            return asked
+
+        async def main():
+            batcher = Batcher(work, most=9, apart_s=self.APART_S)
+            asked_at = []
+            for pause_s in pauses_s:
+                await asyncio.sleep(pause_s)
+                asked_at.append(time.monotonic())
+                await batcher(1)
+            return asked_at
+
+        return run(main()), begins
+
+    def test_one_that_follows_waits(self):
+        _, begins = self.begins(0, 0, 0)
+        gaps = [later - earlier for earlier, later in pairwise(begins)]
+        assert min(gaps) >= self.APART_S
+
+    def test_one_after_a_pause_goes_at_once(self):
+        asked, begins = self.begins(0, 2 * self.APART_S)
+        assert begins[1] - asked[1] < self.APART_S / 2
+
+    def test_those_that_wait_go_together(self):
+        work = Work()
+
+        async def main():
+            batcher = Batcher(work, most=9, apart_s=self.APART_S)
+            await batcher(0)
+            first = asyncio.create_task(batcher(2))
+            await asyncio.sleep(self.APART_S / 5)
+            return await asyncio.gather(first, batcher(4))
+
+        assert run(main()) == [4, 8]
+        assert work.batches == [[0], [2, 4]]
