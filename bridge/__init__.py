@@ -10,10 +10,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bridge.errors import ActivityError, JobCancelled
+from bridge.errors import ActivityError
 
 if TYPE_CHECKING:
-    from bridge.context import Current, current
+    from bridge.context import Current, JobCancelled, current
     from bridge.integration import install
     from bridge.registry import bind
 
@@ -22,6 +22,7 @@ __all__ = ["ActivityError", "Current", "JobCancelled", "bind", "current", "insta
 # Loaded when they are used: tasks that only raise ActivityError need nothing else.
 _LAZY = {
     "Current": "bridge.context",
+    "JobCancelled": "bridge.context",
     "bind": "bridge.registry",
     "current": "bridge.context",
     "install": "bridge.integration",

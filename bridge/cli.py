@@ -145,6 +145,11 @@ class _Status(CeleryCommand):  # type: ignore[misc]
     Celery adds its commands after the plugins', so one of the same name would lose.
     """
 
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Ours: ``celery --help`` is answered before the app is loaded."""
+        ours: str = status.get_short_help_str(limit)
+        return ours
+
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None,
         **extra: Any,

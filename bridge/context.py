@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from bridge.errors import JobCancelled, StoreUnavailable
+from celery.exceptions import Ignore
+
+from bridge.errors import BridgeError, StoreUnavailable
 from bridge.installation import Installation
 from bridge.model import Job
 from bridge.statemachine import Context
@@ -18,6 +20,13 @@ logger = logging.getLogger(__name__)
 ASK_INTERVAL_S = 0.5
 """``cancelled`` asks the store at most so often: it may stand in the innermost loop."""
 AWAY_INTERVAL_S = 5.0
+
+
+class JobCancelled(BridgeError, Ignore):  # type: ignore[misc]
+    """Raised by ``bridge.current().checkpoint()``: nobody waits for this job's outcome any more.
+
+    Celery's ``Ignore``, so that ``autoretry_for=(Exception,)`` does not run the job again.
+    """
 
 
 class Current:

@@ -25,6 +25,7 @@ from bridge.errors import (
     InvalidRequest,
     SettingsError,
     TokenClosed,
+    app_name,
 )
 from bridge.installation import Installation
 from bridge.registry import SYSTEM_QUEUE
@@ -32,6 +33,8 @@ from bridge.settings import mask_url
 from bridge.stepfunctions import Connection, Places, RetryPolicy, StepFunctions, resolve
 from bridge.store import ServerInfo, Status, StatusReader, describe_server
 
+AFTER_POLL_S = 25.0
+"""To store, dispatch and report what a drained poller's last poll brings."""
 BROKER_TIMEOUT_S = 5.0
 CLOCK_SKEW_S = 5.0
 OLDEST_REDIS = (6, 2)
@@ -93,6 +96,7 @@ def examine(bridge: Installation) -> Iterator[Finding]:
     yield from _store(bridge)
     yield from _broker(bridge)
     yield from _time_limits(bridge)
+    yield _time_to_stop(bridge)
 
 
 def _versions() -> Finding:
@@ -106,7 +110,7 @@ def _activities(bridge: Installation) -> Iterator[Finding]:
     try:
         arns = resolve(bridge.registry, Places(bridge.settings.roles))
     except ActivityMissing as exc:
-        yield _failure(check, str(exc), "celery -A bridge activities create")
+        yield _failure(check, str(exc), f"celery -A {app_name()} activities create")
     except AccessDenied as exc:
         yield _warning(check, str(exc), "allow states:ListActivities, or register full ARNs")
     except SettingsError as exc:
@@ -209,7 +213,7 @@ def _fleet(bridge: Installation, status: Status) -> Iterator[Finding]:
         else:
             yield _failure(
                 check, f"none is alive: nothing of {', '.join(names)} is claimed",
-                f"celery -A bridge worker -Q {queue}",
+                f"celery -A {app_name()} worker -Q {queue}",
             )  # fmt: skip
     slots = sum(worker.slots for worker in live)
     if 0 < slots < len(bridge.registry):
@@ -220,8 +224,10 @@ def _fleet(bridge: Installation, status: Status) -> Iterator[Finding]:
     if status.pollers:
         yield _ok("pollers", f"{len(status.pollers)} alive")
     else:
-        yield _failure("pollers", "none is alive: nothing is claimed", "celery -A bridge poll")
-    beat = "celery -A bridge worker -B -Q bridge.system --pool threads"
+        yield _failure(
+            "pollers", "none is alive: nothing is claimed", f"celery -A {app_name()} poll"
+        )
+    beat = f"celery -A {app_name()} worker -B -Q bridge.system --pool threads"
     age_s = status.passes.get("heartbeat")
     stale_s = max(10.0, 5 * bridge.settings.tick_s)
     if age_s is None or age_s > stale_s:
@@ -282,3 +288,34 @@ def _time_limits(bridge: Installation) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield _ok(check, f"{visible_s:.0f} s")
+
+
+def _time_to_stop(bridge: Installation) -> Finding:
+    """No process sees when it will be killed after SIGTERM: so what each needs is said.
+
+    A task without a limit is no fault: most end soon. So it is named, and nothing is warned of.
+    """
+    conf = bridge.app.conf
+    poller_s = bridge.settings.poll_timeout_s + AFTER_POLL_S
+    limits = {
+        name: activity.task.time_limit
+        or conf.task_time_limit
+        or activity.task.soft_time_limit
+        or conf.task_soft_time_limit
+        for name, activity in bridge.registry.items()
+    }
+    endless = ", ".join(name for name, limit_s in limits.items() if not limit_s)
+    longest_s, name = max((float(limit_s or 0), name) for name, limit_s in limits.items())
+    workers = []
+    if conf.worker_soft_shutdown_timeout:
+        workers.append(f"{conf.worker_soft_shutdown_timeout:g} s (worker_soft_shutdown_timeout)")
+    else:
+        if longest_s:
+            workers.append(f"{longest_s:g} s (time limit of {name})")
+        if endless:
+            workers.append(f"the longest job of {endless} (without a time limit)")
+    return _ok(
+        "time to stop",
+        f"from SIGTERM to SIGKILL: poller {poller_s:g} s, or a task is lost; workers longer than "
+        f"{' and '.join(workers)}",
+    )

@@ -1,8 +1,9 @@
-"""Every exception of the bridge, and whether trying again can help.
+"""The exceptions of the bridge, and whether trying again can help.
 
 ``retryable`` is a property of the kind of error, so that loops decide without knowing Step
 Functions: a retryable error is backed off, a ``TokenClosed`` ends the claim, everything else is
-said out loud.
+said out loud. Nothing of Celery is loaded here, for it is slow: see ``bridge.healthcheck``. So the
+one exception that is Celery's, too, ``JobCancelled``, stands in ``bridge.context``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 import click
-from celery.exceptions import Ignore
+
+
+def app_name() -> str:
+    """What ``celery -A`` was given, for the remedies of messages; APP where nobody gave it."""
+    context = click.get_current_context(silent=True)
+    given = context.find_root().params.get("app") if context else None
+    return given if isinstance(given, str) else "APP"
 
 
 class BridgeError(Exception):
@@ -50,13 +57,6 @@ class ActivityError(Exception):
         super().__init__(error, cause)
         self.error = error
         self.cause = cause
-
-
-class JobCancelled(BridgeError, Ignore):  # type: ignore[misc]
-    """Raised by ``bridge.current().checkpoint()``: nobody waits for this job's outcome any more.
-
-    Celery's ``Ignore``, so that ``autoretry_for=(Exception,)`` does not run the job again.
-    """
 
 
 class StoreUnavailable(BridgeError):

@@ -11,7 +11,7 @@ from typing import Any
 from celery import Celery, signals
 
 from bridge import endings, kombu_mend, system, telemetry
-from bridge.errors import SettingsError
+from bridge.errors import SettingsError, app_name
 from bridge.events import GatherEvents
 from bridge.fleet import Fleet
 from bridge.installation import Installation, installed
@@ -69,6 +69,6 @@ def _import_tasks(sender: Celery, **_: Any) -> None:
                 raise
             raise SettingsError(
                 f"BRIDGE_TASKS names {module!r}, and there is no such module here: "
-                "celery -A bridge looks for it in the working directory first. "
+                f"celery -A {app_name()} looks for it in the working directory first. "
                 "Start it where your tasks are, or set BRIDGE_TASKS."
             ) from None

@@ -23,7 +23,22 @@ from bridge.stepfunctions import ActivityDescription, describe_connection
 from bridge.store import ActivityStatus, Status, WorkerStatus
 
 PIPE_WIDTH = 240
+LEFT = ("state", "value", "from", "ARN", "created", "encryption")
+"""Columns of words; the first of a table always is one."""
 RATE_WINDOW_S = 60.0
+
+
+def state_of(row: ActivityStatus) -> str:
+    """Where an activity stands, in a word, by what the store knows: Step Functions is not asked.
+
+    "processing" while claims are in flight, else "polling" while polls are open; else "created"
+    before its first outcome, "idle" after it.
+    """
+    if row.in_flight:
+        return "processing"
+    if row.polls:
+        return "polling"
+    return "idle" if row.succeeded or row.failed else "created"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +101,7 @@ class Overview:
         rows = [
             {
                 "activity": row.activity,
+                "state": state_of(row),
                 "in_flight": row.in_flight,
                 "queued": row.queued,
                 "running": row.running,
@@ -160,11 +176,11 @@ def watch_status(read: Callable[[], Overview]) -> None:
 
 def _status(overview: Overview, rates: Mapping[str, float] | None = None) -> Group:
     per_minute = ["ended/min"] if rates is not None else []
-    table = _table("activity", "polling", "queued", "running", "slots", "oldest", "outbox",
+    table = _table("activity", "state", "polls", "queued", "running", "slots", "oldest", "outbox",
                    "completed", "failed", "lost", *per_minute)  # fmt: skip
     for row in overview.activities:
         table.add_row(
-            row.activity, str(row.polls), str(row.queued), str(row.running),
+            row.activity, state_of(row), str(row.polls), str(row.queued), str(row.running),
             str(overview.slots.get(row.activity, 0)), _age(row.oldest_s), str(row.outbox),
             str(row.succeeded), f"[red]{row.failed}[/]" if row.failed else "0",
             f"[red]{row.lost}[/]" if row.lost else "0",
@@ -283,6 +299,6 @@ def _console() -> Console:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
-        right = index > 0 and column not in ("value", "from", "ARN", "created", "encryption")
+        right = index > 0 and column not in LEFT
         table.add_column(column, justify="right" if right else "left", overflow="fold")
     return table

@@ -35,10 +35,9 @@ from celery.utils.time import maybe_make_aware
 from kombu.exceptions import OperationalError
 
 from bridge import metrics, telemetry
-from bridge.context import Current, as_current, runs_here
+from bridge.context import Current, JobCancelled, as_current, runs_here
 from bridge.errors import (
     BridgeError,
-    JobCancelled,
     SettingsError,
     StoreUnavailable,
 )

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from celery import Celery, bootsteps
+from celery import Celery, bootsteps, signals
 
 from bridge import heartbeat, metrics, recovery
 from bridge.dispatch import Dispatcher
@@ -36,6 +36,8 @@ RECOVER = "bridge.recover"
 METRICS = "bridge.metrics"
 OVERDUE_S = 5.0
 """An outcome that waits longer than this has no poller's reporter to take it."""
+CLOSE_S = 5.0
+"""A connection that does not close within this time ends with its process."""
 
 
 class Calls:
@@ -45,7 +47,10 @@ class Calls:
         self._bridge = bridge
         self.instruments = instruments
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="bridge-calls", daemon=True).start()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="bridge-calls", daemon=True
+        )
+        self._thread.start()
         self.dispatcher = Dispatcher(bridge)
         self.clients, self.store = self.wait(self._connect())
 
@@ -57,6 +62,19 @@ class Calls:
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run it on the loop, from any other thread, and wait for it."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def close(self) -> None:
+        """Close the connections, and end the loop and its thread; no pass may be on."""
+        try:
+            self.wait(asyncio.wait_for(self._disconnect(), CLOSE_S))
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+
+    async def _disconnect(self) -> None:
+        await self.clients.close()
+        await self.store.close()
 
 
 # Passes of one kind at once in one process. While Step Functions hangs, heartbeats must not fill
@@ -111,8 +129,18 @@ class MetricsPort(bootsteps.StartStopStep):  # type: ignore[misc]
         self._instruments.serve()
 
 
+def _close_calls(**_: Any) -> None:
+    """Celery has stopped the pool, or this process of it: no pass is on any more."""
+    with _lock:
+        calls = _calls.pop(os.getpid(), None)
+    if calls is not None:
+        calls.close()
+
+
 def register(app: Celery) -> None:
     """Give ``app`` the system tasks."""
+    signals.worker_shutdown.connect(_close_calls)
+    signals.worker_process_shutdown.connect(_close_calls)
     options = {
         "ignore_result": True,
         "acks_late": False,

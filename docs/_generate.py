@@ -137,8 +137,9 @@ def _limits(field: Any) -> str:
 def errors_page() -> str:
     """The exceptions, and the names that Step Functions hears."""
     rows = []
-    for name, each in vars(errors).items():
-        if inspect.isclass(each) and each.__module__ == errors.__name__:
+    classes = {name: each for name, each in vars(errors).items() if inspect.isclass(each)}
+    for name, each in (classes | {"JobCancelled": bridge.JobCancelled}).items():
+        if each.__module__.startswith("bridge."):
             first = (each.__doc__ or "").split("\n\n")[0]
             again = "yes" if getattr(each, "retryable", False) else ""
             rows.append((f"`{name}`", f"`{each.__bases__[0].__name__}`", again, _code(first)))
@@ -152,8 +153,8 @@ def errors_page() -> str:
         "can end](../endings.md) says which ending\nhas which:\n",
         f"{reported}.\n",
         "## Exceptions in Python\n",
-        "Of `bridge.errors`. *Again* says whether trying again can help: the bridge's own loops do "
-        "so.\n",
+        "Of `bridge.errors`; `JobCancelled` of `bridge`. *Again* says whether trying again can "
+        "help: the bridge's own loops do so.\n",
         _table(("exception", "is a", "again", "meaning"), rows),
     ])  # fmt: skip
 

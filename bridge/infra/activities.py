@@ -45,7 +45,7 @@ def activities(fleet: Fleet) -> Json:
         }
     return template(
         f"Activities of {fleet.name}, and the roles of its processes. "
-        "Made by: celery -A bridge infra cloudformation",
+        f"Made by: celery -A {fleet.app} infra cloudformation",
         resources=resources,
         outputs=outputs,
     )

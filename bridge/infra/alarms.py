@@ -13,7 +13,7 @@ def alarms(fleet: Fleet) -> Json:
     for activity in fleet.activities:
         resources |= _of_activity(fleet, activity)
     return template(
-        f"Alarms of {fleet.name}. Made by: celery -A bridge infra alarms",
+        f"Alarms of {fleet.name}. Made by: celery -A {fleet.app} infra alarms",
         parameters={
             "TopicArn": parameter(
                 "SNS topic that is told of alarms and of their end; empty: nobody", "",

@@ -102,6 +102,7 @@ def alarms(ctx: click.Context, **given: Any) -> None:
 
 
 def _fleet(ctx: click.Context, given: dict[str, Any]) -> Fleet:
+    from bridge.errors import app_name
     from bridge.infra.model import Fleet
     from bridge.installation import installed
 
@@ -111,6 +112,7 @@ def _fleet(ctx: click.Context, given: dict[str, Any]) -> Fleet:
         image=given["image"], tags=_pairs(ctx, "--tag", given["tags"]),
         kms_key_arn=given["kms_key_arn"], existing_vpc=given["existing_vpc"],
         dimensions=_pairs(ctx, "--dimension", given["dimensions"]),
+        app=app_name(),
     )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def dashboard(fleet: Fleet) -> Json:
     if unknown := "${AWS::" in text:
         text = text.replace("${LABEL}", "${!LABEL}")  # CloudWatch's, not CloudFormation's
     return template(
-        f"Dashboard of {fleet.name}. Made by: celery -A bridge infra dashboard",
+        f"Dashboard of {fleet.name}. Made by: celery -A {fleet.app} infra dashboard",
         resources={
             "Dashboard": {
                 "Type": "AWS::CloudWatch::Dashboard",

@@ -16,7 +16,7 @@ def ecs(fleet: Fleet) -> Json:
     """Template: everything that runs; the roles come from the stack of ``activities``."""
     return template(
         f"{fleet.name} on Fargate: poller, worker, beat, Flower, Redis. "
-        "Made by: celery -A bridge infra ecs",
+        f"Made by: celery -A {fleet.app} infra ecs",
         metadata={
             "Redis": {"Durability": cache.DURABILITY},
             "Workers": {"LongJobs": services.LONG_JOBS},

@@ -105,6 +105,7 @@ class Fleet:
         kms_key_arn: Encrypts the activities' inputs; None leaves that to AWS's own key.
         dimensions: Of the fleet-wide metrics, see ``bridge.infra.metrics``.
         existing_vpc: Take VPC and subnets as parameters instead of creating them.
+        app: What ``celery -A`` is given.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Fleet:
     kms_key_arn: str | None = None
     dimensions: Mapping[str, str] = field(default_factory=dict)
     existing_vpc: bool = False
+    app: str = "bridge"
 
     def __post_init__(self) -> None:
         if not self.activities:
@@ -136,6 +138,7 @@ class Fleet:
         account: str | None = None, image: str | None = None,
         tags: Mapping[str, str] | None = None, kms_key_arn: str | None = None,
         dimensions: Mapping[str, str] | None = None, existing_vpc: bool = False,
+        app: str = "bridge",
     ) -> Fleet:  # fmt: skip
         """A fleet from the names or ARNs of its activities.
 
@@ -147,6 +150,7 @@ class Fleet:
         return cls(
             name, tuple(sorted(found, key=lambda each: (each.name, each.arn_text))), region,
             account, image, dict(tags or {}), kms_key_arn, dict(dimensions or {}), existing_vpc,
+            app,
         )  # fmt: skip
 
     @property

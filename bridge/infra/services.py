@@ -52,9 +52,9 @@ _AWS: dict[str, Json | str] = {"AWS_REGION": ref("AWS::Region")}
 _LOG = ["--loglevel", "INFO"]
 
 
-def processes() -> list[Process]:
+def processes(fleet: Fleet) -> list[Process]:
     """What runs; see README for what each does."""
-    celery: list[str | Json] = ["celery", "-A", "bridge"]
+    celery: list[str | Json] = ["celery", "-A", fleet.app]
     return [
         # Open polls come home within 60 s: a poll cut off swallows the next task.
         Process("Poller", [*celery, "poll"], "poller", "PollerGroup", 90, ref("PollerCount"),
@@ -63,11 +63,11 @@ def processes() -> list[Process]:
                            "--hostname", "worker@%h"],
                 "worker", "WorkerGroup", 120, None, secrets=_BROKER,
                 metadata={"LongJobs": LONG_JOBS}),
-        # One beat, never two: the old one goes before the new one comes, and pollers heartbeat.
+        # One is enough and two do no harm: the store hands each token to one pass.
         Process("Beat", [*celery, "worker", "-B", "-Q", "bridge.system", "--pool", "threads",
                          "--concurrency", "8", *_LOG, "--hostname", "beat@%h",
                          "--schedule", "/tmp/celerybeat-schedule"],  # noqa: S108
-                "beat", "PollerGroup", 30, 1, (0, 100), _BROKER, env=_AWS),
+                "beat", "PollerGroup", 30, 1, secrets=_BROKER, env=_AWS),
         Process("Flower", [*celery, "flower", "--address=0.0.0.0", f"--port={network.FLOWER_PORT}"],
                 "worker", "FlowerGroup", 30, 1, (0, 100),
                 _BROKER | {"FLOWER_BASIC_AUTH": "FlowerAuth"}, (network.FLOWER_PORT,),
@@ -85,9 +85,9 @@ def resources(fleet: Fleet) -> Json:
                 "Tags": tags(fleet.all_tags),
             },
         },
-        "ExecutionRole": execution_role(fleet, [process.name for process in processes()]),
+        "ExecutionRole": execution_role(fleet, [process.name for process in processes(fleet)]),
     }
-    for process in processes():
+    for process in processes(fleet):
         for kind, resource in (
             ("Logs", _logs(fleet)),
             ("Task", _task(fleet, process)),

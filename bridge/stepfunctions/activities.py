@@ -31,6 +31,7 @@ from bridge.errors import (
     InvalidRequest,
     ServiceUnavailable,
     StepFunctionsError,
+    app_name,
 )
 from bridge.names import ActivityAttributes, Encryption, parse_arn
 from bridge.stepfunctions.answers import translate
@@ -170,12 +171,12 @@ def _list(connection: Connection) -> dict[str, str]:
 
 def _missing(missing: list[str], known: Mapping[str, str], connection: Connection) -> str:
     one = next((parsed for arn in known.values() if (parsed := parse_arn(arn))), None)
-    account = f"account {one.account}" if one else "this account, which has no activities at all,"
+    account = f"account {one.account}" if one else "this account, which has no activities at all"
     names = ", ".join(repr(name) for name in missing)
     return (
         f"Step Functions knows no activity {names} in {connection.region} of {account} "
         f"(endpoint {connection.endpoint_url}). Create what is missing with: "
-        f"celery -A bridge activities create {' '.join(missing)}"
+        f"celery -A {app_name()} activities create {' '.join(missing)}"
     )
 
 

@@ -124,13 +124,21 @@ class TestActivities:
 
 
 class TestStatus:
+    def test_the_list_of_commands_says_what_it_shows(self, deploy):
+        shown = deploy().run("--help").stdout
+        (line,) = [line for line in shown.splitlines() if line.split()[:1] == ["status"]]
+        assert "Show each activity's claims" in line
+
     def test_nothing_in_flight(self, deploy):
         deployment = deploy(JOBS_ONLY="echo")
         status = deployment.status()
         (row,) = status["activities"]
         assert row["activity"] == f"{deployment.prefix}-echo"
         assert (row["in_flight"], row["slots"], row["oldest_s"]) == (0, 0, None)
-        assert deployment.run("status").returncode == 0
+        assert row["state"] == "created"
+        shown = deployment.run("status")
+        assert shown.returncode == 0
+        assert shown.stdout.splitlines()[1].split()[:3] == [row["activity"], "created", "0"]
 
     def test_what_runs_and_since_when(self, deploy):
         deployment = deploy(JOBS_ONLY="sleep")
@@ -141,6 +149,7 @@ class TestStatus:
         execution = deployment.execute(deployment.one_state("sleep"), id="s", seconds=5)
         (row,) = wait_until(lambda: self.rows(deployment, running=1))
         assert (row["in_flight"], row["slots"], row["lost"]) == (1, 2, 0)
+        assert row["state"] == "processing"
         assert 0 < row["oldest_s"] < 60
         assert deployment.ended(execution)["status"] == "SUCCEEDED"
 
@@ -175,6 +184,7 @@ class TestStatus:
         assert (status["succeeded"], status["failed"]) == (1, 0)
         shown = b""
         wait_until(lambda: shows(b"ended/min"))
+        wait_until(lambda: shows(b"polling"))
         watching.send_signal(signal.SIGINT)
         assert watching.wait(20) == 0
         os.close(master)

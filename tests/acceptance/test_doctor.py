@@ -54,6 +54,31 @@ def test_all_is_well(whole):
     assert "noeviction" in shown.stdout
 
 
+@pytest.mark.parametrize(
+    ("conf", "says"),
+    [
+        ({}, "workers longer than the longest job of PREFIX-echo (without a time limit)"),
+        ({"task_soft_time_limit": 300}, "workers longer than 300 s (time limit of PREFIX-echo)"),
+        (
+            {"task_soft_time_limit": 300, "task_time_limit": 600},
+            "600 s (time limit of PREFIX-echo)",
+        ),
+        ({"worker_soft_shutdown_timeout": 60}, "longer than 60 s (worker_soft_shutdown_timeout)"),
+    ],
+)
+def test_the_time_to_stop_is_told(whole, conf, says):
+    """Nobody sees from inside when a container will be killed: a figure to compare with."""
+    env = {
+        "BRIDGE_TASKS": "jobs,armed", "PYTHONPATH": f"{HERE}:{FAULTS}",
+        "ARMED_CONF": json.dumps(conf),
+    }  # fmt: skip
+    shown = json.loads(whole.run("doctor", "--json", **env).stdout)
+    (found,) = [each for each in shown if each["check"] == "time to stop"]
+    assert found["level"] == "ok"
+    assert found["detail"].startswith("from SIGTERM to SIGKILL: poller 90 s")
+    assert says.replace("PREFIX", whole.prefix) in found["detail"]
+
+
 class TestBroken:
     def test_an_activity_that_does_not_exist(self, whole):
         bad = findings(whole, JOBS_ONLY="echo sleep")

@@ -163,7 +163,7 @@ class TestStore:
         assert status == 1
         assert "BRIDGE_LEASE_S" in said
 
-    def test_neither_the_app_nor_aws_is_loaded(self, deployment):
+    def test_neither_the_app_nor_celery_nor_aws_is_loaded(self, deployment):
         worker = deployment.worker()
         wait_healthy(deployment, worker)
         done = subprocess.run(
@@ -174,7 +174,7 @@ class TestStore:
         assert done.stdout.startswith("healthy")
         loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
         assert "bridge.store.health" in loaded
-        heavy = ("celery.app.base", "bridge.celery", "jobs", "aiohttp", "botocore", "kombu.pools")
+        heavy = ("celery", "bridge.celery", "jobs", "aiohttp", "botocore", "kombu")
         assert loaded.isdisjoint(heavy)
 
 

@@ -161,6 +161,23 @@ def price(event):
         status = json.loads(deployment.run("status", "--json", app="shop").stdout)
         assert status["activities"][0]["activity"] == f"{deployment.prefix}-shop"
 
+    def test_remedies_name_that_app(self, deploy):
+        """What the doctor and errors tell to run is what runs here."""
+        deployment = deploy(PYTHONPATH="")
+        del deployment.env["BRIDGE_TASKS"]
+        (deployment.folder / "shop.py").write_text(self.APP)
+        found = json.loads(deployment.run("doctor", "--json", app="shop").stdout)
+        told = "\n".join(each["detail"] + "\n" + each["remedy"] for each in found)
+        name = f"{deployment.prefix}-shop"
+        for command in (
+            f"activities create {name}", "activities create", "worker -Q celery", "poll",
+            "worker -B -Q bridge.system --pool threads",
+        ):  # fmt: skip
+            assert f"celery -A shop {command}\n" in told + "\n"
+        assert "-A bridge" not in told
+        lost = deployment.run("poll", app="shop.app", BRIDGE_TASKS="nowhere")
+        assert "celery -A shop.app looks for it in the working directory first" in lost.stderr
+
     def test_celerys_own_status_is_kept_for_other_apps(self, deploy):
         """`celery -A plain status` is still Celery's."""
         deployment = deploy()

@@ -11,6 +11,16 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance
 
+# How many sessions of aiohttp are open when the process ends.
+LAST_WORDS = """
+import atexit, gc, os
+
+@atexit.register
+def say():
+    found = [each for each in gc.get_objects() if type(each).__name__ == "ClientSession"]
+    os.write(1, f"open sessions: {sum(not each.closed for each in found)}".encode())
+"""
+
 
 class TestDrain:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -63,6 +73,23 @@ class TestDrain:
         assert len(deployment.seen("sleep")) == 1
         deployment.worker()
         assert deployment.ended(waiting)["status"] == "SUCCEEDED"
+
+    def test_a_beat_process_closes_its_connections(self, deploy):
+        """aiohttp would name each that it finds open in the log, if the interpreter finds it."""
+        deployment = deploy(JOBS_ONLY="sleep", BRIDGE_TASKS="jobs,last_words")
+        (deployment.folder / "last_words.py").write_text(LAST_WORDS)
+        deployment.create_activities()
+        beat = deployment.beat()
+        deployment.worker()
+        deployment.poller()
+        execution = deployment.execute(deployment.one_state("sleep"), id="s", seconds=5)
+        beat.says("'sent': 1")
+        assert deployment.ended(execution)["status"] == "SUCCEEDED"
+        beat.signal(signal.SIGTERM)
+        assert beat.wait() == 0
+        assert "open sessions: 0" in beat.output
+        assert "Unclosed" not in beat.output
+        assert "Traceback" not in beat.output
 
 
 class TestKilled:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -25,8 +26,12 @@ SAMPLES = {
 COMMANDS = ("iam", "cloudformation", "ecs", "dashboard", "alarms")
 
 
-def run(*args):
-    return CliRunner().invoke(infra, args, obj=SimpleNamespace(app=None))
+CELERY = click.Group("celery", {"infra": infra}, params=[click.Option(["-A", "--app"])])
+
+
+def run(*args, app="bridge"):
+    given = ["-A", app, "infra", *args]
+    return CliRunner().invoke(CELERY, given, obj=SimpleNamespace(app=None))
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
@@ -42,6 +47,18 @@ def test_samples_are_what_the_command_makes(sample, tmp_path):
 
 def test_there_are_no_other_samples():
     assert {each.name for each in DEPLOY.iterdir()} == set(SAMPLES)
+
+
+def test_another_app_is_the_one_that_runs():
+    """An app with ``bridge.install`` has a name of its own."""
+    made = run("ecs", "--json", *TWO, *IMAGE, app="shop").stdout
+    assert "Made by: celery -A shop infra ecs" in made
+    commands = [
+        each["Properties"]["ContainerDefinitions"][0]["Command"]
+        for each in json.loads(made)["Resources"].values()
+        if each["Type"] == "AWS::ECS::TaskDefinition"
+    ]
+    assert [command[:3] for command in commands] == [["celery", "-A", "shop"]] * 4
 
 
 class TestActivities:

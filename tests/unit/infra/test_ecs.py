@@ -197,13 +197,12 @@ class TestServices:
         how = RESOURCES[f"{process}Service"]["Properties"]["DeploymentConfiguration"]
         assert how["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
 
-    def test_there_are_never_two_beats(self):
-        beat = RESOURCES["BeatService"]["Properties"]
-        assert beat["DesiredCount"] == 1
-        assert beat["DeploymentConfiguration"]["MaximumPercent"] == 100
+    def test_one_beat_is_enough(self):
+        assert RESOURCES["BeatService"]["Properties"]["DesiredCount"] == 1
 
-    def test_pollers_and_workers_stay_at_full_strength(self):
-        for process in ("Poller", "Worker"):
+    def test_all_but_flower_stay_at_full_strength(self):
+        """A second beat does no harm: heartbeats need not wait for pollers to stand in."""
+        for process in ("Poller", "Worker", "Beat"):
             how = RESOURCES[f"{process}Service"]["Properties"]["DeploymentConfiguration"]
             assert how["MinimumHealthyPercent"] == 100
 

@@ -78,12 +78,12 @@ class TestResolve:
         assert caught.value.message == (
             f"Step Functions knows no activity 'invoice', 'mail' in {REGION} of account {ACCOUNT} "
             f"(endpoint {server.url}/). Create what is missing with: "
-            "celery -A bridge activities create invoice mail"
+            "celery -A APP activities create invoice mail"
         )
 
     def test_an_account_without_activities(self, server):
         server.script("ListActivities", page())
-        with pytest.raises(ActivityMissing, match="no activities at all"):
+        with pytest.raises(ActivityMissing, match=r"no activities at all \(endpoint"):
             resolve(["resize"])
 
     def test_an_arn_of_another_region_is_taken_as_it_is(self, server):
