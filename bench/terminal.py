@@ -26,6 +26,9 @@ def show_tables(tables: Iterable[Table], console: Console) -> None:
         for row in table.rows:
             colour = {"ok": "[green]", "not met": "[red]"}.get(row[-1], "")
             shown.add_row(*row[:-1], f"{colour}{row[-1]}")
+        # As wide as it is: a terminal wraps lines, and a file must not lose the names.
+        width = console.measure(shown, options=console.options.update(max_width=1_000)).maximum
+        console.width = max(console.width, width)
         console.print(shown)
         if table.note:
             console.print(table.note, style="dim", highlight=False)
