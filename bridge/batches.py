@@ -28,20 +28,25 @@ class Gap:
         wait_s = self._next - time.monotonic()
         if wait_s > 0:
             await asyncio.sleep(wait_s)
+        self.begin()
+
+    def begin(self) -> None:
+        """A step begins, however short the time since the last."""
         self._next = time.monotonic() + self._apart_s
 
 
 class Batcher(Generic[T, R]):
     """Does one batch at a time; what comes meanwhile makes the next.
 
-    What comes after a pause is done at once; only while batches follow each other does one wait for
-    company. Belongs to the event loop that first uses it.
+    While several come at once, batches keep a distance, and grow by it; who asks alone for one
+    thing after the other never waits. Belongs to the event loop that first uses it.
 
     Args:
         work: Does a batch; an answer for each, or an exception that its asker gets. An exception
             that it raises is everybody's.
         most: Of a batch: no answer waits for many others.
-        apart_s: From the begin of one batch to that of the next, at least.
+        apart_s: From the begin of a batch of several to that of the next, at least.
+        always: Keep that distance after a batch of one, too.
     """
 
     def __init__(
@@ -50,8 +55,10 @@ class Batcher(Generic[T, R]):
         *,
         most: int,
         apart_s: float = 0.0,
+        always: bool = False,
     ) -> None:
         self._work = work
+        self._always = self._busy = always
         self._most = most
         self._gap = Gap(apart_s)
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
@@ -69,9 +76,13 @@ class Batcher(Generic[T, R]):
         batch: list[tuple[T, asyncio.Future[R]]] = []
         try:
             while self._waiting:
-                await self._gap()
+                if self._busy:
+                    await self._gap()
+                else:
+                    self._gap.begin()
                 size = min(self._most, len(self._waiting))
                 batch = [self._waiting.popleft() for _ in range(size)]
+                self._busy = self._always or size > 1
                 await self._do(batch)
         finally:
             self._working = None

@@ -125,7 +125,9 @@ class Poller:
         # the calls to AWS waiting.
         self._publisher = ThreadPoolExecutor(1, thread_name_prefix="publish")
         self._publish = Batcher(self._publish_all, most=MAX_PUBLISHED, apart_s=PUBLISH_APART_S)
-        self._note = Batcher(store.mark_all_queued, most=MAX_PUBLISHED, apart_s=NOTES_APART_S)
+        self._note = Batcher(
+            store.mark_all_queued, most=MAX_PUBLISHED, apart_s=NOTES_APART_S, always=True
+        )
         self._changed = asyncio.Event()
         self._waking: asyncio.TimerHandle | None = None
         self._draining = asyncio.Event()

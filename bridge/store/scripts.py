@@ -22,7 +22,7 @@ MAX_BATCH = 100
 """Scripts of one round trip: no answer waits for many others."""
 
 APART_S = 0.002
-"""From one round trip to the next, while they follow each other: a busy loop makes half as many."""
+"""From one round trip to the next, while calls come faster: a busy loop makes half as many."""
 
 Arg = str | int | float
 

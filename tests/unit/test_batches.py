@@ -112,11 +112,11 @@ def test_an_end_of_the_loops_tasks_leaves_nobody_waiting():
 
 
 class TestApart:
-    """While batches follow each other they keep their distance; after a pause none waits."""
+    """Batches of several keep their distance, or all do; after a pause none waits."""
 
     APART_S = 0.05
 
-    def begins(self, *pauses_s):
+    def begins(self, *pauses_s, always):
         begins = []
 
         async def work(asked):
@@ -124,7 +124,7 @@ class TestApart:
             return asked
 
         async def main():
-            batcher = Batcher(work, most=9, apart_s=self.APART_S)
+            batcher = Batcher(work, most=9, apart_s=self.APART_S, always=always)
             asked_at = []
             for pause_s in pauses_s:
                 await asyncio.sleep(pause_s)
@@ -134,24 +134,34 @@ class TestApart:
 
         return run(main()), begins
 
-    def test_one_that_follows_waits(self):
-        _, begins = self.begins(0, 0, 0)
+    def test_always_one_that_comes_soon_waits(self):
+        _, begins = self.begins(0, 0, 0, always=True)
         gaps = [later - earlier for earlier, later in pairwise(begins)]
         assert min(gaps) >= self.APART_S
 
-    def test_one_after_a_pause_goes_at_once(self):
-        asked, begins = self.begins(0, 2 * self.APART_S)
+    def test_else_who_asks_one_after_the_other_never_waits(self):
+        asked, begins = self.begins(0, 0, 0, 0, always=False)
+        assert begins[-1] - asked[0] < self.APART_S
+
+    @pytest.mark.parametrize("always", [True, False])
+    def test_one_after_a_pause_goes_at_once(self, always):
+        asked, begins = self.begins(0, 2 * self.APART_S, always=always)
         assert begins[1] - asked[1] < self.APART_S / 2
 
-    def test_those_that_wait_go_together(self):
+    @pytest.mark.parametrize("always", [True, False])
+    def test_after_several_the_next_wait_and_go_together(self, always):
         work = Work()
 
         async def main():
-            batcher = Batcher(work, most=9, apart_s=self.APART_S)
-            await batcher(0)
-            first = asyncio.create_task(batcher(2))
+            batcher = Batcher(work, most=9, apart_s=self.APART_S, always=always)
+            began = time.monotonic()
+            await asyncio.gather(batcher(0), batcher(2))
+            third = asyncio.create_task(batcher(4))
             await asyncio.sleep(self.APART_S / 5)
-            return await asyncio.gather(first, batcher(4))
+            answers = await asyncio.gather(third, batcher(6))
+            return answers, time.monotonic() - began
 
-        assert run(main()) == [4, 8]
-        assert work.batches == [[0], [2, 4]]
+        answers, lasted_s = run(main())
+        assert answers == [8, 12]
+        assert work.batches == [[0, 2], [4, 6]]
+        assert lasted_s >= self.APART_S
