@@ -20,35 +20,13 @@ PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 PICTURES = {"cost": "CPU per no-op task", "latency": "Latency", "growth": "Claims in flight",
             "polls": "Open polls"}  # fmt: skip
-_NEW = f"""# Performance
-
-`make bench` measures what the bridge costs, beside what else would do its work, and compares within
-rounds in which all contestants take turns: a slow minute of the machine slows all of them.
-
-- **The service** is a stub of its own: activities without state machines, which costs little beside
-  whom it serves. How little is in the table; the most is for signed HTTP, which itself does least.
-- **CPU** is user and system time of every process of a contestant, its children and its Valkey
-  included, from `/proc`; never the stub's.
-- **The contestants**: the bridge with one poller, one worker, one beat process and a Valkey of its
-  own; a worker written by hand with boto3 and threads; stefuna and heaviside from PyPI; and two
-  floors: Celery alone, publishing and running the same job with the bridge's settings, and signed
-  HTTP that polls and reports and does nothing else.
-- **Latency** is taken on one clock: the stub notes when it schedules a task and when its report
-  comes, the job when it begins and ends.
-- **Claims by the thousand** are put into the store by the store's own scripts.
-
-The tasks do nothing: what is measured is the price of a task, not of its work.
-
-{BEGIN}
-{END}
-"""
 
 
 @click.command()
 @click.option("--results", "file", default=report.FILE, show_default="bench/results/results.json",
               type=click.Path(path_type=Path, exists=True, dir_okay=False))  # fmt: skip
 @click.option("--page", default=PAGE, show_default="docs/performance.md",
-              type=click.Path(path_type=Path, dir_okay=False))  # fmt: skip
+              type=click.Path(path_type=Path, exists=True, dir_okay=False))  # fmt: skip
 def main(*, file: Path, page: Path) -> None:
     """Write the figures into the page."""
     found = report.load(file)
@@ -60,8 +38,7 @@ def main(*, file: Path, page: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(picture, folder / f"bench-{name}.png")
             pictures.append(name)
-    text = page.read_text("utf-8") if page.exists() else _NEW
-    page.write_text(put(text, figures(found, pictures)), "utf-8")
+    page.write_text(put(page.read_text("utf-8"), figures(found, pictures)), "utf-8")
 
 
 def put(text: str, section: str) -> str:

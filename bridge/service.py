@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 from collections.abc import Mapping
 
 from bridge.dispatch import Dispatcher
 from bridge.errors import SettingsError
+from bridge.garbage import spare_collections
 from bridge.installation import Installation, process_name
 from bridge.metrics.instruments import Instruments
 from bridge.poller import Leftovers, Poller
@@ -72,7 +72,7 @@ async def serve(bridge: Installation, arns: Mapping[str, str]) -> Leftovers | No
         loop.add_signal_handler(number, on_signal, number)
 
     instruments.serve()
-    spare_the_garbage_collector()
+    spare_collections()
     logger.info("poller %s serves %s", name, ", ".join(arns))
     polling = asyncio.create_task(poller.run())
     reporting = asyncio.create_task(reporter.run())
@@ -93,18 +93,6 @@ async def serve(bridge: Installation, arns: Mapping[str, str]) -> Leftovers | No
         await end_tasks()
         await clients.close()
         await store.close()
-
-
-def spare_the_garbage_collector() -> None:
-    """Let it look only at what is made from now on, and seldom at all of that.
-
-    Modules, classes and tables of start-up are some 300,000 objects that live as long as the
-    process, and an open poll is a few dozen that live for up to a minute: to look through them
-    again and again was a third of the CPU of a poller that holds many polls.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
 
 
 def refuse_twins(arns: Mapping[str, str]) -> None:

@@ -19,6 +19,7 @@ from celery import Celery, bootsteps, signals
 from bridge import heartbeat, metrics, recovery
 from bridge.dispatch import Dispatcher
 from bridge.errors import StoreUnavailable
+from bridge.garbage import spare_collections
 from bridge.installation import Installation, installed
 from bridge.metrics.instruments import Instruments
 from bridge.registry import SYSTEM_QUEUE
@@ -53,6 +54,7 @@ class Calls:
         self._thread.start()
         self.dispatcher = Dispatcher(bridge)
         self.clients, self.store = self.wait(self._connect())
+        spare_collections()
 
     async def _connect(self) -> tuple[Clients, ClaimStore]:
         settings, meters = self._bridge.settings, self.instruments.meters
