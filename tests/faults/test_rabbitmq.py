@@ -121,7 +121,7 @@ class TestKilledWorker:
         first = deployment.worker(concurrency=2)
         deployment.beat()
         deployment.poller()
-        safe = deployment.execute(deployment.one_state("safe"), id="0", seconds=2)
+        safe = deployment.execute(deployment.one_state("safe"), id="0", seconds=8)
         unsafe = deployment.execute(deployment.one_state("sleep"), id="1", seconds=60)
         wait_until(lambda: deployment.seen("safe") and deployment.seen("sleep"))
         second = deployment.worker(concurrency=2)

@@ -149,8 +149,6 @@ def scene(stepfunctions, valkey, monkeypatch):
     for variable in list(os.environ):
         if variable.startswith(("BRIDGE_", "CELERY_", "AWS_")):
             monkeypatch.delenv(variable)
-    # Celery gives every new app the shared tasks that other tests of this process have imported.
-    monkeypatch.setattr("celery._state._on_app_finalizers", set())
     with Proxy("127.0.0.1", valkey.port) as store, Proxy("127.0.0.1", valkey.port) as broker:
         for variable, value in {
             "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local-secret",
@@ -163,7 +161,11 @@ def scene(stepfunctions, valkey, monkeypatch):
         app.conf.broker_transport_options = {"socket_timeout": 2, "socket_connect_timeout": 2}
         app.conf.task_ignore_result = True
         app.conf.task_default_queue = f"q-{name}"
-        bridge.install(app)
+        with monkeypatch.context() as alone:
+            # Or Celery gives it the shared tasks that other tests of this process have imported.
+            alone.setattr("celery._state._on_app_finalizers", set())
+            bridge.install(app)
+            app.finalize()
         app.task(work, name="work", activity=name, shared=False)
         sfn = client_of(stepfunctions.url)
         arn = sfn.create_activity(name=name)["activityArn"]

@@ -34,7 +34,7 @@ def app(monkeypatch):
     celery = Celery("test", broker="redis://127.0.0.1:1", set_as_current=False)
     celery.conf.broker_transport_options = {"visibility_timeout": 1000}
 
-    @celery.task(name="encode", time_limit=1200)
+    @celery.task(name="encode", time_limit=1200, shared=False)
     def task(event):
         return event
 

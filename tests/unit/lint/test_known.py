@@ -17,8 +17,8 @@ def test_known_of_a_registry():
     def work(event):
         return event
 
-    limited = app.task(work, name="limited", time_limit=30)
-    plain = app.task(work, name="plain")
+    limited = app.task(work, name="limited", time_limit=30, shared=False)
+    plain = app.task(work, name="plain", shared=False)
     registry = Registry(
         [Activity("a", limited, "q", 10.0), Activity("b", plain, "q", 20.0, manual=True)]
     )
