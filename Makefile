@@ -17,6 +17,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Say PYTHON=python3.12, for example.")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(ARGS) --constraint constraints.txt --editable '.[local,dev]'
+	@# Else each process of the tests compiles it anew where PYTHONDONTWRITEBYTECODE is set.
+	@$(BIN)/python -m compileall -q bridge tasks tests
 	@touch $@
 
 demo: ## Run the example pipeline on local parts (ARGS="--keep --executions 40 --json")
