@@ -170,7 +170,8 @@ def scene(stepfunctions, valkey, monkeypatch):
         sfn = client_of(stepfunctions.url)
         arn = sfn.create_activity(name=name)["activityArn"]
         settings = app.bridge.settings.model_copy(update={"store_url": valkey.url})
-        jobs = JobStore(settings)
+        # The worker is alive however slow this machine is; only the function's leases are short.
+        jobs = JobStore(settings.model_copy(update={"lease_s": 60}))
         made = Scene(
             app=app, function=Function(app), sfn=sfn, settings=settings, activity=name,
             arn=arn, queue=f"q-{name}", store=store, broker=broker, valkey_url=valkey.url,
