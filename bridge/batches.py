@@ -23,15 +23,14 @@ class Gap:
         self._apart_s = apart_s
         self._next = 0.0
 
-    async def __call__(self) -> None:
-        """Wait until the next step may begin; it begins now."""
+    async def over(self) -> None:
+        """Wait until the next step may begin."""
         wait_s = self._next - time.monotonic()
         if wait_s > 0:
             await asyncio.sleep(wait_s)
-        self.begin()
 
     def begin(self) -> None:
-        """A step begins, however short the time since the last."""
+        """A step begins."""
         self._next = time.monotonic() + self._apart_s
 
 
@@ -58,7 +57,7 @@ class Batcher(Generic[T, R]):
         always: bool = False,
     ) -> None:
         self._work = work
-        self._always = self._busy = always
+        self._always = always
         self._most = most
         self._gap = Gap(apart_s)
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
@@ -76,13 +75,11 @@ class Batcher(Generic[T, R]):
         batch: list[tuple[T, asyncio.Future[R]]] = []
         try:
             while self._waiting:
-                if self._busy:
-                    await self._gap()
-                else:
-                    self._gap.begin()
+                await self._gap.over()
                 size = min(self._most, len(self._waiting))
                 batch = [self._waiting.popleft() for _ in range(size)]
-                self._busy = self._always or size > 1
+                if self._always or size > 1:
+                    self._gap.begin()
                 await self._do(batch)
         finally:
             self._working = None

@@ -59,12 +59,14 @@ class Lane:
     grows slowly, and only while tasks come.
 
     Attributes:
+        place: Region and account of its calls; empty: the process's own.
         window: Polls that it would have open.
         hits: Tasks since the window last changed.
     """
 
     activity: Activity
     arn: str
+    place: str
     window: int = 1
     hits: int = 0
     open: int = 0
@@ -120,7 +122,10 @@ class Poller:
         self._settings = settings
         self._name = name
         self._meters = meters
-        self._lanes = [Lane(registry[activity], arn) for activity, arn in arns.items()]
+        self._lanes = [
+            Lane(registry[activity], arn, clients.place_of(activity))
+            for activity, arn in arns.items()
+        ]
         # Not the loop's own threads: names are resolved there, and a broker that hangs would keep
         # the calls to AWS waiting.
         self._publisher = ThreadPoolExecutor(1, thread_name_prefix="publish")
@@ -141,7 +146,8 @@ class Poller:
         """Poll until ``drain``; then wait for what is open and dispatch what it brings."""
         gap = Gap(GRANTS_APART_S)
         while not self._draining.is_set():
-            await gap()
+            await gap.over()
+            gap.begin()
             self._changed.clear()
             try:
                 await self.open_polls()
@@ -210,7 +216,7 @@ class Poller:
                 lane.activity.queue,
                 lane.open,
                 0 if draining else lane.want(now),
-                self._clients.place_of(lane.activity.name),
+                lane.place,
             )
             for lane in lanes
         ]

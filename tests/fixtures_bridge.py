@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import pytest
 
 from bridge.model import Claim, Job, Outcome, claim_id_of
+from bridge.reporter import Reporter
 from bridge.settings import Settings
 from bridge.store import ClaimStore, JobStore, StatusReader
 
@@ -45,6 +46,19 @@ class Store:
     claims: ClaimStore
     reader: StatusReader
     run: Callable[[Coroutine[Any, Any, Any]], Any]
+
+    def run_until(self, reporter: Reporter, condition: Callable[[], Any]) -> None:
+        """Report until the condition holds, then stop."""
+
+        async def main():
+            running = asyncio.create_task(reporter.run())
+            async with asyncio.timeout(10):
+                while not condition():
+                    await asyncio.sleep(0.02)
+            reporter.stop()
+            await running
+
+        self.run(main())
 
     def claim(self, token: str = "token-1", *, activity="resize", queue="celery", event="{}",
               interval_s=10.0, manual=False, max_attempts=1, poller="p1") -> Claim:  # fmt: skip

@@ -238,17 +238,7 @@ def reporter(store, client, unfinished):
 
 def flush_until(store, client, condition):
     """Report again and again until the condition holds."""
-
-    async def main():
-        one = reporter(store, client, [])
-        running = asyncio.create_task(one.run())
-        async with asyncio.timeout(10):
-            while not condition():
-                await asyncio.sleep(0.02)
-        one.stop()
-        await running
-
-    store.run(main())
+    store.run_until(reporter(store, client, []), condition)
 
 
 class TestReporter:

@@ -93,17 +93,9 @@ class Recording:
 
 
 def report(store, meters, client, *, until):
-    async def main():
-        one = Reporter(clients=client, store=store.claims, concurrent_calls=4, meters=meters,
-                       on_unfinished=lambda _: None)  # fmt: skip
-        running = asyncio.create_task(one.run())
-        async with asyncio.timeout(10):
-            while not until():
-                await asyncio.sleep(0.02)
-        one.stop()
-        await running
-
-    store.run(main())
+    one = Reporter(clients=client, store=store.claims, concurrent_calls=4, meters=meters,
+                   on_unfinished=lambda _: None)  # fmt: skip
+    store.run_until(one, until)
 
 
 class TestReports:
