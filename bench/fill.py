@@ -168,7 +168,7 @@ class Filler:
             await store.mark_queued(Job(_ID, 1))
 
         def begin(jobs: JobStore) -> None:
-            jobs.start(Job(_ID, 1), retry=0, worker=worker, run="12345-1234567890123")
+            jobs.start(Job(_ID, 1), retry=0, worker=worker, run="a1B2c3D4e5F6")
 
         return self._recorded(come, begin if running else None, worker=worker)
 

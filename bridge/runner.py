@@ -13,7 +13,7 @@ Both only write to the store, where the first outcome wins; so that both may see
 from __future__ import annotations
 
 import logging
-import os
+import secrets
 import signal
 import threading
 import time
@@ -115,7 +115,7 @@ class Runner(bootsteps.Step):  # type: ignore[misc]
 def _run(
     bridge: Installation, task: Task, job: Job, context: Context | None, call: Callable[[], Any]
 ) -> Any:
-    run = f"{os.getpid()}-{time.monotonic_ns()}"
+    run = secrets.token_urlsafe(9)
     retry = task.request.retries or 0
     _start(bridge, task, job, retry=retry, run=run)
     passing(KillPoint.AFTER_START_BEFORE_RUN)

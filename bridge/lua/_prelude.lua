@@ -2,16 +2,18 @@
 -- KEYS[1] is the root key, "{prefix}": its hash tag keeps every key on one node of a Redis Cluster,
 -- so that scripts may derive the others from it.
 --
--- root:claim:<id>       hash    activity queue state attempt attempts retry every until claimed beats
+-- root:claim:<id>       hash    activity queue state attempt every, [attempts] that it may have and
+--                               [retry] it has come to, if not 1 and 0, [until] while it waits,
 --                               [worker run] while running, [manual alive] for manual heartbeats,
 --                               [missing] the first renewal of its worker that did not name it,
 --                               [again] how often it was published anew, [missed] the due time of
---                               a heartbeat that did not get through (Unix ms), [waited] ms until
---                               it first began, [begun] when its last run did (Unix ms), [settled]
---                               when its outcome came (Unix ms) and [by] who ran it, [reason] once
---                               closed
--- root:token:<id>       string  the task token: a secret, never returned to a worker
--- root:input:<id>       string  the input, until an outcome is stored
+--                               a heartbeat that did not get through (Unix ms), [begun] when its
+--                               last run did (Unix ms), [waited] ms until its first one did, if that
+--                               is another, [settled] when its outcome came (Unix ms) and [by] who
+--                               ran it, [reason] once closed. A million of them are kept: a field
+--                               that says nothing is left out
+-- root:task:<id>        string  the task token: a secret, never returned to a worker; then a line
+--                               break and the input, until an outcome is stored
 -- root:outcome:<id>     string  the outcome, until Step Functions takes it
 -- root:heartbeats       zset    claim -> next heartbeat (Unix ms)
 -- root:outbox           zset    claim -> next try to report (Unix ms)
@@ -45,6 +47,16 @@ end
 
 local function claim_fields(id, ...)
   return redis.call('HMGET', key('claim', id), ...)
+end
+
+local function token_of(id)
+  -- The longest token has 2,048 characters; the input behind it may have a million.
+  return string.match(redis.call('GETRANGE', key('task', id), 0, 4095), '^[^\n]*')
+end
+
+-- When it was claimed (Unix ms); as long as it is in flight.
+local function claimed_ms(id, activity)
+  return redis.call('ZSCORE', key('claims', activity), id)
 end
 
 local function tally(activity, state, by)
@@ -85,7 +97,7 @@ end
 
 local function put_into_outbox(id, activity, state, worker, outcome)
   move(id, activity, state, 'settled', worker)
-  redis.call('DEL', key('input', id))
+  redis.call('SET', key('task', id), token_of(id))
   redis.call('SET', key('outcome', id), outcome)
   redis.call('HSET', key('claim', id), 'settled', now_ms(), 'by', worker or '')
   local ok = string.sub(outcome, 1, 1) == '+'

@@ -19,13 +19,13 @@ local never_began = (state == 'claimed' or state == 'queued') and job_is_gone
 if attempt ~= ARGV[2] or not (ran or never_began) then
   return 'moved'
 end
-if tonumber(attempt) >= tonumber(claim[5]) then
+if tonumber(attempt) >= tonumber(claim[5] or 1) then
   put_into_outbox(id, claim[1], state, worker, ARGV[4])
   return 'failed'
 end
 move(id, claim[1], state, 'claimed', worker)
 redis.call('HINCRBY', key('claim', id), 'attempt', 1)
-redis.call('HSET', key('claim', id), 'retry', 0, 'until', now + ARGV[6])
-redis.call('HDEL', key('claim', id), 'again', 'begun')
+redis.call('HSET', key('claim', id), 'until', now + ARGV[6])
+redis.call('HDEL', key('claim', id), 'again', 'retry')
 redis.call('ZADD', key('unstarted'), now, id)
 return 'again'

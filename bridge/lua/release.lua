@@ -10,6 +10,6 @@ end
 move(ARGV[1], claim[1], 'running', 'queued', claim[5])
 local starts = now_ms() + ARGV[5]
 redis.call('HSET', key('claim', ARGV[1]), 'retry', ARGV[4], 'until', starts + ARGV[6])
-redis.call('HDEL', key('claim', ARGV[1]), 'again', 'begun')
+redis.call('HDEL', key('claim', ARGV[1]), 'again')
 redis.call('ZADD', key('unstarted'), starts + ARGV[7], ARGV[1])
 return 1

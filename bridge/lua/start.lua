@@ -10,8 +10,8 @@
 -- Clock   the worker's lease; manual heartbeats
 local id, attempt, retry, worker, run = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local claim = claim_fields(id, 'activity', 'state', 'attempt', 'retry', 'worker', 'run', 'manual',
-  'every', 'claimed', 'waited')
-local state, held_by = claim[2], claim[5]
+  'every', 'begun', 'waited')
+local state, held_by, came_to = claim[2], claim[5], tonumber(claim[4] or 0)
 if not state or state == 'closed' then
   return 'closed'
 end
@@ -24,11 +24,11 @@ end
 if state == 'running' and claim[6] == run then
   return 'run' -- our own call, repeated after its answer was lost
 end
-if retry < tonumber(claim[4]) then
+if retry < came_to then
   return 'stale'
 end
 -- Celery publishes a retry before the run that asked for it has ended: the later retry takes over.
-if state == 'running' and retry == tonumber(claim[4]) then
+if state == 'running' and retry == came_to then
   return 'running'
 end
 local now = now_ms()
@@ -36,8 +36,14 @@ if not has_lease(worker, now) then
   return 'unleased'
 end
 move(id, claim[1], state, 'running', held_by)
-redis.call('HSET', key('claim', id), 'worker', worker, 'run', run, 'retry', retry, 'begun', now,
-  'waited', claim[10] or now - claim[9])
+redis.call('HDEL', key('claim', id), 'until')
+redis.call('HSET', key('claim', id), 'worker', worker, 'run', run, 'begun', now)
+if retry ~= came_to then
+  redis.call('HSET', key('claim', id), 'retry', retry)
+end
+if claim[9] and not claim[10] then
+  redis.call('HSET', key('claim', id), 'waited', claim[9] - claimed_ms(id, claim[1]))
+end
 redis.call('SADD', key('runs', worker), id)
 if claim[7] then
   redis.call('HSET', key('claim', id), 'alive', now + 2 * claim[8])

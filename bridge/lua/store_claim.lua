@@ -10,13 +10,14 @@ if redis.call('EXISTS', key('claim', id)) == 1 then
   return 0
 end
 redis.call('HSET', key('claim', id), 'activity', activity, 'queue', queue, 'state', 'claimed',
-  'attempt', 1, 'attempts', ARGV[10], 'retry', 0, 'every', ARGV[6], 'until', now + ARGV[8],
-  'claimed', now, 'beats', 0)
+  'attempt', 1, 'every', ARGV[6], 'until', now + ARGV[8])
+if ARGV[10] ~= '1' then
+  redis.call('HSET', key('claim', id), 'attempts', ARGV[10])
+end
 if ARGV[7] == '1' then
   redis.call('HSET', key('claim', id), 'manual', 1)
 end
-redis.call('SET', key('token', id), token)
-redis.call('SET', key('input', id), input)
+redis.call('SET', key('task', id), token .. '\n' .. input)
 redis.call('ZADD', key('heartbeats'), now + ARGV[6], id)
 redis.call('ZADD', key('claims', activity), now, id)
 redis.call('ZADD', key('unstarted'), now + ARGV[11], id)

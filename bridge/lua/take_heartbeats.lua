@@ -52,9 +52,8 @@ for i = 1, #due, 2 do
       redis.call('HDEL', key('claim', id), 'missed')
     end
     if speaks then
-      redis.call('HINCRBY', key('claim', id), 'beats', 1)
       taken[#taken + 1] = id
-      taken[#taken + 1] = redis.call('GET', key('token', id))
+      taken[#taken + 1] = token_of(id)
       taken[#taken + 1] = every
       taken[#taken + 1] = claim[6] or due[i + 1]
       taken[#taken + 1] = claim[7]

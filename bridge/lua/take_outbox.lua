@@ -10,7 +10,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('outbox'), '-inf', now - ARG
     'LIMIT', 0, ARGV[1])) do
   redis.call('ZADD', key('outbox'), now + ARGV[2], id)
   taken[#taken + 1] = id
-  taken[#taken + 1] = redis.call('GET', key('token', id))
+  taken[#taken + 1] = token_of(id)
   taken[#taken + 1] = redis.call('GET', key('outcome', id))
   taken[#taken + 1] = redis.call('HGET', key('claim', id), 'activity')
 end

@@ -44,8 +44,8 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('unstarted'), '-inf', now,
     taken[#taken + 1] = id
     taken[#taken + 1] = claim[1]
     taken[#taken + 1] = claim[2]
-    taken[#taken + 1] = claim[3]
-    taken[#taken + 1] = redis.call('GET', key('input', id))
+    taken[#taken + 1] = claim[3] or 0
+    taken[#taken + 1] = string.match(redis.call('GET', key('task', id)), '\n(.*)$')
   end
 end
 return taken

@@ -166,6 +166,8 @@ class StepFunctions:
             return None
         if not isinstance(token, str) or not isinstance(text, str | None):
             raise ServiceUnavailable(f"{call}: the answer is garbled: a field is no string.")
+        if "\n" in token:  # what ends it in the store
+            raise ServiceUnavailable(f"{call}: the answer is garbled: the token has two lines.")
         return ActivityTask(token, "{}" if text is None else text)
 
     async def send_task_heartbeat(

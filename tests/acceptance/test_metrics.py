@@ -165,7 +165,7 @@ def test_scrapes_equal_the_status_and_what_was_run(deploy):
     assert both.sum("bridge_throttles_total") == 0
 
     with redis.Redis.from_url(deployment.valkey.url, decode_responses=True) as client:
-        tokens = [client.get(key) for key in client.keys("*:token:*")]
+        tokens = [client.get(key).partition("\n")[0] for key in client.keys("*:task:*")]
     assert len(tokens) == 2
     assert not [token for token in tokens if any(token in text for text in both.texts)]
 

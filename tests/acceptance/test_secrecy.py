@@ -35,9 +35,11 @@ class Monitor:
             pass  # the server has ended, and with it the test
 
     def tokens(self, prefix: str) -> set[str]:
-        start = f"SET {{{prefix}}}:token:"
+        start = f"SET {{{prefix}}}:task:"
         return {
-            line.split(" ")[3] for line in self.lines if line.partition(" ")[2].startswith(start)
+            line.split(" ")[3].partition(r"\n")[0]
+            for line in self.lines
+            if line.partition(" ")[2].startswith(start)
         }
 
 
@@ -92,7 +94,7 @@ def test_no_token_leaves_redis_except_to_aws(deploy):
         for line in monitor.lines:
             if token in line:
                 kind, _, command = line.partition(" ")
-                by_script = kind == "lua" and f"{root}:token:" in command
+                by_script = kind == "lua" and f"{root}:task:" in command
                 # EVAL: scripts that a pipeline sends to a server that has not seen them yet.
                 assert by_script or command.startswith(("EVALSHA ", "EVAL ")), line[:80]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from functools import partial
 
@@ -44,6 +45,19 @@ class TestStoreClaim:
         assert store.run(store.claims.grant_polls("p1", wish)).polls == [2]  # 1 slot × 1.25
         store.claim()
         assert store.status().polls == 1
+
+    def test_a_long_input_of_many_lines_and_its_token_stay_apart(self, store):
+        """They share a key."""
+        token, event = "T" * 2_048, json.dumps(["x" * 1_000] * 250, indent=1) + "\n"
+        claim = store.claim(token, event=event, interval_s=0.01)
+        ((taken, _),) = wait_until(
+            lambda: store.run(store.claims.take_unstarted(10, hold_s=60)))  # fmt: skip
+        assert taken == claim
+        (beat,) = store.run(store.claims.take_heartbeats(10)).beats
+        assert beat.token == token
+        store.jobs.settle(claim.job, OK)
+        (report,) = store.run(store.claims.take_outbox(10, hold_s=60)).reports
+        assert (report.token, report.outcome) == (token, OK)
 
 
 class TestMarkQueued:

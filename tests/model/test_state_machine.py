@@ -489,14 +489,17 @@ class Claims(RuleBasedStateMachine):
             assert found.get("state", "closed") == claim.state
             holders = {worker for worker, held in runs.items() if claim.claim_id in held}
             assert holders == ({claim.worker} if claim.state == "running" else set())
-            kept = [self.redis.exists(f"{ROOT}:{part}:{claim.claim_id}")
-                    for part in ("token", "input", "outcome")]  # fmt: skip
+            task, outcome = (
+                self.redis.get(f"{ROOT}:{part}:{claim.claim_id}") for part in ("task", "outcome")
+            )
             if claim.state == "closed":
-                assert kept == [0, 0, 0], "a secret outlives its claim"
+                assert task is outcome is None, "a secret outlives its claim"
                 continue
             alive.add(claim.claim_id)
             assert int(found["attempt"]) == claim.attempt <= claim.attempts
-            assert kept == [1, claim.state != "settled", claim.state == "settled"]
+            assert int(found.get("retry", 0)) == claim.retry
+            assert claim_id_of(task.partition("\n")[0]) == claim.claim_id
+            assert ("\n" in task) == (claim.state != "settled") == (outcome is None)
             assert (claim.claim_id in unstarted) == (claim.state in ("claimed", "queued"))
             assert (claim.claim_id in outbox) == (claim.state == "settled")
             assert found.get("run", "") == claim.run

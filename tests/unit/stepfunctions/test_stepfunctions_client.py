@@ -393,7 +393,8 @@ class TestErrors:
     @pytest.mark.parametrize(
         "answer",
         [raw(b"<html>"), raw(b"[]"), raw(b'{"taskToken": "abc'), truncated(b'{"taskToken":'),
-         ok({"taskToken": 1, "input": ""}), ok({"taskToken": "t", "input": {}}), reset, hang_up],
+         ok({"taskToken": 1, "input": ""}), ok({"taskToken": "t", "input": {}}),
+         ok({"taskToken": "t\n{}", "input": "{}"}), reset, hang_up],
     )  # fmt: skip
     def test_a_poll_whose_answer_is_garbled_or_lost(self, server, answer):
         server.script("GetActivityTask", answer)
