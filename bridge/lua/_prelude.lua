@@ -12,16 +12,15 @@
 --                               is another, [settled] when its outcome came (Unix ms) and [by] who
 --                               ran it, [reason] once closed. A million of them are kept: a field
 --                               that says nothing is left out
--- root:task:<id>        string  the task token: a secret, never returned to a worker; then a line
---                               break and the input, until an outcome is stored
--- root:outcome:<id>     string  the outcome, until Step Functions takes it
+-- root:task:<id>        string  the task token: a secret, never returned to a worker; a line break;
+--                               the input, and in its place the outcome as soon as there is one
 -- root:heartbeats       zset    claim -> next heartbeat (Unix ms)
 -- root:outbox           zset    claim -> next try to report (Unix ms)
 -- root:unstarted        zset    claim -> when to ask why its job has not started (Unix ms)
 -- root:wake             list    at most one element: something came into the outbox
 -- root:claims:<activity> zset   claim -> claimed (Unix ms): what is in flight
 -- root:load             hash    queue -> claims in flight
--- root:tally            hash    <activity>|<state> -> claims
+-- root:tally            hash    <activity>|<state> -> claims; what is claimed counts as queued
 -- root:ended            hash    <activity>|succeeded or <activity>|failed -> outcomes so far
 -- root:workers          zset    worker -> end of its lease (Unix ms)
 -- root:fleet            hash    worker -> {"slots": n, "queues": [...]}
@@ -36,21 +35,26 @@
 --                               amnesty -> until when no worker is taken for dead
 local root = KEYS[1]
 
+local function key(name, of)
+  return of and root .. ':' .. name .. ':' .. of or root .. ':' .. name
+end
+
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
-local function key(...)
-  return table.concat({root, ...}, ':')
 end
 
 local function claim_fields(id, ...)
   return redis.call('HMGET', key('claim', id), ...)
 end
 
+-- What stands behind the token: input, or outcome.
+local function behind_token(id)
+  return string.match(redis.call('GET', key('task', id)), '\n(.*)$')
+end
+
 local function token_of(id)
-  -- The longest token has 2,048 characters; the input behind it may have a million.
+  -- The longest token has 2,048 characters; what stands behind it may have a million.
   return string.match(redis.call('GETRANGE', key('task', id), 0, 4095), '^[^\n]*')
 end
 
@@ -59,8 +63,10 @@ local function claimed_ms(id, activity)
   return redis.call('ZSCORE', key('claims', activity), id)
 end
 
+local waits = {claimed = true, queued = true}
+
 local function tally(activity, state, by)
-  local field = activity .. '|' .. state
+  local field = activity .. '|' .. (waits[state] and 'queued' or state)
   if redis.call('HINCRBY', key('tally'), field, by) <= 0 then
     redis.call('HDEL', key('tally'), field)
   end
@@ -72,16 +78,21 @@ local function load(queue, by)
   end
 end
 
--- Moves a claim on, and takes it from the worker that ran it.
-local function move(id, activity, from, to, worker)
-  tally(activity, from, -1)
-  tally(activity, to, 1)
-  redis.call('HSET', key('claim', id), 'state', to)
-  redis.call('ZREM', key('unstarted'), id)
+-- Moves a claim on, and takes it from the worker that ran it; then fields and values to set.
+local function move(id, activity, from, to, worker, ...)
+  if not (waits[from] and waits[to]) then
+    tally(activity, from, -1)
+    tally(activity, to, 1)
+  end
+  if waits[from] and not waits[to] then
+    redis.call('ZREM', key('unstarted'), id)
+    redis.call('HDEL', key('claim', id), 'until')
+  end
   if worker then
     redis.call('SREM', key('runs', worker), id)
     redis.call('HDEL', key('claim', id), 'worker', 'run', 'alive', 'missing')
   end
+  redis.call('HSET', key('claim', id), 'state', to, ...)
 end
 
 local function has_lease(worker, now)
@@ -96,13 +107,12 @@ local function forget_worker(worker)
 end
 
 local function put_into_outbox(id, activity, state, worker, outcome)
-  move(id, activity, state, 'settled', worker)
-  redis.call('SET', key('task', id), token_of(id))
-  redis.call('SET', key('outcome', id), outcome)
-  redis.call('HSET', key('claim', id), 'settled', now_ms(), 'by', worker or '')
-  local ok = string.sub(outcome, 1, 1) == '+'
+  local now, ok = now_ms(), string.sub(outcome, 1, 1) == '+'
+  move(id, activity, state, 'settled', worker, 'settled', now, 'by', worker or '')
+  redis.call('SET', key('task', id), token_of(id) .. '\n' .. outcome)
   redis.call('HINCRBY', key('ended'), activity .. (ok and '|succeeded' or '|failed'), 1)
-  redis.call('ZADD', key('outbox'), now_ms(), id)
-  redis.call('LPUSH', key('wake'), 1)
-  redis.call('LTRIM', key('wake'), 0, 0)
+  redis.call('ZADD', key('outbox'), now, id)
+  if redis.call('LPUSH', key('wake'), 1) > 1 then
+    redis.call('LTRIM', key('wake'), 0, 0)
+  end
 end

@@ -15,26 +15,24 @@ for i = 2, #ARGV do
     'waited', 'begun', 'settled')
   local activity, state, worker = claim[1], claim[2], claim[4]
   if state and state ~= 'closed' then
-    local claimed = claimed_ms(id, activity)
+    local settled, claimed = state == 'settled', claimed_ms(id, activity)
     tally(activity, state, -1)
     load(claim[5], -1)
     redis.call('ZREM', key('claims', activity), id)
     redis.call('ZREM', key('heartbeats'), id)
-    redis.call('ZREM', key('outbox'), id)
-    redis.call('ZREM', key('unstarted'), id)
-    redis.call('DEL', key('task', id), key('outcome', id), key('claim', id))
-    if worker then
-      redis.call('SREM', key('runs', worker), id)
-    end
+    if settled then redis.call('ZREM', key('outbox'), id) end
+    if waits[state] then redis.call('ZREM', key('unstarted'), id) end
+    if worker then redis.call('SREM', key('runs', worker), id) end
+    redis.call('DEL', key('task', id), key('claim', id))
     redis.call('HSET', key('claim', id), 'state', 'closed', 'reason', ARGV[1])
-    redis.call('EXPIRE', key('claim', id), state == 'settled' and finished_s or unfinished_s)
-    if state == 'settled' then
-      local by, begun, settled = claim[6], claim[8], claim[9]
+    redis.call('EXPIRE', key('claim', id), settled and finished_s or unfinished_s)
+    if settled then
+      local by, begun, came = claim[6], claim[8], claim[9]
       ended[#ended + 1] = activity
       ended[#ended + 1] = by
       ended[#ended + 1] = tonumber(claim[7] or begun and begun - claimed or -1)
-      ended[#ended + 1] = by ~= '' and settled - begun or -1
-      ended[#ended + 1] = now - settled
+      ended[#ended + 1] = by ~= '' and came - begun or -1
+      ended[#ended + 1] = now - came
     else
       unfinished[#unfinished + 1] = id
       unfinished[#unfinished + 1] = claim[3]

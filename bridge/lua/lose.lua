@@ -23,9 +23,7 @@ if tonumber(attempt) >= tonumber(claim[5] or 1) then
   put_into_outbox(id, claim[1], state, worker, ARGV[4])
   return 'failed'
 end
-move(id, claim[1], state, 'claimed', worker)
-redis.call('HINCRBY', key('claim', id), 'attempt', 1)
-redis.call('HSET', key('claim', id), 'until', now + ARGV[6])
+move(id, claim[1], state, 'claimed', worker, 'attempt', attempt + 1, 'until', now + ARGV[6])
 redis.call('HDEL', key('claim', id), 'again', 'retry')
 redis.call('ZADD', key('unstarted'), now, id)
 return 'again'

@@ -7,9 +7,9 @@ local claim = claim_fields(ARGV[1], 'activity', 'state', 'attempt', 'run', 'work
 if claim[2] ~= 'running' or claim[3] ~= ARGV[2] or claim[4] ~= ARGV[3] then
   return 0
 end
-move(ARGV[1], claim[1], 'running', 'queued', claim[5])
 local starts = now_ms() + ARGV[5]
-redis.call('HSET', key('claim', ARGV[1]), 'retry', ARGV[4], 'until', starts + ARGV[6])
+move(ARGV[1], claim[1], 'running', 'queued', claim[5], 'retry', ARGV[4],
+  'until', starts + ARGV[6])
 redis.call('HDEL', key('claim', ARGV[1]), 'again')
 redis.call('ZADD', key('unstarted'), starts + ARGV[7], ARGV[1])
 return 1

@@ -35,9 +35,7 @@ local now = now_ms()
 if not has_lease(worker, now) then
   return 'unleased'
 end
-move(id, claim[1], state, 'running', held_by)
-redis.call('HDEL', key('claim', id), 'until')
-redis.call('HSET', key('claim', id), 'worker', worker, 'run', run, 'begun', now)
+move(id, claim[1], state, 'running', held_by, 'worker', worker, 'run', run, 'begun', now)
 if retry ~= came_to then
   redis.call('HSET', key('claim', id), 'retry', retry)
 end

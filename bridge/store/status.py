@@ -91,7 +91,7 @@ class StatusReader:
             return ActivityStatus(
                 activity=activity,
                 in_flight=sum(count.values()),
-                queued=count[State.CLAIMED] + count[State.QUEUED],
+                queued=count[State.QUEUED],
                 running=count[State.RUNNING],
                 outbox=count[State.SETTLED],
                 lost=lost.get(activity, 0),
