@@ -12,8 +12,10 @@
 --                               is another, [settled] when its outcome came (Unix ms) and [by] who
 --                               ran it, [reason] once closed. A million of them are kept: a field
 --                               that says nothing is left out
--- root:task:<id>        string  the task token: a secret, never returned to a worker; a line break;
---                               the input, and in its place the outcome as soon as there is one
+-- root:task:<id>        string  the task token, a line break, and the input. The token is a secret: no
+--                               script that a worker calls touches this key, and the Redis user of
+--                               workers needs no right to it
+-- root:outcome:<id>     string  the outcome, until Step Functions takes it
 -- root:heartbeats       zset    claim -> next heartbeat (Unix ms)
 -- root:outbox           zset    claim -> next try to report (Unix ms)
 -- root:unstarted        zset    claim -> when to ask why its job has not started (Unix ms)
@@ -48,13 +50,8 @@ local function claim_fields(id, ...)
   return redis.call('HMGET', key('claim', id), ...)
 end
 
--- What stands behind the token: input, or outcome.
-local function behind_token(id)
-  return string.match(redis.call('GET', key('task', id)), '\n(.*)$')
-end
-
 local function token_of(id)
-  -- The longest token has 2,048 characters; what stands behind it may have a million.
+  -- The longest token has 2,048 characters; the input behind it may have a million.
   return string.match(redis.call('GETRANGE', key('task', id), 0, 4095), '^[^\n]*')
 end
 
@@ -109,7 +106,7 @@ end
 local function put_into_outbox(id, activity, state, worker, outcome)
   local now, ok = now_ms(), string.sub(outcome, 1, 1) == '+'
   move(id, activity, state, 'settled', worker, 'settled', now, 'by', worker or '')
-  redis.call('SET', key('task', id), token_of(id) .. '\n' .. outcome)
+  redis.call('SET', key('outcome', id), outcome)
   redis.call('HINCRBY', key('ended'), activity .. (ok and '|succeeded' or '|failed'), 1)
   redis.call('ZADD', key('outbox'), now, id)
   if redis.call('LPUSH', key('wake'), 1) > 1 then

@@ -23,7 +23,7 @@ for i = 2, #ARGV do
     if settled then redis.call('ZREM', key('outbox'), id) end
     if waits[state] then redis.call('ZREM', key('unstarted'), id) end
     if worker then redis.call('SREM', key('runs', worker), id) end
-    redis.call('DEL', key('task', id), key('claim', id))
+    redis.call('DEL', key('task', id), key('outcome', id), key('claim', id))
     redis.call('HSET', key('claim', id), 'state', 'closed', 'reason', ARGV[1])
     redis.call('EXPIRE', key('claim', id), settled and finished_s or unfinished_s)
     if settled then

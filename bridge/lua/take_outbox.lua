@@ -11,7 +11,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('outbox'), '-inf', now - ARG
   redis.call('ZADD', key('outbox'), now + ARGV[2], id)
   taken[#taken + 1] = id
   taken[#taken + 1] = token_of(id)
-  taken[#taken + 1] = behind_token(id)
+  taken[#taken + 1] = redis.call('GET', key('outcome', id))
   taken[#taken + 1] = redis.call('HGET', key('claim', id), 'activity')
 end
 local first = redis.call('ZRANGE', key('outbox'), 0, 0, 'WITHSCORES')

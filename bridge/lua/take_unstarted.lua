@@ -45,7 +45,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('unstarted'), '-inf', now,
     taken[#taken + 1] = claim[1]
     taken[#taken + 1] = claim[2]
     taken[#taken + 1] = claim[3] or 0
-    taken[#taken + 1] = behind_token(id)
+    taken[#taken + 1] = string.match(redis.call('GET', key('task', id)), '\n(.*)$')
   end
 end
 return taken

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import urllib.request
+from pathlib import Path
 
 import pytest
 import redis
@@ -97,6 +99,39 @@ def test_no_token_leaves_redis_except_to_aws(deploy):
                 by_script = kind == "lua" and f"{root}:task:" in command
                 # EVAL: scripts that a pipeline sends to a server that has not seen them yet.
                 assert by_script or command.startswith(("EVALSHA ", "EVAL ")), line[:80]
+
+
+def rights_of_workers(prefix: str) -> list[str]:
+    """The arguments of ACL SETUSER, as the guide gives them."""
+    text = (Path(__file__).parents[2] / "docs/howto/secure.md").read_text()
+    (rights,) = re.findall(r"^ACL SETUSER (worker .*?)^```", text, re.DOTALL | re.MULTILINE)
+    return rights.replace("{bridge}", f"{{{prefix}}}").split()
+
+
+def test_a_worker_does_its_jobs_without_the_right_to_read_tokens(deploy):
+    deployment = deploy(JOBS_ONLY="echo endings poison retry sleep")
+    url = deployment.valkey.url.replace("redis://", "redis://worker:s3cret@")
+    with redis.Redis.from_url(deployment.valkey.url) as admin:
+        admin.execute_command("ACL SETUSER", *rights_of_workers(deployment.prefix))
+        deployment.create_activities()
+        deployment.worker(CELERY_BROKER_URL=url)
+        deployment.beat()
+        deployment.poller()
+        assert deployment.outcome("echo", id="e")[0] == "SUCCEEDED"
+        assert deployment.outcome("endings", id="x", how="exception")[0] == "FAILED"
+        assert deployment.outcome("retry", id="r", failures=1)[0] == "SUCCEEDED"
+        lost = deployment.outcome("poison", id="p")
+        assert lost[:2] == ("FAILED", "Bridge.WorkerLost")
+
+        deployment.execute(deployment.one_state("sleep"), id="s", seconds=30)
+        wait_until(lambda: deployment.seen("sleep"), what="a claim is in flight")
+        (key,) = admin.keys("*:task:*")
+        assert admin.get(key).count(b"\n") == 1
+    with redis.Redis.from_url(url) as worker:
+        for read in (lambda: worker.get(key),
+                     lambda: worker.eval("return redis.call('GET', ARGV[1])", 0, key)):  # fmt: skip
+            with pytest.raises(redis.exceptions.RedisError, match="(?i)NOPERM|permission|access"):
+                read()
 
 
 def jobs_of(deployment: Deployment) -> list[str]:

@@ -193,8 +193,8 @@ class TestOnePoll:
         result = scene.function({"activity": scene.activity}, Context())
         assert result == nothing(polled=1, claimed=1, dispatched=1)
 
-        (token_key, token), = scene.keys("token:*").items()  # fmt: skip
-        claim_id = token_key.rpartition(":")[2]
+        (task_key, task), = scene.keys("task:*").items()  # fmt: skip
+        claim_id, token = task_key.rpartition(":")[2], task.partition("\n")[0]
         (message,) = scene.queued()
         assert message["headers"]["id"] == Job(claim_id, 1).id
         assert message["headers"]["task"] == "work"
@@ -451,7 +451,7 @@ class TestAsDeployed:
         )  # fmt: skip
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         assert lines == [nothing(polled=1, claimed=1, dispatched=1)] * 2, done.stderr
-        tokens = scene.keys("token:*").values()
+        tokens = [task.partition("\n")[0] for task in scene.keys("task:*").values()]
         assert len(tokens) == 2
         assert not any(token in done.stdout + done.stderr for token in tokens)
 

@@ -486,16 +486,18 @@ class Claims(RuleBasedStateMachine):
             assert found.get("state", "closed") == claim.state
             holders = {worker for worker, held in runs.items() if claim.claim_id in held}
             assert holders == ({claim.worker} if claim.state == "running" else set())
-            task = self.redis.get(f"{ROOT}:task:{claim.claim_id}")
+            task, outcome = (
+                self.redis.get(f"{ROOT}:{part}:{claim.claim_id}") for part in ("task", "outcome")
+            )
             if claim.state == "closed":
-                assert task is None, "a secret outlives its claim"
+                assert task is outcome is None, "a secret outlives its claim"
                 continue
             alive.add(claim.claim_id)
             assert int(found["attempt"]) == claim.attempt <= claim.attempts
             assert int(found.get("retry", 0)) == claim.retry
-            token, _, rest = task.partition("\n")
-            assert claim_id_of(token) == claim.claim_id
-            assert rest == (claim.outcome.dump() if claim.state == "settled" else "{}")
+            token, _, text = task.partition("\n")
+            assert (claim_id_of(token), text) == (claim.claim_id, "{}")
+            assert outcome == (claim.outcome.dump() if claim.state == "settled" else None)
             assert (claim.claim_id in unstarted) == (claim.state in ("claimed", "queued"))
             assert (claim.claim_id in outbox) == (claim.state == "settled")
             assert found.get("run", "") == claim.run
