@@ -130,7 +130,7 @@ def test_a_worker_does_its_jobs_without_the_right_to_read_tokens(deploy):
     with redis.Redis.from_url(url) as worker:
         for read in (lambda: worker.get(key),
                      lambda: worker.eval("return redis.call('GET', ARGV[1])", 0, key)):  # fmt: skip
-            with pytest.raises(redis.exceptions.RedisError, match="(?i)NOPERM|permission|access"):
+            with pytest.raises(redis.exceptions.RedisError, match=r"(?i)NOPERM|permission|access"):
                 read()
 
 

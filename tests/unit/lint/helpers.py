@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-from bridge.lint import Known, lint_definition
+from bridge.lint.engine import lint_definition
+from bridge.lint.model import Known
 
 CORPUS = Path(__file__).parent / "corpus"
 REGION = "eu-west-1"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from celery import Celery
 
-from bridge.lint import Known
 from bridge.lint.known import known_of, visibility_timeout_s
+from bridge.lint.model import Known
 from bridge.registry import Activity, Registry
 
 

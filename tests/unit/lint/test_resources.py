@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.lint import Known
+from bridge.lint.model import Known
 from bridge.lint.resources import Kind, Resource, read
 from tests.unit.lint.helpers import ARN, clean, ids, lint
 

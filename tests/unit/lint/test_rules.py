@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.lint import Known
 from bridge.lint.matching import REPORTED
+from bridge.lint.model import Known
 from bridge.lint.rules import RULES, rules_table
 from tests.unit.lint.helpers import ACTIVITIES, ARN, CLEAN, LOST, REGION, clean, ids, lint
 

@@ -1,0 +1,26 @@
+"""What every ``celery`` command of every app on the machine loads, since we are installed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+LOADED = """
+import json, sys
+from importlib.metadata import distribution
+for entry in distribution("celery-stepfunctions").entry_points:
+    if entry.group == "celery.commands":
+        entry.load()
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def test_commands_load_no_more_than_what_describes_them():
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED], capture_output=True, text=True, timeout=60, check=True
+    )
+    loaded = set(json.loads(done.stdout))
+    assert {"bridge.cli", "bridge.infra.command", "bridge.lint.command"} <= loaded
+    dear = {"aiohttp", "bridge.settings", "boto3", "botocore", "flower", "pydantic", "redis"}
+    assert not loaded & dear
