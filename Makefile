@@ -27,7 +27,7 @@ demo: ## Run the example pipeline on local parts (ARGS="--keep --executions 40 -
 
 test: ## Run all tests (ARGS="-k heartbeat")
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: ## Measure against peers and floors (ARGS="--quick --only cpu --json FILE")
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS= >&2

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 from bench.goals import Goal, judge
 from bench.page import BEGIN, END, put
 from bench.processes import Process, environment, python, weigh
 from bench.stats import latencies, percentile, ratios, spread
+from tests.waiting import wait_until
 
 BURN = "import time\nend = time.process_time() + {s}\nwhile time.process_time() < end: pass\n"
 
@@ -63,13 +63,13 @@ class TestWeigh:
         process = Process("burner", python("-c", code), env=environment(""), folder=tmp_path)
         try:
             process.says("burnt")
-            time.sleep(0.6)
+            wait_until(lambda: weigh(process.pid).cpu_s > 0.35, what="both children have burnt")
             found = weigh(process.pid)
-            assert 0.35 < found.cpu_s < 1.5
+            assert found.cpu_s < 1.5
             assert found.threads == 2
         finally:
             process.stop()
-        assert weigh(process.pid).threads == 0
+        wait_until(lambda: weigh(process.pid).threads == 0, what="its children are gone, too")
 
     def test_nothing_is_left_when_the_bench_is_killed(self, tmp_path):
         """Not even by kill -9, after which no cleaning up is done."""
@@ -85,7 +85,4 @@ class TestWeigh:
             env={**os.environ, **environment("")}) as bench:  # fmt: skip
             session = int(bench.stdout.readline())
             bench.kill()
-        deadline = time.monotonic() + 10
-        while weigh(session).threads and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert weigh(session).threads == 0
+        wait_until(lambda: weigh(session).threads == 0, timeout_s=10, what="it has ended, too")
