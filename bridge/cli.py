@@ -64,8 +64,9 @@ def poll(ctx: click.Context, loglevel: int, logfile: str | None) -> None:
     bridge = _bridge(ctx)
     registry = bridge.load_tasks()
     bridge.app.log.setup(loglevel, logfile, redirect_stdouts=False)
-    arns = resolve(registry, Places(bridge.settings.roles))
-    left = asyncio.run(serve(bridge, arns))
+    places = Places(bridge.settings.roles)
+    arns = resolve(registry, places)
+    left = asyncio.run(serve(bridge, arns, places))
     if left is not None:
         logging.getLogger("bridge").error(
             "ended at once, and leaves: %d open polls (their next tasks are swallowed), "

@@ -21,11 +21,12 @@ from bridge.store import ClaimStore
 logger = logging.getLogger(__name__)
 
 
-async def serve(bridge: Installation, arns: Mapping[str, str]) -> Leftovers | None:
+async def serve(bridge: Installation, arns: Mapping[str, str], places: Places) -> Leftovers | None:
     """Poll and report until SIGTERM or SIGINT, then drain.
 
     Args:
         arns: Activity as registered → ARN.
+        places: Where those are.
 
     Returns:
         None when drained; after a second signal, what is left behind.
@@ -40,7 +41,7 @@ async def serve(bridge: Installation, arns: Mapping[str, str]) -> Leftovers | No
     instruments.bind()
     meters = instruments.meters
     store = ClaimStore(settings)
-    clients = Clients(Places(settings.roles), on_throttled=meters.throttled)
+    clients = Clients(places, on_throttled=meters.throttled)
 
     poller = Poller(
         registry=bridge.registry, arns=arns, clients=clients, store=store, dispatcher=dispatcher,

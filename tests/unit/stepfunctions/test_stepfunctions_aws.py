@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ipaddress
+import json
 import ssl
 
 import boto3
@@ -128,6 +129,16 @@ class TestEndpoint:
         )
         assert url(AWS_PROFILE="a") == "http://file:3/"
         assert url(AWS_PROFILE="a", AWS_ENDPOINT_URL_SFN="http://sfn:2") == "http://sfn:2/"
+
+    def test_rules_of_ones_own(self, tmp_path):
+        """Read although the process has read botocore's before."""
+        assert url(AWS_REGION=REGION) == "https://states.eu-west-1.amazonaws.com/"
+        folder = tmp_path / "stepfunctions" / "2016-11-23"
+        folder.mkdir(parents=True)
+        rule = {"type": "endpoint", "conditions": [], "endpoint": {"url": "https://own.example"}}
+        rules = {"version": "1.0", "parameters": {}, "rules": [rule]}
+        (folder / "endpoint-rule-set-1.json").write_text(json.dumps(rules))
+        assert url(AWS_REGION=REGION, AWS_DATA_PATH=str(tmp_path)) == "https://own.example/"
 
     def test_no_network_and_no_credentials_are_needed(self, monkeypatch):
         monkeypatch.setenv("AWS_REGION", REGION)
