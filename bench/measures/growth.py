@@ -2,7 +2,8 @@
 
 The store is filled by its own scripts (``bench.fill``) with claims that run, none of them due. Then
 passes run in a process of their own, as in the beat's: heartbeats of some claims spread over all of
-them, recovery with nothing to recover, and what ``status`` reads.
+them, recovery with nothing to recover, and what ``status`` reads. Heartbeats are compared with
+those of a small store, in turns with it.
 """
 
 from __future__ import annotations
@@ -10,21 +11,23 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bench.fill import BATCH, INPUT, LEASE_S, Filler, settings_of
 from bench.jobs import activity_names
 from bench.measures.run import Run
-from bench.stats import spread
+from bench.stats import ratios, spread
 from bench.stub import TOKEN_BYTES
 from bench.talking import Talking
 from bridge.local.valkey import LocalValkey
 from bridge.settings import Settings
 from bridge.store import ClaimStore
 
-QUICK = (1_000, 10_000)
-FULL = (1_000, 10_000, 100_000)
+SMALL = 1_000
+QUICK = (SMALL, 10_000)
+FULL = (SMALL, 10_000, 100_000)
 MILLION = 1_000_000
 ACTIVITIES, WORKERS = 100, 64
 MESSAGES = 5_000
@@ -41,10 +44,12 @@ def run(bench: Run) -> dict[str, Any]:
     shapes = [(1, 1, sizes)]
     if not bench.quick:
         shapes.append((ACTIVITIES, WORKERS, FULL[-1:]))
-    rows = [
-        row for activities, workers, chosen in shapes
-        for row in _rows(bench, activities, workers, chosen)
-    ]  # fmt: skip
+    with Filled(bench, "growth-small") as small:
+        small.fill_to(SMALL)
+        rows = [
+            row for activities, workers, chosen in shapes
+            for row in _rows(bench, small, activities, workers, chosen)
+        ]  # fmt: skip
     return {
         "rows": rows,
         "due": DUE,
@@ -112,57 +117,75 @@ def passes_of(
     )  # fmt: skip
 
 
+class Filled:
+    """A store with claims that run, none of them due, and a process that runs passes over it."""
+
+    def __init__(self, bench: Run, name: str, *, activities: int = 1, workers: int = 1) -> None:
+        self._bench, self._name = bench, name
+        self._activities, self._workers = activities, workers
+        self._ids: list[str] = []
+        self._exit = ExitStack()
+
+    def __enter__(self) -> Self:
+        valkey = self._exit.enter_context(LocalValkey())
+        self._filler = Filler(settings_of(valkey.url, self._name))
+        self._exit.callback(self._filler.close)
+        self._filler.announce(self._workers)
+        self._empty_bytes = self._filler.used_bytes()
+        self._passes = passes_of(
+            self._name, self._activities, valkey.url, endpoint=self._bench.stub.url,
+            folder=self._bench.folder)  # fmt: skip
+        self._exit.callback(self._passes.stop)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._exit.close()
+
+    def fill_to(self, size: int) -> None:
+        """Have so many claims; the first passes load scripts, and are not measured."""
+        self._ids += self._filler.fill(
+            size - len(self._ids), activities=activity_names(self._name, self._activities),
+            workers=self._workers)  # fmt: skip
+        self._filler.make_due([])
+        for work in ("heartbeat", "recover", "status"):
+            self._passes.ask(work)
+
+    def bytes_per_claim(self) -> float:
+        """Of Redis, beyond token and input."""
+        used = self._filler.used_bytes() - self._empty_bytes
+        return used / len(self._ids) - TOKEN_BYTES - len(INPUT)
+
+    def heartbeat_cpu_ms(self) -> float:
+        """Of a heartbeat, in a pass over claims drawn from all."""
+        due = min(DUE, len(self._ids))
+        self._filler.make_due(random.sample(self._ids, due))
+        before = self._filler.cpu_s()
+        spent = self._passes.ask("heartbeat")
+        return float(1000 * (spent["cpu_s"] + self._filler.cpu_s() - before) / due)
+
+    def wall_ms(self, work: str) -> float:
+        """Of one ``recover`` or ``status``."""
+        return float(1000 * self._passes.ask(work)["wall_s"])
+
+
 def _rows(
-    bench: Run, activities: int, workers: int, sizes: tuple[int, ...]
+    bench: Run, small: Filled, activities: int, workers: int, sizes: tuple[int, ...]
 ) -> list[dict[str, Any]]:
-    name, rows = f"growth-{activities}", []
-    names = activity_names(name, activities)
-    with LocalValkey() as valkey:
-        filler = Filler(settings_of(valkey.url, name))
-        filler.announce(workers)
-        empty = filler.used_bytes()
-        passes = passes_of(
-            name, activities, valkey.url, endpoint=bench.stub.url, folder=bench.folder
-        )
-        try:
-            ids: list[str] = []
-            for size in sizes:
-                bench.say(f"growth: {size:,} claims, {activities} activities, {workers} workers")
-                ids += filler.fill(size - len(ids), activities=names, workers=workers)
-                per_claim = (filler.used_bytes() - empty) / size - TOKEN_BYTES - len(INPUT)
-                rows.append({
-                    "claims": size, "activities": activities, "workers": workers,
-                    "bytes_per_claim": round(per_claim), **_passes(bench, filler, passes, ids),
-                })  # fmt: skip
-        finally:
-            passes.stop()
-            filler.close()
+    rows = []
+    rounds = 3 if bench.quick else 7
+    random.seed(activities)
+    with Filled(bench, f"growth-{activities}", activities=activities, workers=workers) as store:
+        for size in sizes:
+            bench.say(f"growth: {size:,} claims, {activities} activities, {workers} workers")
+            store.fill_to(size)
+            pairs = [(small.heartbeat_cpu_ms(), store.heartbeat_cpu_ms()) for _ in range(rounds)]
+            rows.append({
+                "claims": size, "activities": activities, "workers": workers,
+                "bytes_per_claim": round(store.bytes_per_claim()),
+                "heartbeat_cpu_ms": spread([large for _, large in pairs], 4),
+                "heartbeat_to_small": ratios([large for _, large in pairs],
+                                             [little for little, _ in pairs]),
+                "recovery_ms": spread([store.wall_ms("recover") for _ in range(15)]),
+                "status_ms": spread([store.wall_ms("status") for _ in range(9)]),
+            })  # fmt: skip
     return rows
-
-
-def _passes(bench: Run, filler: Filler, passes: Talking, ids: list[str]) -> dict[str, Any]:
-    rounds = 3 if bench.quick else 5
-    due = min(DUE, len(ids))
-    random.seed(len(ids))
-    filler.make_due([])
-    passes.ask("heartbeat")
-
-    def beat() -> float:
-        filler.make_due(random.sample(ids, due))
-        before = filler.cpu_s()
-        spent = passes.ask("heartbeat")
-        return float(1000 * (spent["cpu_s"] + filler.cpu_s() - before) / due)
-
-    def wall_ms(work: str) -> Callable[[], float]:
-        return lambda: float(1000 * passes.ask(work)["wall_s"])
-
-    return {
-        "heartbeat_cpu_ms": spread([beat() for _ in range(rounds)], 4),
-        "recovery_ms": _median_of(wall_ms("recover"), 15),
-        "status_ms": _median_of(wall_ms("status"), 9),
-    }
-
-
-def _median_of(call: Callable[[], float], times: int) -> dict[str, Any]:
-    call()  # the first one loads the script
-    return spread([call() for _ in range(times)])
