@@ -26,9 +26,10 @@ from bridge import service
 from bridge.dispatch import Dispatcher
 from bridge.errors import BridgeError, SettingsError, StoreUnavailable
 from bridge.installation import Installation, installed, process_name
+from bridge.lanes import Lane
 from bridge.metrics import Meters
 from bridge.model import Claim
-from bridge.poller import Lane, Poller
+from bridge.poller import Poller
 from bridge.settings import Settings
 from bridge.stepfunctions import Clients, Places, resolve
 from bridge.stepfunctions.aws import CONNECT_TIMEOUT_S

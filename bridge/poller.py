@@ -20,6 +20,7 @@ from bridge.batches import Batcher, Gap
 from bridge.dispatch import BrokerUnavailable, Dispatcher
 from bridge.errors import StepFunctionsError, StoreUnavailable
 from bridge.killpoints import KillPoint, passing
+from bridge.lanes import Lane
 from bridge.metrics import OFF, Meters
 from bridge.model import Claim, claim_id_of
 from bridge.registry import Activity, Registry
@@ -44,54 +45,8 @@ PUBLISH_APART_S = 0.002
 NOTES_APART_S = 0.05
 """Nobody waits for the note that a job was published, and most have started by then."""
 DRAIN_SAID_EVERY_S = 5.0
-HITS_PER_POLL = 8
-"""Tasks that each poll of a window brings before the window grows by one."""
 # An endpoint that answers polls at once, without a task, must not be asked in a hot loop.
 MIN_EMPTY_POLL_S = 0.2
-
-
-@dataclass(slots=True, eq=False)
-class Lane:
-    """The polls of one activity.
-
-    A poll that finds a task is answered at once and opened again, so few of them fetch many tasks;
-    a poll that finds none keeps a slot from the other activities for up to a minute. So the window
-    grows slowly, and only while tasks come.
-
-    Attributes:
-        place: Region and account of its calls; empty: the process's own.
-        window: Polls that it would have open.
-        hits: Tasks since the window last changed.
-    """
-
-    activity: Activity
-    arn: str
-    place: str
-    window: int = 1
-    hits: int = 0
-    open: int = 0
-    failures: int = 0
-    paused_until: float = 0.0
-    turn: int = 0
-
-    def want(self, now: float) -> int:
-        """How many more polls it would open."""
-        return 0 if now < self.paused_until else max(0, self.window - self.open)
-
-    def found(self, most: int) -> None:
-        """A poll brought a task."""
-        self.failures = 0
-        self.hits += 1
-        if self.hits >= HITS_PER_POLL * self.window:
-            self.window, self.hits = min(self.window + 1, most), 0
-
-    def shrink(self) -> None:
-        """A poll brought none."""
-        self.window, self.hits = max(1, self.window // 2), 0
-
-    def pause(self, seconds: float) -> None:
-        """Open no poll for some seconds."""
-        self.paused_until = max(self.paused_until, time.monotonic() + seconds)
 
 
 @dataclass(slots=True)

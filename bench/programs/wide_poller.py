@@ -11,12 +11,12 @@ import os
 import resource
 import sys
 
-from bridge import poller
+from bridge import lanes, poller
 
 WIDTH = int(os.environ["BENCH_WIDTH"])
 
 
-class WideLane(poller.Lane):
+class WideLane(lanes.Lane):
     """Always wants the same number of polls."""
 
     def want(self, now: float) -> int:
