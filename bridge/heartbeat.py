@@ -19,8 +19,6 @@ from bridge.store import Beat, ClaimStore, Unfinished
 logger = logging.getLogger(__name__)
 
 BATCH = 200
-POLLS_HELD_S = 3.0
-"""While heartbeats are throttled, no poll is opened for so long: claims more would be lost."""
 
 
 @dataclass(slots=True)
@@ -82,7 +80,6 @@ async def beat_due(
                 raise result
             if isinstance(result, BaseException):
                 logger.error("a heartbeat failed", exc_info=result)
-        for place in clients.throttled:
-            await store.hold_polls(POLLS_HELD_S, str(place))
+        await store.hold_polls(clients.throttled)  # more claims would be lost
         if due.looked < BATCH:
             return done

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from contextlib import suppress
 
 from bridge.errors import BridgeError, InvalidRequest, StoreUnavailable, TokenClosed
 from bridge.killpoints import KillPoint, passing
@@ -25,8 +26,6 @@ HOLD_S = 30.0
 """How long a taken outcome is hidden from other reporters; longer than a report takes."""
 MAX_DELAY_S = 30.0
 IDLE_S = 2.0
-POLLS_HELD_S = 3.0
-"""While reports are throttled, no poll is opened for so long."""
 
 REPORTED = "reported"
 """Why a claim is closed whose outcome Step Functions has taken."""
@@ -117,13 +116,13 @@ class Reporter:
             self._on_closed()
             for ended in closed.ended:
                 self._meters.reported(ended, told.error, taken=reason == REPORTED)
-            for place in self._clients.throttled:
-                await self._store.hold_polls(POLLS_HELD_S, str(place))
         except BridgeError as exc:
             await self._postpone(report, exc)
         except Exception as exc:
             logger.exception("claim %s was not reported; it is tried again", report.claim_id)
             await self._postpone(report, exc)
+        with suppress(StoreUnavailable):  # without the store nobody opens polls
+            await self._store.hold_polls(self._clients.throttled)
 
     async def _deliver(self, report: Report, outcome: Outcome) -> tuple[str, Outcome]:
         """Send the outcome; why its claim can be closed, and what was sent in the end."""

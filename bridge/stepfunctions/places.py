@@ -102,9 +102,9 @@ class Clients:
         return self._clients[place]
 
     @property
-    def throttled(self) -> list[Place]:
-        """Where a call was refused as throttled within the last two seconds."""
-        return [place for place, client in self._clients.items() if client.throttled_recently]
+    def throttled(self) -> list[str]:
+        """Where a call was refused as throttled within the last two seconds, as ``place_of``."""
+        return [str(place) for place, client in self._clients.items() if client.throttled_recently]
 
     def place_of(self, activity: str) -> str:
         """Where an activity is, as it stands in keys of the store."""

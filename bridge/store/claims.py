@@ -16,6 +16,8 @@ from bridge.store.scripts import AsyncScripts
 MAX_WAIT_S = SOCKET_TIMEOUT_S / 2
 DISPATCH_GRACE_TICKS = 2
 """A claim whose poller has not noted its dispatch for so long is dispatched by recovery."""
+POLLS_HELD_S = 3.0
+"""While calls that matter more are throttled, no poll is opened for so long."""
 
 
 class Pass(StrEnum):
@@ -320,13 +322,14 @@ class ClaimStore:
         """Whether nobody has begun a pass of this kind for so long."""
         return bool(await self._scripts.call("is_overdue", kind, ms(after_s)))
 
-    async def hold_polls(self, hold_s: float, place: str = "") -> None:
+    async def hold_polls(self, places: Iterable[str], hold_s: float = POLLS_HELD_S) -> None:
         """Let no poller open polls there for some time: calls that matter more are throttled.
 
         Args:
-            place: Region and account; empty: the process's own.
+            places: Region and account of each; empty: the process's own.
         """
-        await self._scripts.call("hold_polls", ms(hold_s), place)
+        for place in places:
+            await self._scripts.call("hold_polls", ms(hold_s), place)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -24,7 +24,7 @@ from bridge.reporter import Reporter
 from bridge.service import end_tasks
 from bridge.settings import Settings
 from bridge.stepfunctions import ActivityTask
-from bridge.store import ClaimStore, JobStore
+from bridge.store import ClaimStore, JobStore, Wish
 
 ARN = "arn:aws:states:us-east-1:123456789012:activity:resize"
 
@@ -248,6 +248,16 @@ class TestReporter:
         client = FaultyClient(calls=[Throttled("slow down"), Throttled("slow down")])
         flush_until(store, client, lambda: store.status().in_flight == 0)
         assert client.sent == [("success", "token-1")] * 3
+
+    @pytest.mark.parametrize("calls", [[], [Throttled("slow down")]], ids=["taken", "refused"])
+    def test_polls_wait_while_reports_are_throttled(self, store, calls):
+        store.settled()
+        client = FaultyClient(calls=calls)
+        client.throttled = ["eu-west-1/"]
+        store.worker(slots=4)
+        store.run(reporter(store, client, []).flush(overdue_s=0))
+        wishes = [Wish("far", "celery", 0, 1, place="eu-west-1/"), Wish("near", "celery", 0, 1)]
+        assert store.run(store.claims.grant_polls("p1", wishes)).polls == [0, 1]
 
     def test_a_closed_token_is_never_reported_again(self, store, caplog):
         store.settled()

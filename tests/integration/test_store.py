@@ -731,14 +731,14 @@ class TestAsk:
 class TestGrantPolls:
     def test_none_while_what_matters_more_is_throttled(self, store):
         store.worker(slots=4)
-        store.run(store.claims.hold_polls(0.3))
+        store.run(store.claims.hold_polls([""], 0.3))
         grant = self.grant(store, Wish("resize", "celery", 0, 3))
         assert (grant.slots, grant.polls) == (4, [0])
         assert wait_until(lambda: self.grant(store, Wish("resize", "celery", 0, 3)).polls == [3])
 
     def test_a_region_that_throttles_holds_up_no_other(self, store):
         store.worker(slots=4)
-        store.run(store.claims.hold_polls(60, "eu-west-1/"))
+        store.run(store.claims.hold_polls(["eu-west-1/"]))
         there = Wish("far", "celery", 0, 2, place="eu-west-1/")
         assert self.grant(store, there, Wish("near", "celery", 0, 2)).polls == [0, 2]
 

@@ -119,7 +119,7 @@ class TestCalls:
                 there = clients.of(arn(region="us-east-1"))
                 await there.send_task_heartbeat("t" * 40)
                 await clients.of("home").send_task_heartbeat("t" * 40)
-                assert clients.throttled == [Place("us-east-1")]
+                assert clients.throttled == ["us-east-1/"]
             finally:
                 await clients.close()
 
