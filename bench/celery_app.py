@@ -1,4 +1,4 @@
-"""Celery alone: a no-op job with the Celery settings of the bridge, without Step Functions.
+"""Celery alone, as it comes: a no-op job with the settings of the bridge, and none of its code.
 
 Its jobs append when they were published, begun and ended to ``BENCH_SEEN``: one write of a line, as
 there is no report that could carry it.
@@ -11,10 +11,12 @@ import os
 from celery import Celery
 
 from bench.jobs_plain import noop
-from bridge.celery import CELERY_DEFAULTS, REDIS_TRANSPORT_OPTIONS
+from bridge.defaults import defaults_for
 
-app = Celery("bench.celery_app", broker=os.environ.get("CELERY_BROKER_URL"))
-app.conf.update(CELERY_DEFAULTS, broker_transport_options=REDIS_TRANSPORT_OPTIONS)
+URL = os.environ.get("CELERY_BROKER_URL", "redis://")
+
+app = Celery("bench.celery_app", broker=URL)
+app.conf.update(defaults_for(URL))
 
 _seen = os.open(os.environ.get("BENCH_SEEN", os.devnull), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 

@@ -11,6 +11,7 @@ from typing import Any
 from celery import Celery, signals
 
 from bridge import endings, kombu_mend, system, telemetry
+from bridge.acks import GatherAcks
 from bridge.errors import SettingsError, app_name
 from bridge.events import GatherEvents
 from bridge.fleet import Fleet
@@ -21,7 +22,7 @@ from bridge.runner import Runner
 def install(app: Celery) -> Celery:
     """Let an existing Celery app run Step Functions activities; returns it. Harmless when repeated.
 
-    Its own settings stay as they are: the bridge adds its tasks to the beat schedule, three
+    Its own settings stay as they are: the bridge adds its tasks to the beat schedule, its
     bootsteps to the worker, and what it needs to the tasks that are activities. ``BRIDGE_TASKS`` is
     imported only when it is set.
     """
@@ -39,7 +40,7 @@ def setup(app: Celery, *, imports_tasks: bool) -> Celery:
         return app
     app.bridge = Installation(app, imports_tasks=imports_tasks)
     app.steps["worker"].update({Runner, Fleet, system.MetricsPort})
-    app.steps["consumer"].add(GatherEvents)
+    app.steps["consumer"].update({GatherAcks, GatherEvents})
     endings.connect()
     kombu_mend.mend()
     telemetry.connect(app)

@@ -1,0 +1,41 @@
+"""Celery's settings as measured to work, each of them: see docs/celery.md. No app here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DEFAULTS: dict[str, Any] = {
+    "accept_content": ["json"],
+    "beat_scheduler": "celery.beat:Scheduler",  # no file: the schedule is made at each start
+    "broker_connection_max_retries": None,
+    "broker_connection_retry_on_startup": True,
+    "task_ignore_result": True,
+    "worker_prefetch_multiplier": 1,
+    "worker_send_task_events": True,
+}
+REDIS_TRANSPORT_OPTIONS: dict[str, Any] = {
+    "health_check_interval": 5,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "socket_timeout": 5,
+    "unacked_restore_interval": 10,
+    "unacked_restore_throttle": 1,
+    "visibility_timeout": 86_400,
+}
+RABBITMQ_TRANSPORT_OPTIONS: dict[str, Any] = {
+    "confirm_publish": True,
+    # A producer gives a half-open connection up; consumers wait in their own way.
+    "read_timeout": 5,
+    "write_timeout": 5,
+}
+
+
+def defaults_for(broker_url: str) -> dict[str, Any]:
+    """The settings for a broker of this kind."""
+    if broker_url.startswith(("redis", "rediss", "sentinel", "valkey")):
+        return {**DEFAULTS, "broker_transport_options": REDIS_TRANSPORT_OPTIONS}
+    return {
+        **DEFAULTS,
+        "broker_transport_options": RABBITMQ_TRANSPORT_OPTIONS,
+        "broker_heartbeat": 30,
+    }
