@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,7 +111,9 @@ class Poller:
                 logger.warning("no poll is opened: %s", exc)
             except Exception:
                 logger.exception("the poller's loop failed; it goes on")
-            await _first(self._changed, self._draining, timeout_s=GRANT_INTERVAL_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GRANT_INTERVAL_S):
+                    await self._changed.wait()
         said_at = 0.0
         while self._tasks:
             if time.monotonic() - said_at > DRAIN_SAID_EVERY_S:
@@ -131,6 +134,7 @@ class Poller:
     def drain(self) -> None:
         """Open no more polls."""
         self._draining.set()
+        self._changed.set()
 
     @property
     def draining(self) -> bool:
@@ -308,11 +312,3 @@ class Poller:
 
 def _jittered_s(seconds: float) -> float:
     return random.uniform(seconds / 2, seconds)  # noqa: S311 (jitter)
-
-
-async def _first(*events: asyncio.Event, timeout_s: float) -> None:
-    """Wait until any of the events is set, or the time is over."""
-    waits = [asyncio.ensure_future(event.wait()) for event in events]
-    await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()

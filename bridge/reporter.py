@@ -39,19 +39,19 @@ class Reporter:
     Args:
         on_unfinished: Called with each job that still runs when its claim is closed: an older
             attempt has brought the outcome.
-        on_closed: Called when a claim has been closed: a slot is free.
+        on_closing: Called in the moment in which a claim is closed: its slot becomes free.
     """
 
     def __init__(
         self, *, clients: Clients, store: ClaimStore, concurrent_calls: int,
-        on_unfinished: OnUnfinished, on_closed: Callable[[], None] = lambda: None,
+        on_unfinished: OnUnfinished, on_closing: Callable[[], None] = lambda: None,
         meters: Meters = OFF,
     ) -> None:  # fmt: skip
         self._clients = clients
         self._store = store
         self._limit = concurrent_calls
         self._on_unfinished = on_unfinished
-        self._on_closed = on_closed
+        self._on_closing = on_closing
         self._meters = meters
         self._sending: set[asyncio.Task[None]] = set()
         self._tries: dict[str, int] = {}
@@ -110,10 +110,10 @@ class Reporter:
             reason, told = await self._deliver(report, report.outcome)
             self._tries.pop(report.claim_id, None)
             passing(KillPoint.AFTER_REPORT_BEFORE_NOTE)
+            self._on_closing()  # whoever wants the slot asks for it in the same round trip
             closed = await self._store.close_claims([report.claim_id], reason=reason)
             for unfinished in closed.unfinished:
                 self._on_unfinished(unfinished)
-            self._on_closed()
             for ended in closed.ended:
                 self._meters.reported(ended, told.error, taken=reason == REPORTED)
         except BridgeError as exc:

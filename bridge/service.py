@@ -48,7 +48,7 @@ async def serve(bridge: Installation, arns: Mapping[str, str], places: Places) -
         settings=settings, name=name, meters=meters)  # fmt: skip
     reporter = Reporter(
         clients=clients, store=store, concurrent_calls=settings.concurrent_calls,
-        on_unfinished=dispatcher.revoke_soon, on_closed=poller.wake,
+        on_unfinished=dispatcher.revoke_soon, on_closing=poller.wake,
         meters=meters)  # fmt: skip
     stand_in = StandIn(
         bridge=bridge, clients=clients, store=store, dispatcher=dispatcher, meters=meters
