@@ -52,13 +52,13 @@ def _cost(found: dict[str, Any]) -> Iterator[Goal]:
         "heaviside": "heaviside",
         "floors": "Celery alone + signed HTTP",
     }
-    for pool, each in found["ratios"].items():
+    for way, each in found["ratios"].items():
         for name, limit in limits.items():
             if name in each["cpu"]:
-                what = f"CPU per task ({pool}) / {words[name]}"
+                what = f"CPU per task ({way}) / {words[name]}"
                 yield Goal("cost", what, each["cpu"][name]["median"], "≤", limit, "×")
         best = found["contestants"][each["best_threads"]]["label"]
-        what = f"tasks/s ({pool}) / best thread worker ({best})"
+        what = f"tasks/s ({way}) / best thread worker ({best})"
         yield Goal("cost", what, each["speed"]["median"], "≥", 1.5, "×")
     shares = [each["stub_share"]["median"] for each in found["contestants"].values()
               if each["stub_cpu_ms"]["median"]]  # fmt: skip

@@ -40,13 +40,13 @@ def _cost(found: dict[str, Any]) -> Table:
         ["contestant", "CPU ms/task", "tasks/s", "RSS MB", "stub ms/task", "bridge is"],
         note=f"{found['rounds']} rounds of {found['tasks']} tasks, all contestants taking turns; "
         "median (min–max). The last column is the bridge's CPU to the contestant's, the median of "
-        "the rounds' ratios: with threads, and with prefork.",
+        f"the rounds' ratios: with {', '.join(found['ratios'])}.",
     )
     for name, each in found["contestants"].items():
         against = [
-            f"{pool['cpu'][name]['median']:.2f}×"
-            for pool in found["ratios"].values()
-            if name in pool["cpu"]
+            f"{way['cpu'][name]['median']:.2f}×"
+            for way in found["ratios"].values()
+            if name in way["cpu"]
         ]
         table.rows.append([
             each["label"], _range(each["cpu_ms"]), _range(each["tasks_per_s"], 0),

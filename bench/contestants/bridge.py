@@ -1,4 +1,7 @@
-"""The bridge as its Procfile starts it: a poller, a worker, a beat, a Valkey of its own."""
+"""The bridge as its Procfile starts it: a poller, workers, a beat, a Valkey of its own.
+
+Only more quietly: no contestant logs its tasks.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,16 @@ from bench.processes import python
 from bridge.local.valkey import LocalValkey
 
 CELERY = python("-m", "celery", "-A", "bridge")
+QUIET = ("--loglevel", "WARNING")
 
 
 class Bridge(Contestant):
     """One deployment.
 
     Args:
-        pool: Celery's pool of the worker.
+        pool: Celery's pool of each worker.
         concurrency: Its slots.
+        workers: How many.
         activities: How many activities the tasks module has.
     """
 
@@ -27,13 +32,14 @@ class Bridge(Contestant):
 
     def __init__(
         self, name: str, stub: StubServer, folder: Path, *, pool: str = "prefork",
-        concurrency: int = 4, activities: int = 1, **env: str,
+        concurrency: int = 4, workers: int = 1, activities: int = 1, **env: str,
     ) -> None:  # fmt: skip
         super().__init__(name, stub, folder)
-        self.pool, self.concurrency, self.activities = pool, concurrency, activities
-        self.label = f"bridge, {pool} {concurrency}"
-        self.configuration = f"1 poller, 1 worker (--pool {pool} --concurrency {concurrency}), " \
-            "1 beat, Valkey"  # fmt: skip
+        self.pool, self.concurrency, self.workers = pool, concurrency, workers
+        self.activities = activities
+        self.label = f"bridge, {pool} {f'{workers} × ' if workers > 1 else ''}{concurrency}"
+        self.configuration = f"1 poller, {workers} × worker (--pool {pool} --concurrency " \
+            f"{concurrency}), 1 beat, Valkey"  # fmt: skip
         self.more = env
 
     def env(self) -> dict[str, str]:
@@ -49,16 +55,18 @@ class Bridge(Contestant):
     def start(self) -> None:
         self.stub.create(*activity_names(self.activity, self.activities))
         self.valkey = LocalValkey().start()
-        self.start_worker()
+        for number in range(self.workers):
+            self.start_worker(number)
         self.start_beat()
-        self.launch("poller", [*CELERY, "poll"], "serves", **self.env())
+        slots = self.workers * self.concurrency
+        self.launch("poller", [*CELERY, "poll"], f"workers offer {slots} slots", **self.env())
 
-    def start_worker(self) -> None:
+    def start_worker(self, number: int) -> None:
+        name = f"worker{number or ''}"
         options = ["--pool", self.pool, "--concurrency", str(self.concurrency)]
         self.launch(
-            "worker", [*CELERY, "worker", *options, "--loglevel", "INFO",
-                       "--hostname", f"worker-{self.name}@%h"],
-            " ready.", **self.env())  # fmt: skip
+            name, [*CELERY, "worker", *options, *QUIET, "--hostname", f"{name}-{self.name}@%h"],
+            "", **self.env())  # fmt: skip
 
     def start_beat(self) -> None:
         self.launch(

@@ -14,9 +14,14 @@ from bench.control import StubServer
 
 THREADS, PREFORK = 16, 4
 """Slots of a worker: what was fastest on two cores, of 4 to 32 threads and of 2 to 8 processes."""
+TWO_WORKERS = 32
+"""Slots of each of two: what was fastest, of 8 to 64 threads. One of them is held up by its GIL."""
 
 MAKERS: dict[str, Callable[[str, StubServer, Path], Contestant]] = {
     "bridge-threads": lambda n, s, f: Bridge(n, s, f, pool="threads", concurrency=THREADS),
+    "bridge-workers": lambda n, s, f: Bridge(
+        n, s, f, pool="threads", concurrency=TWO_WORKERS, workers=2
+    ),
     "bridge-prefork": lambda n, s, f: Bridge(n, s, f, pool="prefork", concurrency=PREFORK),
     "threads-1": lambda n, s, f: Threads(n, s, f, threads=1),
     "threads-16": lambda n, s, f: Threads(n, s, f, threads=16),

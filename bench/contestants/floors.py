@@ -9,6 +9,7 @@ from pathlib import Path
 import redis
 
 from bench.contestants.base import Batch, Contestant
+from bench.contestants.bridge import QUIET
 from bench.control import StubServer, Task
 from bench.processes import BenchError, python
 from bench.stub import ARN
@@ -55,10 +56,11 @@ class CeleryAlone(Contestant):
         self.valkey = LocalValkey().start()
         env = {"CELERY_BROKER_URL": self.valkey.url, "BENCH_SEEN": str(self.seen)}
         options = ["--pool", self.pool, "--concurrency", str(self.concurrency)]
+        # What is published before it is ready waits for it.
         self.launch(
-            "worker", python("-m", "celery", "-A", "bench.celery_app", "worker", *options,
-                             "--loglevel", "INFO", "--hostname", f"{self.name}@%h"),
-            " ready.", **env)  # fmt: skip
+            "worker", python("-m", "celery", "-A", "bench.celery_app", "worker", *options, *QUIET,
+                             "--hostname", f"{self.name}@%h"),
+            "", **env)  # fmt: skip
         self._publisher = Talking(
             "publisher", endpoint=self.stub.url, folder=self.folder, **env)  # fmt: skip
         self.processes.append(self._publisher)

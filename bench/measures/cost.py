@@ -12,7 +12,10 @@ from bench.contestants.base import Batch
 from bench.measures.run import Run
 from bench.stats import ratios, spread
 
-BRIDGES = {"threads": "bridge-threads", "prefork": "bridge-prefork"}
+BRIDGES = {"threads": "bridge-threads", "two workers": "bridge-workers",
+           "prefork": "bridge-prefork"}  # fmt: skip
+FLOORS = {"threads": "celery-threads", "two workers": "celery-threads",
+          "prefork": "celery-prefork"}  # fmt: skip
 OTHERS = ("threads-1", "threads-16", "threads-100", "loops-16", "loops-100", "heaviside", "stefuna")
 QUICK = ("bridge-threads", "threads-16", "threads-100", "heaviside", "celery-threads",
          "signed-http")  # fmt: skip
@@ -25,7 +28,7 @@ SLOW = {"heaviside-manager": 10}
 def run(bench: Run) -> dict[str, Any]:
     """Returns contestants (CPU in ms a task, tasks/s, RSS in MB) and the ratios of the bridge."""
     names = QUICK if bench.quick else FULL
-    rounds, count = (2, 200) if bench.quick else (3, 600)
+    rounds, count = (2, 200) if bench.quick else (5, 600)
     contestants = bench.fleet.get(names)
     batches: dict[str, list[Batch]] = {name: [] for name in names}
     for number in range(rounds):
@@ -53,8 +56,8 @@ def run(bench: Run) -> dict[str, Any]:
             for name in names
         },
         "ratios": {
-            pool: _ratios(bridge, cpu, speed, pool)
-            for pool, bridge in BRIDGES.items()
+            way: _ratios(bridge, cpu, speed, FLOORS[way])
+            for way, bridge in BRIDGES.items()
             if bridge in names
         },
     }
@@ -72,9 +75,9 @@ def _parts(batches: list[Batch]) -> dict[str, Any]:
 
 
 def _ratios(
-    bridge: str, cpu: dict[str, list[float]], speed: dict[str, list[float]], pool: str
+    bridge: str, cpu: dict[str, list[float]], speed: dict[str, list[float]], floor_name: str
 ) -> dict[str, Any]:
-    celery = cpu[f"celery-{pool}"]
+    celery = cpu[floor_name]
     floor = [mine + raw for mine, raw in zip(celery, cpu["signed-http"], strict=True)]
     best = max(
         (name for name in speed if name.startswith(("threads-", "loops-"))),
@@ -83,7 +86,7 @@ def _ratios(
     return {
         "cpu": {
             **{name: ratios(cpu[bridge], cpu[name]) for name in cpu if name in OTHERS},
-            f"celery-{pool}": ratios(cpu[bridge], celery),
+            floor_name: ratios(cpu[bridge], celery),
             "floors": ratios(cpu[bridge], floor),
         },
         "speed": ratios(speed[bridge], speed[best]),
