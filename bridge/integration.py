@@ -11,7 +11,7 @@ from typing import Any
 from celery import Celery, signals
 
 from bridge import endings, kombu_mend, system, telemetry
-from bridge.acks import GatherAcks
+from bridge.deliveries import GatherDeliveries
 from bridge.errors import SettingsError, app_name
 from bridge.events import GatherEvents
 from bridge.fleet import Fleet
@@ -40,7 +40,7 @@ def setup(app: Celery, *, imports_tasks: bool) -> Celery:
         return app
     app.bridge = Installation(app, imports_tasks=imports_tasks)
     app.steps["worker"].update({Runner, Fleet, system.MetricsPort})
-    app.steps["consumer"].update({GatherAcks, GatherEvents})
+    app.steps["consumer"].update({GatherDeliveries, GatherEvents})
     endings.connect()
     kombu_mend.mend()
     telemetry.connect(app)

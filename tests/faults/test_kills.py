@@ -149,7 +149,8 @@ class TestWorker:
         first = armed_worker(deployment, KillPoint.AFTER_OUTCOME_BEFORE_ACK)
         deployment.beat()
         deployment.poller()
-        execution = deployment.execute(deployment.one_state("safe"), id="s", seconds=0)
+        # Longer than bridge/deliveries.py gathers: Redis knows that the worker has the message.
+        execution = deployment.execute(deployment.one_state("safe"), id="s", seconds=0.5)
         killed(first)
         second = deployment.worker("--loglevel", "INFO")
         assert deployment.ended(execution)["status"] == "SUCCEEDED"

@@ -1,4 +1,4 @@
-"""Acknowledgements of real workers: gathered, and never left behind."""
+"""What real workers have taken and done: Redis hears of it together, and of all of it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_worker_that_stops_acknowledges_what_it_finishes(fresh, pool):
     deployment.poller()
     execution = deployment.execute(deployment.one_state("sleep"), id="last", seconds=2)
     wait_until(lambda: deployment.seen("sleep"))
-    assert unacked()
+    assert wait_until(unacked, timeout_s=5)
     worker.signal(signal.SIGTERM)
     assert worker.wait(30) == 0
     assert not unacked()
