@@ -67,10 +67,16 @@ class StandIn:
         if len(running) >= self._most[kind]:
             return
         in_charge = kind in self._in_charge
+        absence_s = TICKS * self._tick_s
         try:
-            # Ours count as passes, too: who did the last one waits for one tick only.
-            ticks = 0.5 if in_charge else TICKS
-            overdue = await self._store.is_overdue(kind, ticks * self._tick_s)
+            # Who is in charge looks for beat's passes alone: from its own it could not tell them.
+            if in_charge and not await self._store.is_overdue(kind, absence_s, of_beat=True):
+                logger.info("passes of %s are begun elsewhere again", kind)
+                self._in_charge.discard(kind)
+                return
+            # Of several who stand in, the others do nothing once one has just begun.
+            after_s = self._tick_s / 2 if in_charge else absence_s
+            overdue = await self._store.is_overdue(kind, after_s)
         except StoreUnavailable as exc:
             logger.warning("whether %s is overdue is not known: %s", kind, exc)
             return
@@ -80,9 +86,6 @@ class StandIn:
         if overdue and not in_charge:
             logger.warning("no beat process has begun a pass of %s lately: it is done here", kind)
             self._in_charge.add(kind)
-        elif in_charge and not overdue:
-            logger.info("passes of %s are begun elsewhere again", kind)
-            self._in_charge.discard(kind)
         if overdue:
             task = asyncio.create_task(self._pass(kind))
             running.add(task)

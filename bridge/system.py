@@ -25,7 +25,7 @@ from bridge.metrics.instruments import Instruments
 from bridge.registry import SYSTEM_QUEUE
 from bridge.reporter import Reporter
 from bridge.stepfunctions import Clients, Places
-from bridge.store import ClaimStore, StatusReader
+from bridge.store import ClaimStore, Pass, StatusReader
 
 T = TypeVar("T")
 
@@ -201,6 +201,7 @@ def _pass(name: str, app: Celery, work: Callable[[Installation, Calls], T]) -> T
 
 
 def _heartbeat(bridge: Installation, calls: Calls) -> dict[str, int]:
+    calls.wait(calls.store.note_beat(Pass.HEARTBEAT))
     done = calls.wait(
         heartbeat.beat_due(
             clients=calls.clients, store=calls.store, on_unfinished=calls.dispatcher.revoke_soon,
@@ -226,6 +227,7 @@ def _publish(bridge: Installation, calls: Calls) -> None:
 
 
 def _recover(bridge: Installation, calls: Calls) -> dict[str, int]:
+    calls.wait(calls.store.note_beat(Pass.RECOVERY))
     done = calls.wait(
         recovery.sweep(
             store=calls.store, jobs=bridge.jobs, dispatcher=calls.dispatcher,

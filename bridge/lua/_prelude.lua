@@ -34,6 +34,7 @@
 -- root:throttled:<place> string there while Step Functions throttles reports or heartbeats in that
 --                               region and account; <place> is empty for the processes' own
 -- root:passes           hash    heartbeat|recovery -> when the last pass began (Unix ms);
+--                               beat:<pass> -> when the last of a beat process did;
 --                               amnesty -> until when no worker is taken for dead
 local root = KEYS[1]
 

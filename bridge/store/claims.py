@@ -318,9 +318,18 @@ class ClaimStore:
         args = (beat.claim_id, ms(delay_s), beat.missed_ms)
         return bool(await self._scripts.call("hasten_heartbeat", *args))
 
-    async def is_overdue(self, kind: Pass, after_s: float) -> bool:
-        """Whether nobody has begun a pass of this kind for so long."""
-        return bool(await self._scripts.call("is_overdue", kind, ms(after_s)))
+    async def note_beat(self, kind: Pass) -> None:
+        """A beat process begins a pass of this kind."""
+        await self._scripts.call("note_beat", kind)
+
+    async def is_overdue(self, kind: Pass, after_s: float, *, of_beat: bool = False) -> bool:
+        """Whether nobody has begun a pass of this kind for so long.
+
+        Args:
+            of_beat: Whether no beat process has; who stands in for one does not count.
+        """
+        name = f"beat:{kind}" if of_beat else kind
+        return bool(await self._scripts.call("is_overdue", name, ms(after_s)))
 
     async def hold_polls(self, places: Iterable[str], hold_s: float = POLLS_HELD_S) -> None:
         """Let no poller open polls there for some time: calls that matter more are throttled.

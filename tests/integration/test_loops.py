@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from celery import Celery
@@ -23,8 +24,9 @@ from bridge.registry import Activity, Registry
 from bridge.reporter import Reporter
 from bridge.service import end_tasks
 from bridge.settings import Settings
+from bridge.standin import StandIn
 from bridge.stepfunctions import ActivityTask
-from bridge.store import ClaimStore, JobStore, Wish
+from bridge.store import ClaimStore, JobStore, Pass, Wish
 
 ARN = "arn:aws:states:us-east-1:123456789012:activity:resize"
 
@@ -409,3 +411,56 @@ class TestRecovery:
         dispatcher = FaultyDispatcher()
         done = store.run(recovery.sweep(store=store.claims, jobs=store.jobs, dispatcher=dispatcher))
         assert (done.again, dispatcher.published) == (1, [Job(job.claim_id, 2)])
+
+
+TICK_S = 0.2
+
+
+class EarlyBeat(ClaimStore):
+    """With a beat process whose passes begin early in the ticks of who stands in for it."""
+
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.at_work = False
+        self.passes = []
+
+    async def is_overdue(self, kind, after_s, *, of_beat=False):
+        answer = await super().is_overdue(kind, after_s, of_beat=of_beat)
+        if self.at_work:
+            self.passes.append(asyncio.create_task(self.begin(kind)))
+        return answer
+
+    async def begin(self, kind):
+        await asyncio.sleep(TICK_S / 4)
+        await self.note_beat(kind)
+        await (self.take_heartbeats(1) if kind is Pass.HEARTBEAT else self.find_lost(1))
+
+
+class TestStandIn:
+    def test_hands_back_wherever_in_its_ticks_beat_begins(self, store, caplog):
+        """From the time of the last pass alone it would take beat's for its own, for ever."""
+        caplog.set_level(logging.INFO)
+        settings = store.settings.model_copy(update={"tick_s": TICK_S})
+
+        async def main():
+            claims = EarlyBeat(settings)
+            stand_in = StandIn(
+                bridge=SimpleNamespace(settings=settings, jobs=store.jobs),
+                clients=FaultyClient(), store=claims, dispatcher=FaultyDispatcher())  # fmt: skip
+            running = asyncio.create_task(stand_in.run())
+            async with asyncio.timeout(15):
+                while caplog.text.count("it is done here") < len(Pass):
+                    await asyncio.sleep(0.01)
+                claims.at_work = True
+                while caplog.text.count("begun elsewhere again") < len(Pass):
+                    await asyncio.sleep(0.01)
+                passes = len(claims.passes)
+                while len(claims.passes) < passes + 10:
+                    await asyncio.sleep(0.01)
+            stand_in.stop()
+            await running
+            await asyncio.gather(*claims.passes)
+            await claims.close()
+
+        store.run(main())
+        assert caplog.text.count("it is done here") == len(Pass), "it took over again"

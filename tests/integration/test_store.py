@@ -443,6 +443,14 @@ class TestHeartbeats:
         assert store.run(store.claims.is_overdue(Pass.RECOVERY, 10)) is False
         assert wait_until(lambda: store.run(store.claims.is_overdue(Pass.HEARTBEAT, 0.1)))
 
+    def test_a_pass_of_beat_is_told_from_those_of_who_stands_in(self, store):
+        self.due(store)
+        overdue = store.claims.is_overdue
+        assert store.run(overdue(Pass.HEARTBEAT, 10, of_beat=True)) is True
+        store.run(store.claims.note_beat(Pass.HEARTBEAT))
+        assert store.run(overdue(Pass.HEARTBEAT, 10, of_beat=True)) is False
+        assert store.run(overdue(Pass.RECOVERY, 10, of_beat=True)) is True
+
     def test_a_closed_claim_is_not_due(self, store):
         claim = store.claim(interval_s=0.01)
         store.run(store.claims.close_claims([claim.claim_id], reason="TaskTimedOut"))
