@@ -18,7 +18,7 @@ from bench.jobs import activity_names
 from bench.measures.run import Run
 from bench.processes import Process, environment, python, weigh
 from bridge.local.valkey import LocalValkey
-from bridge.store import ClaimStore
+from bridge.store import ClaimStore, Pass
 
 FULL = ((100, 1), (1_000, 1), (1_000, 10), (1_000, 50), (5_000, 10), (5_000, 50))
 """Polls and activities; no 5,000 polls on one activity, for AWS allows 1,000."""
@@ -123,7 +123,9 @@ class _Passes:
 
         async def note() -> None:
             for store in self._stores:
+                await store.note_beat(Pass.HEARTBEAT)
                 await store.take_heartbeats(1)
+                await store.note_beat(Pass.RECOVERY)
                 await store.find_lost(1)
 
         ends = time.monotonic() + seconds

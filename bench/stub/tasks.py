@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from time import monotonic, time
+from time import monotonic, process_time, time
 from typing import TYPE_CHECKING, Any
 
 from bench.stub.loop import Loop
@@ -66,11 +66,11 @@ class Stub:
         self.waiting[name].append(number)
 
     def counts(self) -> dict[str, Any]:
-        """Calls so far: ``polls`` also counts those open now, ``open``."""
+        """Calls so far: ``polls`` also counts those open now, ``open``; and the stub's own CPU."""
         return {
             "scheduled": len(self.scheduled), "reported": self.done, "failed": self.failed,
             "heartbeats": self.heartbeats, "polls": self.polls, "open": self.open,
-            "others": dict(self.calls),
+            "others": dict(self.calls), "cpu_s": process_time(),
         }  # fmt: skip
 
     def figures(self, since: int) -> list[list[float | None]]:

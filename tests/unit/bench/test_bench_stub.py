@@ -10,7 +10,7 @@ import pytest
 from botocore.config import Config
 
 from bench.control import StubServer
-from bench.processes import REGION
+from bench.processes import REGION, weigh
 from bench.stub import ARN
 
 
@@ -44,6 +44,14 @@ def test_a_task_is_handed_out_once_and_reported(stub, sfn):
     found = stub.figures(first)[0]
     assert found.scheduled <= found.handed <= found.begun <= found.ended <= found.reported
     assert stub.counts()["heartbeats"] == 1
+
+
+def test_it_says_what_it_has_cost(stub):
+    """By a finer clock than /proc's 10 ms, and no other figure than it."""
+    before = stub.cpu_s
+    by_proc_s = weigh(stub.pid).cpu_s
+    assert 0 < before <= stub.cpu_s
+    assert by_proc_s == pytest.approx(before, abs=0.05)
 
 
 def test_a_poll_waits_for_its_task(stub, sfn):
