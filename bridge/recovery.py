@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 
 from bridge.dispatch import BrokerUnavailable, Dispatcher, NotRegistered
@@ -21,6 +22,7 @@ from bridge.store import ClaimStore, JobStore, Lost
 logger = logging.getLogger(__name__)
 
 BATCH = 100
+"""At once, of all that a sweep finds: a script must not keep the others waiting."""
 HOLD_S = 10.0
 """How long a claim that is being published is hidden from other sweeps."""
 
@@ -44,23 +46,44 @@ async def sweep(
         StoreUnavailable: Redis does not answer; the next sweep finds the rest.
     """
     done = Sweep()
-    for job, worker, activity in await store.find_lost(BATCH):
+    ends, more = time.monotonic() + HOLD_S, True  # later, what was taken first would come again
+    while more and time.monotonic() < ends:
+        more_lost = await _lose(done, store=store, jobs=jobs, meters=meters)
+        passing(KillPoint.AFTER_LOSS_BEFORE_DISPATCH)
+        more_unstarted = await _publish(done, store=store, dispatcher=dispatcher, meters=meters)
+        more = more_lost or more_unstarted
+    return done
+
+
+async def _lose(done: Sweep, *, store: ClaimStore, jobs: JobStore, meters: Meters) -> bool:
+    """Jobs of dead workers: again, or failed. Returns whether there may be more."""
+    lost = await store.find_lost(BATCH)
+    ours = 0
+    for job, worker, activity in lost:
         outcome = Outcome.failure("Bridge.WorkerLost", f"the lease of worker {worker} ended")
         answer = await asyncio.to_thread(jobs.lose, job, worker=worker, outcome=outcome)
         logger.warning("job %s of worker %s was lost: %s", job.id, worker, answer)
         done.again += answer is Lost.AGAIN
         done.failed += answer is Lost.FAILED
         if answer is not Lost.MOVED:
+            ours += 1
             meters.recovered(activity, answer)
-    passing(KillPoint.AFTER_LOSS_BEFORE_DISPATCH)
-    for claim, retry in await store.take_unstarted(BATCH, hold_s=HOLD_S):
+    return len(lost) == BATCH and ours > 0  # none: another sweep has them, or the worker is back
+
+
+async def _publish(
+    done: Sweep, *, store: ClaimStore, dispatcher: Dispatcher, meters: Meters
+) -> bool:
+    """Claims whose job is to be published, or published anew; whether there may be more."""
+    unstarted = await store.take_unstarted(BATCH, hold_s=HOLD_S)
+    for claim, retry in unstarted:
         try:
             await asyncio.to_thread(dispatcher.publish, claim, retry=retry)
         except NotRegistered as exc:
             logger.warning("%s", exc)  # another beat process may have it
         except BrokerUnavailable as exc:
             logger.warning("%s", exc)
-            break  # the others would wait for the same broker
+            return False  # the others would wait for the same broker
         else:
             passing(KillPoint.AFTER_DISPATCH_BEFORE_NOTE)
             if await store.mark_queued(claim.job):
@@ -71,4 +94,4 @@ async def sweep(
                 logger.warning("job %s had not started; it is published anew", claim.job.id)
                 done.published_anew += 1
                 meters.recovered(claim.activity, "published_anew")
-    return done
+    return len(unstarted) == BATCH

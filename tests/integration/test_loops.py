@@ -412,6 +412,40 @@ class TestRecovery:
         done = store.run(recovery.sweep(store=store.claims, jobs=store.jobs, dispatcher=dispatcher))
         assert (done.again, dispatcher.published) == (1, [Job(job.claim_id, 2)])
 
+    def test_all_that_a_large_worker_held_is_found_in_one_sweep(self, store):
+        """However many: each sweep that leaves some would add a tick to the bound."""
+        count = 2 * recovery.BATCH + 50
+        for number in range(count):
+            store.running(f"token-{number}", max_attempts=1 + number % 2)
+        wait_until_due(store, 1.1)
+        dispatcher = FaultyDispatcher()
+        done = store.run(recovery.sweep(store=store.claims, jobs=store.jobs, dispatcher=dispatcher))
+        assert (done.again, done.failed, done.dispatched) == (count // 2,) * 3
+        assert len({job.claim_id for job in dispatcher.published}) == count // 2
+
+    def test_a_worker_that_comes_back_in_the_middle_of_a_sweep_ends_it(self, store):
+        """Its jobs stay where they are; the sweep does not ask for ever."""
+        for number in range(recovery.BATCH + 1):
+            store.running(f"token-{number}", max_attempts=2)
+        wait_until_due(store, 1.1)
+
+        class BackAtOnce(ClaimStore):
+            async def find_lost(self, limit):
+                lost = await super().find_lost(limit)
+                store.worker()
+                return lost
+
+        claims, dispatcher = BackAtOnce(store.settings), FaultyDispatcher()
+
+        async def main():
+            async with asyncio.timeout(10):
+                done = await recovery.sweep(store=claims, jobs=store.jobs, dispatcher=dispatcher)
+            await claims.close()
+            return done
+
+        assert store.run(main()) == recovery.Sweep()
+        assert store.status().running == recovery.BATCH + 1
+
 
 TICK_S = 0.2
 
