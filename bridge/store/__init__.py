@@ -5,9 +5,8 @@ with AWS credentials need (asyncio), ``status`` what people ask. No method stand
 Each is a typed method around one script of ``bridge/lua``, where keys and clocks are explained.
 """
 
-from bridge.store.claims import (
+from bridge.store.answers import (
     Beat,
-    ClaimStore,
     Closed,
     DueHeartbeats,
     DueReports,
@@ -19,6 +18,7 @@ from bridge.store.claims import (
     Unstarted,
     Wish,
 )
+from bridge.store.claims import ClaimStore
 from bridge.store.jobs import JobStore, Lost, Renewal, Settled, Start
 from bridge.store.server import ServerInfo, describe_server
 from bridge.store.status import ActivityStatus, Status, StatusReader, WorkerStatus

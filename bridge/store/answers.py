@@ -1,0 +1,152 @@
+"""What the processes with AWS credentials ask of the store, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from bridge.model import Claim, Job, Outcome
+
+
+class Pass(StrEnum):
+    """What is done once a tick, by whoever gets to it."""
+
+    HEARTBEAT = "heartbeat"
+    RECOVERY = "recovery"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a poller has open on an activity and would like to open.
+
+    Attributes:
+        open: Polls of this poller that are open now, or whose answer is not stored yet.
+        want: How many more it would open.
+        place: Region and account of its calls; empty: the process's own.
+    """
+
+    activity: str
+    queue: str
+    open: int
+    want: int
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a poller may open.
+
+    Attributes:
+        slots: Slots of the live workers that serve any of the queues; 0: nobody would do the work.
+        polls: For each wish, in order, how many more polls it may open.
+    """
+
+    slots: int
+    polls: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An outcome that Step Functions has not taken yet."""
+
+    claim_id: str
+    token: str = field(repr=False)
+    outcome: Outcome = field(repr=False)
+    activity: str
+
+
+@dataclass(frozen=True, slots=True)
+class DueReports:
+    """What was taken from the outbox, and when to look again (None: when something comes)."""
+
+    reports: list[Report]
+    next_due_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A token that is due for a heartbeat.
+
+    Attributes:
+        missed_ms: Since when it has been due, Unix ms of the store's clock; before this heartbeat,
+            if earlier ones did not get through.
+    """
+
+    claim_id: str
+    token: str = field(repr=False)
+    interval_s: float
+    missed_ms: int
+    activity: str
+
+    @property
+    def urgency_ms(self) -> float:
+        """Orders heartbeats: the token whose time-out comes first has the least.
+
+        Step Functions does not tell HeartbeatSeconds; an interval is taken for a third of it.
+        """
+        return self.missed_ms + 2000 * self.interval_s
+
+
+class Unfinished(NamedTuple):
+    """A job whose claim was closed before it had ended."""
+
+    job: Job
+    activity: str
+
+
+class Ended(NamedTuple):
+    """What became of a claim that had an outcome, in seconds of the store's clock.
+
+    Attributes:
+        worker: Who ran it last; empty: nobody.
+        waited_s: From claimed until it first began; None: it never did.
+        ran_s: Its last run; None: it was settled outside any.
+        unreported_s: From its outcome until it was closed.
+    """
+
+    activity: str
+    worker: str
+    waited_s: float | None
+    ran_s: float | None
+    unreported_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What was closed: claims whose job had not ended, and those with an outcome."""
+
+    unfinished: list[Unfinished]
+    ended: list[Ended]
+
+
+class LostJob(NamedTuple):
+    """A job on a worker whose lease has ended."""
+
+    job: Job
+    worker: str
+    activity: str
+
+
+class Unstarted(NamedTuple):
+    """A claim whose job is to be published.
+
+    Attributes:
+        retry: Celery's count of retries that the job had come to.
+    """
+
+    claim: Claim
+    retry: int
+
+
+@dataclass(frozen=True, slots=True)
+class DueHeartbeats:
+    """Tokens to beat now, and how many were looked at: fewer than asked for means no more due.
+
+    Attributes:
+        given_up: Jobs of claims that were settled as failures meanwhile; to be revoked.
+    """
+
+    beats: list[Beat]
+    looked: int
+    given_up: list[Unfinished]
