@@ -18,6 +18,9 @@ REDIS_TRANSPORT_OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
     "socket_timeout": 5,
+    # A worker that is killed in the middle of a sweep leaves its lock behind: kombu's own 300 s
+    # would keep all others from sweeping. Two sweeps at once give each message back once.
+    "unacked_mutex_expire": 10,
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
     "visibility_timeout": 86_400,

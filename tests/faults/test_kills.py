@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import redis
 
 from bridge.killpoints import KillPoint
 from tests.acceptance.deployment import HERE as JOBS
@@ -149,8 +150,11 @@ class TestWorker:
         first = armed_worker(deployment, KillPoint.AFTER_OUTCOME_BEFORE_ACK)
         deployment.beat()
         deployment.poller()
-        # Longer than bridge/deliveries.py gathers: Redis knows that the worker has the message.
-        execution = deployment.execute(deployment.one_state("safe"), id="s", seconds=0.5)
+        execution = deployment.execute(deployment.one_state("safe"), id="s", seconds=3)
+        (run,) = wait_until(lambda: deployment.seen("safe"))
+        with redis.Redis.from_url(deployment.valkey.url, decode_responses=True) as broker:
+            # bridge/deliveries.py gathers: until then nobody would give the message back.
+            wait_until(lambda: any(run.claim_id in kept for kept in broker.hvals("unacked")))
         killed(first)
         second = deployment.worker("--loglevel", "INFO")
         assert deployment.ended(execution)["status"] == "SUCCEEDED"

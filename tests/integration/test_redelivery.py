@@ -1,0 +1,45 @@
+"""How Redis gives back what dead workers had taken, with the bridge's settings; a real Valkey."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from queue import Empty
+
+from kombu import Connection
+
+from bridge.defaults import REDIS_TRANSPORT_OPTIONS
+from bridge.local.valkey import LocalValkey
+from tests.waiting import wait_until
+
+AT_ONCE = {**REDIS_TRANSPORT_OPTIONS, "visibility_timeout": 0}
+
+KILLED_IN_ITS_SWEEP = """
+import json, os, signal, sys
+from kombu import Connection
+
+channel = Connection(sys.argv[1], transport_options=json.loads(sys.argv[2])).channel()
+channel.qos.restore_by_tag = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+channel.qos.restore_visible(interval=1)
+"""
+
+
+def test_a_worker_that_is_killed_in_its_sweep_holds_the_others_up_for_seconds():
+    """kombu's lock on sweeps, which the dead worker leaves behind, is not there for minutes."""
+    with LocalValkey() as server, Connection(server.url, transport_options=AT_ONCE) as connection:
+        queue = connection.SimpleQueue("redelivery")
+        queue.put({"n": 1})
+        queue.get(timeout=5)  # and never acknowledged
+        args = [sys.executable, "-c", KILLED_IN_ITS_SWEEP, server.url, json.dumps(AT_ONCE)]
+        assert subprocess.run(args, check=False, timeout=60).returncode == -signal.SIGKILL
+
+        def given_back():
+            queue.channel.qos.restore_visible(interval=1)
+            with suppress(Empty):
+                return queue.get(block=False)
+
+        assert given_back() is None  # else nobody was in the way
+        assert wait_until(given_back, timeout_s=20).payload == {"n": 1}
