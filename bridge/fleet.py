@@ -18,7 +18,7 @@ from celery.worker import state
 from kombu.exceptions import OperationalError
 
 from bridge.errors import StoreUnavailable
-from bridge.installation import Installation, adopt_worker_id, installed
+from bridge.installation import Installation, adopt_worker_id, installed, pool_of
 from bridge.model import Job, Outcome
 from bridge.registry import SYSTEM_QUEUE
 
@@ -62,7 +62,7 @@ def _serve_all_queues(app: Any, bridge: Installation) -> None:
 
 def _warn_of_pool(worker: Any, bridge: Installation) -> None:
     """Celery ignores silently what the pool cannot do."""
-    pool = str(getattr(worker.pool_cls, "__module__", "")).rpartition(".")[2]
+    pool = pool_of(worker)
     if pool == "prefork":
         return
     for activity in bridge.registry.values():

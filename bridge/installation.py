@@ -10,6 +10,7 @@ import os
 import socket
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from celery import Celery
 
@@ -36,10 +37,12 @@ class Installation:
 
     Attributes:
         imports_tasks: Whether ``BRIDGE_TASKS`` is imported even when it is not set.
+        threaded: Whether this is a worker whose pool is made of threads.
     """
 
     def __init__(self, app: Celery, *, imports_tasks: bool) -> None:
         self.app = app
+        self.threaded = False
         self.imports_tasks = imports_tasks
         self._jobs: _Owned | None = None
 
@@ -57,7 +60,7 @@ class Installation:
     def jobs(self) -> JobStore:
         """This process's store of jobs: a fork must not share its parent's connections."""
         if self._jobs is None or self._jobs.pid != os.getpid():
-            self._jobs = _Owned(os.getpid(), JobStore(self.settings))
+            self._jobs = _Owned(os.getpid(), JobStore(self.settings, threaded=self.threaded))
         return self._jobs.store
 
     def load_tasks(self) -> Registry:
@@ -93,6 +96,11 @@ def installed(app: Celery) -> Installation:
 def process_name() -> str:
     """Names this process in leases and, as workerName, in Step Functions: at most 80 characters."""
     return f"{socket.gethostname()[:60]}-{os.getpid()}-{os.urandom(3).hex()}"
+
+
+def pool_of(worker: Any) -> str:
+    """Which pool a worker has: ``"prefork"``, ``"thread"``, ``"solo"`` or ``"gevent"``."""
+    return str(getattr(worker.pool_cls, "__module__", "")).rpartition(".")[2]
 
 
 def adopt_worker_id(nodename: str) -> str:

@@ -41,7 +41,7 @@ from bridge.errors import (
     SettingsError,
     StoreUnavailable,
 )
-from bridge.installation import Installation, installed, worker_id
+from bridge.installation import Installation, installed, pool_of, worker_id
 from bridge.killpoints import KillPoint, passing
 from bridge.model import Job, Outcome, unpack
 from bridge.outcomes import failure_of, output_of, words_of
@@ -110,6 +110,7 @@ class Runner(bootsteps.Step):  # type: ignore[misc]
                 "--pool threads."
             )
         equip(worker.app)
+        installed(worker.app).threaded = pool_of(worker) == "thread"
 
 
 def _run(

@@ -20,7 +20,7 @@ from bridge import heartbeat, metrics, recovery
 from bridge.dispatch import Dispatcher
 from bridge.errors import StoreUnavailable
 from bridge.garbage import spare_collections
-from bridge.installation import Installation, installed
+from bridge.installation import Installation, installed, pool_of
 from bridge.metrics.instruments import Instruments
 from bridge.registry import SYSTEM_QUEUE
 from bridge.reporter import Reporter
@@ -120,8 +120,7 @@ class MetricsPort(bootsteps.StartStopStep):  # type: ignore[misc]
             return
         self._instruments = _instruments_of(installed(worker.app))
         self._instruments.bind()
-        pool = str(getattr(worker.pool_cls, "__module__", "")).rpartition(".")[2]
-        if installed(worker.app).settings.metrics_port and pool == "prefork":
+        if installed(worker.app).settings.metrics_port and pool_of(worker) == "prefork":
             logger.warning(
                 "BRIDGE_METRICS_PORT: what the processes of a prefork pool count reaches nobody; "
                 "run beat with --pool threads")  # fmt: skip

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from bridge.model import Job, Outcome
 from bridge.settings import Settings
 from bridge.store.connection import ms
-from bridge.store.scripts import Scripts
+from bridge.store.scripts import Scripts, SharedScripts
 
 
 class Start(StrEnum):
@@ -70,11 +70,16 @@ class JobStore:
 
     No method returns a token: workers never see one. Every method raises ``StoreUnavailable``
     when Redis does not answer; all are harmless when repeated.
+
+    Args:
+        threaded: Whether jobs run in threads of this process: what they ask at once shares round
+            trips.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, threaded: bool = False) -> None:
         self._settings = settings
-        self._scripts = Scripts(settings)
+        self._scripts = Scripts(settings)  # a lease never waits for what jobs ask
+        self._of_jobs = SharedScripts(settings) if threaded else self._scripts
 
     def start(self, job: Job, *, retry: int, worker: str, run: str) -> Start:
         """Ask for the right to run the user's code; ``RUN`` marks the claim as running.
@@ -85,14 +90,14 @@ class JobStore:
             run: Unique for each delivery, so that a repeated call is known as one.
         """
         args = (job.claim_id, job.attempt, retry, worker, run)
-        return Start(self._scripts.call("start", *args))
+        return Start(self._of_jobs.call("start", *args))
 
     def release(self, job: Job, *, run: str, retry: int, delay_s: float) -> bool:
         """End a run whose job will come again as Celery retry ``retry`` after ``delay_s``."""
         patience_ms = ms(self._settings.patience_s)
         grace_ms = ms(self._settings.lease_s)
         args = (job.claim_id, job.attempt, run, retry, ms(delay_s), patience_ms, grace_ms)
-        return bool(self._scripts.call("release", *args))
+        return bool(self._of_jobs.call("release", *args))
 
     def settle(self, job: Job, outcome: Outcome, *, never_began: bool = False) -> Settled:
         """Bring the outcome of a job; the first one wins.
@@ -102,7 +107,7 @@ class JobStore:
                 other delivery of the job does.
         """
         args = (job.claim_id, job.attempt, int(outcome.ok), outcome.dump(), int(never_began))
-        return Settled(self._scripts.call("settle", *args))
+        return Settled(self._of_jobs.call("settle", *args))
 
     def lose(self, job: Job, *, worker: str, outcome: Outcome, job_is_gone: bool = False) -> Lost:
         """The process that ran the job is gone: its claim runs again or fails with ``outcome``.
@@ -161,3 +166,4 @@ class JobStore:
     def close(self) -> None:
         """Close the connections."""
         self._scripts.redis.close()
+        self._of_jobs.redis.close()

@@ -1,12 +1,14 @@
 """Run the scripts of ``bridge/lua``, by their digests.
 
-Those that an event loop calls at once share a round trip: under load most of what a script costs
-its caller is the way there and back.
+Those that an event loop, or the threads of a pool, call at once share a round trip: under load most
+of what a script costs its caller is the way there and back.
 """
 
 from __future__ import annotations
 
 import hashlib
+import threading
+from collections import deque
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -66,6 +68,83 @@ class Scripts:
 class _Call(NamedTuple):
     name: str
     args: tuple[Arg, ...]
+
+
+class _Caller:
+    """A thread that waits for the answer of a script, or for its turn to ask for several."""
+
+    __slots__ = ("answer", "call", "turn")
+
+    def __init__(self, name: str, args: tuple[Arg, ...]) -> None:
+        self.call = _Call(name, args)
+        self.turn = threading.Lock()
+        self.turn.acquire()
+        self.answer: list[Any] = []
+        """One element, or none yet; an exception is raised where it is awaited."""
+
+
+class SharedScripts(Scripts):
+    """The same for the threads of one process: those that come during a round trip share the next.
+
+    One of them asks for all; nobody waits for company. The main thread asks for itself: signals
+    strike there, and whose turn it is must not be lost.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._lock = threading.Lock()
+        self._waiting: deque[_Caller] = deque()
+        self._asking = False
+
+    def call(self, name: str, *args: Arg) -> Any:
+        """The answer of a script.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+        if threading.current_thread() is threading.main_thread():
+            return super().call(name, *args)
+        me = _Caller(name, args)
+        with self._lock:
+            self._waiting.append(me)
+            mine, self._asking = not self._asking, True
+        if not mine:
+            me.turn.acquire()
+        if not me.answer:
+            self._ask()
+        with translated(self._settings):
+            (answer,) = me.answer
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    def _ask(self) -> None:
+        """Get the answers of all that wait, and let the first of those who came since go on."""
+        with self._lock:
+            callers = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+        try:
+            answers = self._answers([caller.call for caller in callers])
+        except Exception as exc:  # noqa: BLE001 (handed over to who waits)
+            answers = [exc] * len(callers)
+        for caller, answer in zip(callers, answers, strict=True):
+            caller.answer.append(answer)
+            caller.turn.release()
+        with self._lock:
+            self._asking = bool(self._waiting)
+            if self._asking:
+                self._waiting[0].turn.release()
+
+    def _answers(self, calls: Sequence[_Call]) -> list[Any]:
+        if len(calls) == 1:
+            return [super().call(calls[0].name, *calls[0].args)]
+        pipe = self.redis.pipeline(transaction=False)
+        for name, args in calls:
+            pipe.evalsha(script(name).sha, 1, self._settings.root_key, *args)
+        answers: list[Any] = pipe.execute(raise_on_error=False)
+        for place, answer in enumerate(answers):
+            if isinstance(answer, NoScriptError):
+                answers[place] = super().call(calls[place].name, *calls[place].args)
+        return answers
 
 
 class AsyncScripts:

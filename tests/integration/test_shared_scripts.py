@@ -1,0 +1,149 @@
+"""Scripts that the threads of a worker ask for at once; a real Valkey of their own."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+import redis
+from celery import Celery
+from celery.concurrency import prefork, thread
+
+from bridge import install
+from bridge.errors import StoreUnavailable
+from bridge.installation import installed
+from bridge.local.valkey import LocalValkey
+from bridge.runner import Runner
+from bridge.settings import Settings
+from bridge.store.scripts import SharedScripts
+from tests.waiting import wait_until
+
+THREADS = 8
+
+
+@pytest.fixture(scope="module")
+def server():
+    with LocalValkey() as valkey:
+        yield valkey
+
+
+@pytest.fixture
+def admin(server):
+    with redis.Redis.from_url(server.url, decode_responses=True) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def scripts(server):
+    shared = SharedScripts(Settings(store_url=server.url, store_prefix="shared"))
+    yield shared
+    shared.redis.close()
+
+
+@pytest.fixture
+def pool():
+    with ThreadPoolExecutor(THREADS) as threads:
+        yield threads
+
+
+def ask(scripts: SharedScripts, claim_id: str) -> str:
+    """Whether this claim's job is still wanted: the cheapest script with an answer of its own."""
+    return scripts.call("ask", claim_id, "run")
+
+
+def asked_at_once(admin, scripts, pool, *calls):
+    """These calls, while Valkey lets the first of them wait; their futures."""
+    admin.client_pause(10_000, all=False)  # scripts may write
+    futures = [pool.submit(scripts.call, *calls[0])]
+    wait_until(lambda: scripts._asking and not scripts._waiting)  # it waits for Valkey
+    futures += [pool.submit(scripts.call, *call) for call in calls[1:]]
+    wait_until(lambda: len(scripts._waiting) == len(calls) - 1)
+    admin.client_unpause()
+    return futures
+
+
+def close(admin, scripts, *claim_ids: str) -> None:
+    """Closed claims say why."""
+    for each in claim_ids:
+        admin.hset(f"{{shared}}:claim:{each}", mapping={"state": "closed", "reason": f"for {each}"})
+
+
+def test_each_thread_gets_its_own_answer_over_one_connection(admin, scripts, pool):
+    names = [f"c{n}" for n in range(THREADS)]
+    close(admin, scripts, *names)
+    before = admin.info("stats")["total_connections_received"]
+    futures = asked_at_once(admin, scripts, pool, *(("ask", name, "run") for name in names))
+    assert [f.result(timeout=10) for f in futures] == [f"for {name}" for name in names]
+    assert admin.info("stats")["total_connections_received"] - before == 1
+
+
+def test_those_that_come_meanwhile_share_one_round_trip(admin, scripts, pool):
+    ask(scripts, "warm")
+    calls = [("ask", f"c{n}", "run") for n in range(THREADS)]
+    futures = asked_at_once(admin, scripts, pool, *calls)
+    before = admin.info("stats")["total_writes_processed"]
+    for future in futures:
+        future.result(timeout=10)
+    # The answers of the first, of all others together, and of INFO itself.
+    assert admin.info("stats")["total_writes_processed"] - before <= 3
+
+
+def test_a_server_that_has_forgotten_the_scripts_is_told_them_again(admin, scripts, pool):
+    close(admin, scripts, "c1")
+    ask(scripts, "c1")
+    admin.script_flush()
+    calls = [("ask", "c1", "run")] * THREADS
+    futures = asked_at_once(admin, scripts, pool, *calls)
+    assert {future.result(timeout=10) for future in futures} == {"for c1"}
+
+
+def test_a_call_that_fails_fails_alone(admin, scripts, pool):
+    """Its key is of another type: a fault of ours, not of the server's."""
+    close(admin, scripts, "c1")
+    admin.set("{shared}:claim:odd", "no hash")
+    calls = [("ask", "odd" if n == THREADS // 2 else "c1", "run") for n in range(THREADS)]
+    futures = asked_at_once(admin, scripts, pool, *calls)
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        futures.pop(THREADS // 2).result(timeout=10)
+    assert {future.result(timeout=10) for future in futures} == {"for c1"}
+
+
+def test_all_hear_of_a_server_that_is_away_and_ask_again(admin, scripts, pool):
+    close(admin, scripts, "c1")
+    with LocalValkey() as other:
+        url = other.url
+    gone = SharedScripts(Settings(store_url=url, store_prefix="shared"))
+    futures = [pool.submit(ask, gone, "c1") for _ in range(THREADS)]
+    for future in futures:
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            future.result(timeout=30)
+    with pytest.raises(StoreUnavailable):
+        pool.submit(ask, gone, "c1").result(timeout=30)  # nobody waits for a turn that was lost
+    assert pool.submit(ask, scripts, "c1").result(timeout=10) == "for c1"
+
+
+def test_the_main_thread_asks_for_itself(admin, scripts, pool):
+    """A signal that strikes there must not leave the others without a turn."""
+    close(admin, scripts, "c1")
+    asking = threading.Event()
+    scripts._asking = True  # as if a thread asked, and never ended
+    pool.submit(lambda: (asking.set(), ask(scripts, "c2")))
+    asking.wait(10)
+    assert ask(scripts, "c1") == "for c1"
+    wait_until(lambda: scripts._waiting)
+    scripts._waiting[0].turn.release()
+
+
+@pytest.mark.parametrize(
+    ("pool_cls", "threaded"), [(thread.TaskPool, True), (prefork.TaskPool, False)]
+)
+def test_only_pools_of_threads_share(pool_cls, threaded, monkeypatch, server):
+    monkeypatch.setenv("BRIDGE_STORE_URL", server.url)
+    app = install(Celery("shares", broker=server.url, set_as_current=False))
+    Runner(SimpleNamespace(app=app, pool_cls=pool_cls, pool_start_method="fork"))
+    bridge = installed(app)
+    assert bridge.threaded is threaded
+    assert isinstance(bridge.jobs._of_jobs, SharedScripts) is threaded
