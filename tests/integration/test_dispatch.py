@@ -101,3 +101,30 @@ def test_a_lost_answer_means_again(app, server, broker):
     assert dispatcher.publish_all(claims[1:]) == [None] * 2
     ids = queued(app, server)
     assert [ids.count(claim.job.id) for claim in claims] == [1, 2, 2]
+
+
+def shown(app, server, text: str) -> tuple[str, str]:
+    """What Flower shows of a job with this input: published by us, and by Celery alone."""
+    claim = Claim(claim_id_of(text), "work", text)
+    assert Dispatcher(app.bridge).publish_all([claim]) == [None]
+    app.tasks["work"].apply_async((claim.argument,))
+    celerys, ours = (
+        json.loads(message)["headers"]
+        for message in server.lrange(app.conf.task_default_queue, 0, 1)
+    )
+    assert ours["kwargsrepr"] == celerys["kwargsrepr"]
+    return ours["argsrepr"], celerys["argsrepr"]
+
+
+@pytest.mark.parametrize("text", ['{"a": "b", "n": [1, true, null]}', '"' + "x" * 200_000 + '"'])
+def test_flower_is_shown_what_celery_would_show(app, server, text):
+    """Of a long input its beginning."""
+    ours, celerys = shown(app, server, text)
+    assert ours == celerys
+    assert len(ours) < 2_000
+
+
+def test_flower_is_shown_all_of_a_short_input(app, server):
+    ours, celerys = shown(app, server, '{"a": {"b": {"c": {"d": 1}}}}')
+    assert "..." in celerys
+    assert ours == "({'a': {'b': {'c': {'d': 1}}}},)"
