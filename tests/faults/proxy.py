@@ -414,6 +414,11 @@ class Proxy:
             raise self._errors[0]
 
     async def _stop(self) -> None:
+        for listener in self._server.sockets:
+            self.loop.remove_reader(listener)
+        # A connection just accepted is a task that has not begun: without its server, or cancelled,
+        # it would leave its socket open.
+        await asyncio.sleep(0)
         self._server.close()
         self.refuse()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import socketserver
@@ -185,6 +186,14 @@ class TestForwarding:
         assert_reset(client)
         client.close()
         wait_until(lambda: recorder.ends == ["reset"])
+
+    def test_a_client_that_comes_as_it_ends_leaves_no_socket_open(self, recorder):
+        """pytest takes what the collector finds for an error."""
+        for _ in range(50):
+            with Proxy("127.0.0.1", recorder.port) as proxy:
+                client = socket.create_connection(("127.0.0.1", proxy.port))
+            client.close()
+        gc.collect()
 
     def test_a_bug_of_its_own_is_not_taken_for_a_fault(self, recorder):
         def broken() -> None:
