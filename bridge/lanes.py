@@ -23,6 +23,8 @@ class Lane:
         place: Region and account of its calls; empty: the process's own.
         window: Polls that it would have open.
         hits: Tasks since the window last changed.
+        renewable_until: A poll that comes home empty may be opened again without asking the store:
+            so far nobody else wants its slot.
     """
 
     activity: Activity
@@ -33,11 +35,16 @@ class Lane:
     open: int = 0
     failures: int = 0
     paused_until: float = 0.0
+    renewable_until: float = 0.0
     turn: int = 0
 
     def want(self, now: float) -> int:
         """How many more polls it would open."""
         return 0 if now < self.paused_until else max(0, self.window - self.open)
+
+    def renewable(self, now: float) -> bool:
+        """Whether its only poll, which came home empty, may be opened again at once."""
+        return self.open == 1 and self.paused_until <= now < self.renewable_until
 
     def found(self, most: int) -> None:
         """A poll brought a task."""
@@ -46,8 +53,13 @@ class Lane:
         if self.hits >= HITS_PER_POLL * self.window:
             self.window, self.hits = min(self.window + 1, most), 0
 
+    def found_none(self) -> None:
+        """A poll came home empty."""
+        self.failures = 0
+        self.shrink()
+
     def shrink(self) -> None:
-        """A poll brought none."""
+        """A poll brought nothing."""
         self.window, self.hits = max(1, self.window // 2), 0
 
     def pause(self, seconds: float) -> None:

@@ -32,12 +32,14 @@ from bridge.store import ClaimStore, Wish
 logger = logging.getLogger(__name__)
 
 GRANT_INTERVAL_S = 1.0
-"""A worker that joins is noticed within this time; everything else wakes the loop at once."""
+"""Who was refused a poll asks again within this time; everything else wakes the loop at once."""
+IDLE_INTERVAL_S = 5.0
+"""The same while all have what they want; a third of a lease, if that is less."""
 GRANTS_APART_S = 0.005
 """While polls end one after the other; a grant is the dearest of the store's scripts."""
 EMPTIES_APART_S = 0.2
-"""The only poll of an activity is opened again within this time of coming home empty; others within
-``GRANT_INTERVAL_S``, together."""
+"""When the only poll of an activity comes home empty, and its slot may be wanted elsewhere. One of
+several is not missed: those are opened again together, and so come home together, too."""
 MAX_BACKOFF_S = 30.0
 MAX_PUBLISHED = 50
 """Jobs that one hop to the publisher's thread takes along."""
@@ -97,6 +99,8 @@ class Poller:
         self._undispatched: set[str] = set()
         self._turns = 0
         self._slots: int | None = None
+        self._idle_s = max(GRANT_INTERVAL_S, min(IDLE_INTERVAL_S, settings.lease_s / 3))
+        self._ask_again_s = GRANT_INTERVAL_S
 
     async def run(self) -> None:
         """Poll until ``drain``; then wait for what is open and dispatch what it brings."""
@@ -105,6 +109,7 @@ class Poller:
             await gap.over()
             gap.begin()
             self._changed.clear()
+            self._ask_again_s = GRANT_INTERVAL_S
             try:
                 await self.open_polls()
             except StoreUnavailable as exc:
@@ -112,7 +117,7 @@ class Poller:
             except Exception:
                 logger.exception("the poller's loop failed; it goes on")
             with suppress(TimeoutError):
-                async with asyncio.timeout(GRANT_INTERVAL_S):
+                async with asyncio.timeout(self._ask_again_s):
                     await self._changed.wait()
         said_at = 0.0
         while self._tasks:
@@ -183,7 +188,12 @@ class Poller:
         self._say_slots(grant.slots)
         if self._draining.is_set():
             return
-        for lane, polls in zip(lanes, grant.polls, strict=True):
+        if all(polls == wish.want for polls, wish in zip(grant.polls, wishes, strict=True)):
+            pauses = (lane.paused_until - now for lane in lanes if lane.paused_until > now)
+            self._ask_again_s = min([self._idle_s, *pauses])
+        for lane, polls, renewable in zip(lanes, grant.polls, grant.renewable, strict=True):
+            # Twice the time, for a poll that comes home while the store is asked again.
+            lane.renewable_until = now + 2 * self._ask_again_s if renewable else 0.0
             for _ in range(polls):
                 self._turns += 1
                 lane.turn = self._turns
@@ -210,19 +220,11 @@ class Poller:
 
     async def _poll(self, lane: Lane) -> None:
         """One poll and what it brings; whatever goes wrong, the lane gets its poll back."""
-        again_within_s = 0.0
+        again_within_s: float | None = 0.0
         try:
-            started = time.monotonic()
-            task = await self._clients.of(lane.activity.name).get_activity_task(
-                lane.arn, worker_name=self._name, read_timeout_s=self._settings.poll_timeout_s
-            )
+            task = await self._get_task(lane)
             if task is None:
-                self._meters.polled(lane.activity.name, "empty")
-                again_within_s = GRANT_INTERVAL_S if lane.open > 1 else EMPTIES_APART_S
-                lane.failures = 0
-                lane.shrink()
-                if time.monotonic() - started < MIN_EMPTY_POLL_S:
-                    lane.pause(MIN_EMPTY_POLL_S)
+                again_within_s = EMPTIES_APART_S if lane.open == 1 else None
             else:
                 self._meters.polled(lane.activity.name, "task")
                 lane.found(self._settings.max_polls_per_activity)
@@ -234,7 +236,26 @@ class Poller:
             self.back_off(lane, "")
         finally:
             lane.open -= 1
-            self._wake_within(again_within_s)
+            if again_within_s is not None:
+                self._wake_within(again_within_s)
+
+    async def _get_task(self, lane: Lane) -> ActivityTask | None:
+        """Poll, again and again while nobody else wants the slot; None: it is given back."""
+        client = self._clients.of(lane.activity.name)
+        while True:
+            started = time.monotonic()
+            task = await client.get_activity_task(
+                lane.arn, worker_name=self._name, read_timeout_s=self._settings.poll_timeout_s
+            )
+            if task is not None:
+                return task
+            self._meters.polled(lane.activity.name, "empty")
+            lane.found_none()
+            now = time.monotonic()
+            if now - started < MIN_EMPTY_POLL_S:
+                lane.pause(MIN_EMPTY_POLL_S)
+            if self._draining.is_set() or not lane.renewable(now):
+                return None
 
     def _wake_within(self, seconds: float) -> None:
         """Look within this time, once for all that ask for it until then."""

@@ -10,17 +10,21 @@ from __future__ import annotations
 import os
 import resource
 import sys
+from dataclasses import dataclass
 
 from bridge import lanes, poller
 
 WIDTH = int(os.environ["BENCH_WIDTH"])
 
 
+@dataclass(slots=True, eq=False)
 class WideLane(lanes.Lane):
-    """Always wants the same number of polls."""
+    """Its window stays as wide as it is."""
 
-    def want(self, now: float) -> int:
-        return max(0, WIDTH - self.open)
+    window: int = WIDTH
+
+    def shrink(self) -> None:
+        """Not at all."""
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 --         its turn: activity, queue, open (this poller's open polls), want (how many more),
 --         place (region and account of its calls)
 -- Returns slots (of the live workers that serve any of these queues), then for each activity the
---         number of polls granted: none while calls that matter more are throttled
+--         number of polls granted, none while calls that matter more are throttled; and 1 if its open
+--         polls may be opened again as they come home empty, 0 if others want their slots
 -- Clock   the leases of workers and pollers; the hold of polls
 --
 -- Workers serve several queues each, so what is free for one queue depends on the others. By Hall's
@@ -122,11 +123,11 @@ local function is_held(place)
   return held[place]
 end
 
-local function fits(group)
+local function fits(group, more)
   for _, set in ipairs(sets) do
-    if set.has[group] and set.used >= set.room then return false end
+    if set.has[group] and set.used + more > set.room then return false end
   end
-  return group.mine < group.share
+  return group.mine + more <= group.share
 end
 
 -- The fewest polls first, one each in turn: an open poll keeps its slot for up to a minute, so no
@@ -141,7 +142,7 @@ end
 for depth = 0, most - 1 do
   for _, wish in ipairs(wishes) do
     if wish.group and level(wish) == depth and wish.granted < wish.want
-        and fits(wish.group) and not is_held(wish.place) then
+        and fits(wish.group, 1) and not is_held(wish.place) then
       wish.granted = wish.granted + 1
       wish.group.mine = wish.group.mine + 1
       for _, set in ipairs(sets) do
@@ -151,11 +152,18 @@ for depth = 0, most - 1 do
   end
 end
 
+-- An idle poll keeps its slot while everybody has what it wanted; else they take turns.
+for _, wish in ipairs(wishes) do
+  if wish.group and wish.granted < wish.want then wish.group.scarce = true end
+end
 local granted = {slots}
 for _, wish in ipairs(wishes) do
   if wish.granted > 0 then
     redis.call('HINCRBY', key('polls', poller), wish.poll, wish.granted)
   end
   granted[#granted + 1] = wish.granted
+  local group = wish.group
+  granted[#granted + 1] =
+    group and not group.scarce and fits(group, 0) and not is_held(wish.place) and 1 or 0
 end
 return granted

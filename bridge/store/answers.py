@@ -40,10 +40,13 @@ class Grant:
     Attributes:
         slots: Slots of the live workers that serve any of the queues; 0: nobody would do the work.
         polls: For each wish, in order, how many more polls it may open.
+        renewable: For each wish, whether its open polls may be opened again as they come home
+            empty, without asking each time; not while others want their slots.
     """
 
     slots: int
     polls: list[int]
+    renewable: list[bool]
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,8 +90,8 @@ class ClaimStore:
             poller, ms(self._settings.lease_s), self._settings.look_ahead]  # fmt: skip
         for wish in wishes:
             args += (wish.activity, wish.queue, wish.open, wish.want, wish.place)
-        slots, *polls = await self._scripts.call("grant_polls", *args)
-        return Grant(int(slots), [int(n) for n in polls])
+        slots, *rows = await self._scripts.call("grant_polls", *args)
+        return Grant(int(slots), [int(n) for n in rows[::2]], [bool(may) for may in rows[1::2]])
 
     async def withdraw_poller(self, poller: str) -> bool:
         """Forget a poller that has ended in order; False when it was not known."""
