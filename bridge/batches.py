@@ -23,10 +23,14 @@ class Gap:
         self._apart_s = apart_s
         self._next = 0.0
 
+    @property
+    def left_s(self) -> float:
+        """Seconds until the next step may begin; 0: it may."""
+        return max(0.0, self._next - time.monotonic())
+
     async def over(self) -> None:
         """Wait until the next step may begin."""
-        wait_s = self._next - time.monotonic()
-        if wait_s > 0:
+        if wait_s := self.left_s:
             await asyncio.sleep(wait_s)
 
     def begin(self) -> None:

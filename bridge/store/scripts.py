@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from functools import cache
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError
 
-from bridge.batches import Batcher
+from bridge.batches import Batcher, Gap
 from bridge.settings import Settings
 from bridge.store.connection import connect, connect_async, translated
 
@@ -24,7 +25,8 @@ MAX_BATCH = 100
 """Scripts of one round trip: no answer waits for many others."""
 
 APART_S = 0.002
-"""From one round trip to the next, while calls come faster: a busy loop makes half as many."""
+"""From one round trip to the next, while several callers come at once: a busy process makes half as
+many, and who calls alone never waits."""
 
 Arg = str | int | float
 
@@ -86,8 +88,8 @@ class _Caller:
 class SharedScripts(Scripts):
     """The same for the threads of one process: those that come during a round trip share the next.
 
-    One of them asks for all; nobody waits for company. The main thread asks for itself: signals
-    strike there, and whose turn it is must not be lost.
+    One of them asks for all. The main thread asks for itself: signals strike there, and whose turn
+    it is must not be lost.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -95,6 +97,7 @@ class SharedScripts(Scripts):
         self._lock = threading.Lock()
         self._waiting: deque[_Caller] = deque()
         self._asking = False
+        self._gap = Gap(APART_S)
 
     def call(self, name: str, *args: Arg) -> Any:
         """The answer of a script.
@@ -120,8 +123,12 @@ class SharedScripts(Scripts):
 
     def _ask(self) -> None:
         """Get the answers of all that wait, and let the first of those who came since go on."""
+        if wait_s := self._gap.left_s:
+            time.sleep(wait_s)
         with self._lock:
             callers = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+        if len(callers) > 1:
+            self._gap.begin()
         try:
             answers = self._answers([caller.call for caller in callers])
         except Exception as exc:  # noqa: BLE001 (handed over to who waits)
