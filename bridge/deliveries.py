@@ -1,4 +1,4 @@
-"""Tell Redis together, every 20 ms, which jobs a worker has taken and which are done.
+"""Tell Redis together, ten times a second, which jobs a worker has taken and which are done.
 
 kombu keeps in Redis what a worker has taken and not acknowledged, and tells it of each message
 twice, with round trips for which the worker's loop waits: two fifths of what the loop does for a
@@ -28,7 +28,7 @@ from bridge.model import Job
 
 logger = logging.getLogger(__name__)
 
-GATHER_S = 0.02
+GATHER_S = 0.1
 """How long Redis is not told, at most."""
 AGAIN_S = 1.0
 """After it could not be told."""

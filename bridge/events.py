@@ -12,11 +12,13 @@ from celery import bootsteps
 from celery.worker.consumer.events import Events
 
 GATHER_S = 0.1
-"""How much later Flower hears of a job, at most; 24 events leave at once (Celery's own limit)."""
+"""How much later Flower hears of a job, at most."""
+MOST_EVENTS = 400
+"""Of one message, some 100 kB: so many leave at once. Celery's own limit of 24 is eight jobs."""
 
 
 class GatherEvents(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Consumer bootstep; Celery pinned below 5.8 for ``on_send_event_buffered``."""
+    """Consumer bootstep; Celery pinned below 5.8 for what it is told and asked here."""
 
     requires = (Events,)
 
@@ -31,6 +33,8 @@ class GatherEvents(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, consumer: Any) -> None:
         """Gather, also after the broker was away."""
         self._stopped = False
+        if consumer.hub is not None:
+            consumer.event_dispatcher.buffer_limit = MOST_EVENTS
 
     def _buffered(self) -> None:
         if self._stopped:  # the loop's timers do not outlive the last job
