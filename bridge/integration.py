@@ -16,6 +16,7 @@ from bridge.errors import SettingsError, app_name
 from bridge.events import GatherEvents
 from bridge.fleet import Fleet
 from bridge.installation import Installation, installed
+from bridge.receiving import TakeSeveral
 from bridge.runner import Runner
 
 
@@ -40,7 +41,7 @@ def setup(app: Celery, *, imports_tasks: bool) -> Celery:
         return app
     app.bridge = Installation(app, imports_tasks=imports_tasks)
     app.steps["worker"].update({Runner, Fleet, system.MetricsPort})
-    app.steps["consumer"].update({GatherDeliveries, GatherEvents})
+    app.steps["consumer"].update({GatherDeliveries, GatherEvents, TakeSeveral})
     endings.connect()
     kombu_mend.mend()
     telemetry.connect(app)

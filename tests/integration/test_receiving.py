@@ -1,0 +1,154 @@
+"""Several jobs in one round trip: kombu's channel, a real Valkey."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+import redis
+from kombu import Connection, Consumer, Queue
+
+from bridge.local.valkey import LocalValkey
+from bridge.model import Job
+from bridge.receiving import JOBS_IN_A_ROW, MOST, TakeSeveral
+
+QUEUE = Queue("receiving")
+OTHER = "5b9b2b5e-6d0a-4a35-9ed0-6b4a6b6e3b6e"
+
+
+def job_id(number: int) -> str:
+    return Job("0123456789abcdef01234567", number).id
+
+
+@pytest.fixture(scope="module")
+def server():
+    with LocalValkey() as valkey:
+        yield valkey
+
+
+@pytest.fixture
+def admin(server):
+    with redis.Redis.from_url(server.url, decode_responses=True) as client:
+        client.flushall()
+        yield client
+
+
+class Worker:
+    """As much of Celery's consumer as the bootstep sees; ``got`` are the ids that came."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.got: list[str] = []
+        self.refuses = ""
+        self.connection = connection
+        self.channel = connection.channel()
+        self.task_consumer = Consumer(self.channel, [QUEUE], on_message=self._take)
+        self.task_consumer.consume()
+        self.hub = object()
+        self.step = TakeSeveral(self)
+        self.step.start(self)
+
+    def _take(self, message) -> None:
+        if message.headers["id"] == self.refuses:
+            raise ZeroDivisionError("a bug")
+        self.got.append(message.headers["id"])
+        message.ack()
+
+    def take(self, *ids: str) -> None:
+        """Publish them, and take them until all have come."""
+        with self.connection.Producer(routing_key=QUEUE.name) as producer:
+            for each in ids:
+                producer.publish({}, headers={"id": each})
+        wanted = len(self.got) + len(ids)
+        while len(self.got) < wanted:
+            self.connection.drain_events(timeout=5)
+
+
+@contextmanager
+def working(url: str, **options):
+    with Connection(url, transport_options=options) as connection:
+        yield Worker(connection)
+
+
+@pytest.fixture
+def worker(server, admin):
+    with working(server.url) as worker:
+        admin.config_resetstat()
+        yield worker
+
+
+def calls(admin, command: str) -> int:
+    return admin.info("commandstats").get(f"cmdstat_{command}", {"calls": 0})["calls"]
+
+
+def test_jobs_come_several_at_once_and_in_order(worker, admin):
+    jobs = [job_id(number) for number in range(1, JOBS_IN_A_ROW + 10 * MOST + 1)]
+    worker.take(*jobs)
+    assert worker.got == jobs
+    assert calls(admin, "blmpop") <= JOBS_IN_A_ROW + 11
+    assert calls(admin, "brpop") == 0
+
+
+def test_while_other_tasks_come_each_message_is_taken_by_itself(worker, admin):
+    """Redis gives back of them what it was told of; nobody else does."""
+    ids = [OTHER if number % 10 == 0 else job_id(number) for number in range(1, 101)]
+    worker.take(*ids)
+    assert worker.got == ids
+    assert calls(admin, "blmpop") >= len(ids)
+
+
+def test_half_of_the_room_is_left_to_others(worker):
+    worker.take(*[job_id(number) for number in range(1, JOBS_IN_A_ROW + 1)])
+    room = worker.channel.qos
+    assert worker.step.count(worker.channel) == MOST  # without limit
+    for prefetch, count in [(100, MOST), (8, 4), (3, 1), (1, 1)]:
+        room.prefetch_count = prefetch
+        assert worker.step.count(worker.channel) == count
+
+
+def test_what_follows_a_message_that_breaks_the_worker_is_given_back(worker, admin):
+    worker.take(*[job_id(number) for number in range(1, JOBS_IN_A_ROW + 1)])
+    worker.refuses = job_id(102)
+    with pytest.raises(ZeroDivisionError):
+        worker.take(*[job_id(number) for number in range(101, 110)])
+    assert worker.got[JOBS_IN_A_ROW:] == [job_id(101)]
+    worker.take()
+    while admin.llen(QUEUE.name):
+        worker.connection.drain_events(timeout=5)
+    assert worker.got[JOBS_IN_A_ROW + 1 :] == [job_id(number) for number in range(103, 110)]
+
+
+def test_it_goes_on_after_the_connection_was_lost(worker, admin, server):
+    with working(server.url) as again:
+        again.step, again.step._jobs_in_a_row = worker.step, JOBS_IN_A_ROW
+        again.step.start(again)
+        admin.config_resetstat()
+        again.take(*[job_id(number) for number in range(1, 31)])
+        assert calls(admin, "blmpop") <= 4
+
+
+def test_a_user_that_may_not_takes_them_one_by_one(server, admin, caplog):
+    """Nor can a Redis before 7, which says so in the same way."""
+    caplog.set_level("INFO")
+    admin.execute_command("ACL SETUSER", "old", "reset", "on", ">s", "~*", "&*", "+@all", "-blmpop")
+    admin.config_resetstat()
+    with working(server.url.replace("redis://", "redis://old:s@")) as worker:
+        worker.take(*[job_id(number) for number in range(1, 61)])
+    assert calls(admin, "brpop") >= 60
+    assert "Redis refuses BLMPOP" in caplog.text
+
+
+def test_keys_with_a_prefix_are_left_to_kombu(server, admin):
+    admin.config_resetstat()
+    with working(server.url, global_keyprefix="mine-") as worker:
+        worker.take(*[job_id(number) for number in range(1, 61)])
+    assert (calls(admin, "brpop") >= 60, calls(admin, "blmpop")) == (True, 0)
+
+
+def test_other_brokers_are_left_alone():
+    with Connection("memory://") as connection:
+        channel = connection.channel()
+        consumer = SimpleNamespace(hub=object(), task_consumer=SimpleNamespace(channel=channel))
+        before = dict(vars(channel))
+        TakeSeveral(consumer).start(consumer)
+        assert vars(channel) == before
