@@ -12,16 +12,14 @@ from bench.contestants.others import Heaviside, Stefuna
 from bench.contestants.threads import Threads
 from bench.control import StubServer
 
-THREADS, PREFORK = 16, 4
-"""Slots of a worker: what was fastest on two cores, of 4 to 32 threads and of 2 to 8 processes."""
-TWO_WORKERS = 32
-"""Slots of each of two: what was fastest, of 8 to 64 threads. One of them is held up by its GIL."""
+THREADS, PREFORK = 64, 4
+"""Slots of a worker: what was fastest on two cores, of 16 to 128 threads, of 2 to 8 processes."""
+FEW_THREADS = 16
+"""As many as the thread worker has that people write most."""
 
 MAKERS: dict[str, Callable[[str, StubServer, Path], Contestant]] = {
     "bridge-threads": lambda n, s, f: Bridge(n, s, f, pool="threads", concurrency=THREADS),
-    "bridge-workers": lambda n, s, f: Bridge(
-        n, s, f, pool="threads", concurrency=TWO_WORKERS, workers=2
-    ),
+    "bridge-few": lambda n, s, f: Bridge(n, s, f, pool="threads", concurrency=FEW_THREADS),
     "bridge-prefork": lambda n, s, f: Bridge(n, s, f, pool="prefork", concurrency=PREFORK),
     "threads-1": lambda n, s, f: Threads(n, s, f, threads=1),
     "threads-16": lambda n, s, f: Threads(n, s, f, threads=16),

@@ -12,9 +12,9 @@ from bench.contestants.base import Batch
 from bench.measures.run import Run
 from bench.stats import ratios, spread
 
-BRIDGES = {"threads": "bridge-threads", "two workers": "bridge-workers",
+BRIDGES = {"threads": "bridge-threads", "16 slots": "bridge-few",
            "prefork": "bridge-prefork"}  # fmt: skip
-FLOORS = {"threads": "celery-threads", "two workers": "celery-threads",
+FLOORS = {"threads": "celery-threads", "16 slots": "celery-threads",
           "prefork": "celery-prefork"}  # fmt: skip
 OTHERS = ("threads-1", "threads-16", "threads-100", "loops-16", "loops-100", "heaviside", "stefuna")
 QUICK = ("bridge-threads", "threads-16", "threads-100", "heaviside", "celery-threads",
