@@ -33,7 +33,8 @@ class GatherEvents(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, consumer: Any) -> None:
         """Gather, also after the broker was away."""
         self._stopped = False
-        if consumer.hub is not None:
+        self._waiting = False  # the timers of the loop before are gone
+        if consumer.hub is not None and consumer.event_dispatcher is not None:
             consumer.event_dispatcher.buffer_limit = MOST_EVENTS
 
     def _buffered(self) -> None:

@@ -120,7 +120,7 @@ def _command_line(pid: int) -> list[str]:
 
 
 def check_poll(process: Process, signs: Signs) -> str:
-    """The poller renews its lease every second, also while it drains."""
+    """The poller renews its lease within a third of it, also while it drains."""
     name = f"{socket.gethostname()[:60]}-"  # see installation.process_name
     if process.pid:
         name += f"{process.pid}-"

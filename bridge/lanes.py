@@ -24,7 +24,7 @@ class Lane:
         window: Polls that it would have open.
         hits: Tasks since the window last changed.
         renewable_until: A poll that comes home empty may be opened again without asking the store:
-            so far nobody else wants its slot.
+            when it was asked last, nobody was known to want its slot.
     """
 
     activity: Activity

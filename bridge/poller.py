@@ -256,6 +256,8 @@ class Poller:
                 lane.pause(MIN_EMPTY_POLL_S)
             if self._draining.is_set() or not lane.renewable(now):
                 return None
+            if lane.place in self._clients.throttled:  # of others' calls the store tells
+                return None
 
     def _wake_within(self, seconds: float) -> None:
         """Look within this time, once for all that ask for it until then."""

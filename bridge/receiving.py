@@ -4,11 +4,11 @@ kombu asks Redis for one message, reads it, and asks for the next: a quarter of 
 does for a job. BLMPOP (Redis 7, Valkey) waits as kombu's BRPOP does, and brings as many as are
 there, up to a number.
 
-- A worker takes no more than half of what it has room for: others that come meanwhile get the rest.
-  Those that wait already got each its own, as they were published.
+- A worker takes no more than half of what it has room for, if that is more than one: others that
+  come meanwhile get the rest. Those that wait already got each its own, as they were published.
 - A message that Redis has given away, and its worker has not read, is lost with the worker. The
-  claims bring a job back, and nobody another task; so as long as other tasks come out of these
-  queues as well, each message is taken by itself, as ever.
+  claims bring a job back, and nobody another task; so once another task has come out of these
+  queues, each message is taken by itself, as ever, until a row of jobs has come.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from queue import Empty
+from select import select
 from time import monotonic
 from typing import Any
 
 from celery import bootsteps
 from celery.worker.consumer.tasks import Tasks
+from kombu import Queue
 from kombu.transport.redis import Channel
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
@@ -34,6 +36,8 @@ MOST = 16
 """Messages of one round trip."""
 JOBS_IN_A_ROW = 50
 """After so many without another task between them, more than one is taken."""
+LAST_ANSWER_S = 0.05
+"""Redis answers at once where messages wait."""
 PROBE_S = 0.01
 """The shortest that BLMPOP waits: for nothing, to see whether this server and user know it."""
 
@@ -45,14 +49,33 @@ class TakeSeveral(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def __init__(self, consumer: Any, **kwargs: Any) -> None:
         super().__init__(consumer, **kwargs)
-        self._has_loop = consumer.hub is not None
+        self._channel: Channel | None = None
         self._jobs_in_a_row = 0
 
     def start(self, consumer: Any) -> None:
         """Take several where it can be, also after the broker was away."""
-        channel = consumer.task_consumer.channel
-        if self._has_loop and isinstance(channel, Channel) and _can_take_several(channel):
-            self._take_several(channel)
+        self._channel = None
+        tasks = consumer.task_consumer
+        # Without a loop, or with a pool that runs a job before it takes the next, there is no use.
+        if consumer.hub is None or consumer.app.conf.worker_disable_prefetch or _is_solo(consumer):
+            return
+        if isinstance(tasks.channel, Channel) and _can_take_several(tasks.channel, tasks.queues):
+            self._channel = tasks.channel
+            self._take_several(tasks.channel)
+
+    def stop(self, consumer: Any) -> None:
+        """The worker ends, or has lost the broker: what comes now is given back.
+
+        kombu reads a last answer when it closes the channel, after the last job; several jobs are
+        not to wait for that.
+        """
+        channel, self._channel = self._channel, None
+        if channel is None or not channel._in_poll:
+            return
+        with suppress(Empty, OSError, ValueError, *channel.connection_errors):
+            readable, *_ = select([channel._in_poll._sock], [], [], LAST_ANSWER_S)
+            if readable:
+                channel._brpop_read()
 
     def count(self, channel: Channel) -> int:
         """How many messages to ask for."""
@@ -90,7 +113,10 @@ class TakeSeveral(bootsteps.StartStopStep):  # type: ignore[misc]
                 key, messages = answer
                 queue = bytes_to_str(key).rsplit(channel.sep, 1)[0]
                 channel._queue_cycle.rotate(queue)
-                self._deliver(channel, queue, key, messages)
+                if self._channel is channel:
+                    self._deliver(channel, queue, key, messages)
+                else:  # stopped
+                    _give_back(channel, key, messages)
                 return True
             finally:
                 channel._in_poll = None
@@ -100,28 +126,35 @@ class TakeSeveral(bootsteps.StartStopStep):  # type: ignore[misc]
         channel.handlers["BRPOP"] = read
 
     def _deliver(self, channel: Channel, queue: str, key: bytes, messages: list[bytes]) -> None:
-        for number, message in enumerate(messages):
-            raw = loads(bytes_to_str(message))
-            if Job.parse(raw.get("headers", {}).get("id")) is None:
-                self._jobs_in_a_row = 0
-            else:
-                self._jobs_in_a_row += 1
+        for number, message in enumerate(messages, 1):
             try:
+                raw = loads(bytes_to_str(message))
+                is_job = Job.parse(raw["headers"].get("id")) is not None
+                self._jobs_in_a_row = self._jobs_in_a_row + 1 if is_job else 0
                 channel.connection._deliver(raw, queue)
             except BaseException:
-                if left := messages[number + 1 :]:
-                    # Of those the broker has not heard. If it is away, the claims bring them back.
-                    with suppress(RedisError, OSError), channel.conn_or_acquire() as client:
-                        client.rpush(key, *reversed(left))
+                _give_back(channel, key, messages[number:])
                 raise
 
 
-def _can_take_several(channel: Channel) -> bool:
+def _give_back(channel: Channel, key: bytes, messages: list[bytes]) -> None:
+    """Put messages that nobody has looked at where they were taken from."""
+    # If the broker is away, the claims bring the jobs back.
+    with suppress(RedisError, OSError), channel.conn_or_acquire() as client:
+        if messages:
+            client.rpush(key, *reversed(messages))
+
+
+def _is_solo(consumer: Any) -> bool:
+    return type(consumer.pool).__module__.endswith(".solo")
+
+
+def _can_take_several(channel: Channel, queues: list[Queue]) -> bool:
     """Whether the server has BLMPOP and the user may call it."""
     if channel.global_keyprefix:  # kombu knows where the keys of BRPOP stand, and not of this
         return False
-    # A key that is named as those of the queues are, and that none of them has.
-    key = f"{next(iter(channel.active_queues), '')}{channel.sep}probe"
+    # Named as the keys of its priorities are, and there is no such priority.
+    key = f"{queues[0].name if queues else ''}{channel.sep}probe"
     try:
         with channel.conn_or_acquire() as client:
             client.blmpop(PROBE_S, 1, key, direction="RIGHT")

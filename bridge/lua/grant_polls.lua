@@ -123,11 +123,11 @@ local function is_held(place)
   return held[place]
 end
 
-local function fits(group, more)
+local function has_room(group, more)
   for _, set in ipairs(sets) do
     if set.has[group] and set.used + more > set.room then return false end
   end
-  return group.mine + more <= group.share
+  return true
 end
 
 -- The fewest polls first, one each in turn: an open poll keeps its slot for up to a minute, so no
@@ -142,7 +142,8 @@ end
 for depth = 0, most - 1 do
   for _, wish in ipairs(wishes) do
     if wish.group and level(wish) == depth and wish.granted < wish.want
-        and fits(wish.group, 1) and not is_held(wish.place) then
+        and has_room(wish.group, 1)
+        and wish.group.mine < wish.group.share and not is_held(wish.place) then
       wish.granted = wish.granted + 1
       wish.group.mine = wish.group.mine + 1
       for _, set in ipairs(sets) do
@@ -152,10 +153,19 @@ for depth = 0, most - 1 do
   end
 end
 
--- An idle poll keeps its slot while everybody has what it wanted; else they take turns.
+-- An idle poll keeps its slot while everybody has what it wanted; else they take turns. Who was refused
+-- wants a slot of any group in a set that is full; what other pollers were refused is not known here.
 for _, wish in ipairs(wishes) do
-  if wish.group and wish.granted < wish.want then wish.group.scarce = true end
+  if wish.group and wish.granted < wish.want then
+    wish.group.scarce = true
+    for _, set in ipairs(sets) do
+      if set.has[wish.group] and set.used >= set.room then
+        for group in pairs(set.has) do group.scarce = true end
+      end
+    end
+  end
 end
+local more = #pollers > 1 and 1 or 0
 local granted = {slots}
 for _, wish in ipairs(wishes) do
   if wish.granted > 0 then
@@ -164,6 +174,7 @@ for _, wish in ipairs(wishes) do
   granted[#granted + 1] = wish.granted
   local group = wish.group
   granted[#granted + 1] =
-    group and not group.scarce and fits(group, 0) and not is_held(wish.place) and 1 or 0
+    group and not group.scarce and has_room(group, more) and group.mine <= group.share
+    and not is_held(wish.place) and 1 or 0
 end
 return granted

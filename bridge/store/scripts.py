@@ -26,7 +26,7 @@ MAX_BATCH = 100
 
 APART_S = 0.002
 """From one round trip to the next, while several callers come at once: a busy process makes half as
-many, and who calls alone never waits."""
+many, and who calls alone waits for nobody."""
 
 Arg = str | int | float
 

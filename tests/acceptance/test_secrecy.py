@@ -114,10 +114,11 @@ def test_a_worker_does_its_jobs_without_the_right_to_read_tokens(deploy):
     with redis.Redis.from_url(deployment.valkey.url) as admin:
         admin.execute_command("ACL SETUSER", *rights_of_workers(deployment.prefix))
         deployment.create_activities()
-        deployment.worker(CELERY_BROKER_URL=url)
+        worker = deployment.worker(CELERY_BROKER_URL=url)
         deployment.beat()
         deployment.poller()
         assert deployment.outcome("echo", id="e")[0] == "SUCCEEDED"
+        assert "refuses BLMPOP" not in worker.output
         assert deployment.outcome("endings", id="x", how="exception")[0] == "FAILED"
         assert deployment.outcome("retry", id="r", failures=1)[0] == "SUCCEEDED"
         lost = deployment.outcome("poison", id="p")

@@ -137,7 +137,10 @@ class Idle:
     Attributes:
         grants: How many polls had been opened when it asked for more, each time.
         away_after: The store no longer answers after so many.
+        throttled: Where calls are refused.
     """
+
+    throttled = ()
 
     def __init__(self, store, registry):
         self.store, self._registry = store, registry
@@ -250,6 +253,12 @@ class TestPoller:
         store.worker()
         assert store.run(ask()) == IDLE_INTERVAL_S
         store.run(end_tasks())
+
+    def test_idle_polls_end_while_calls_are_throttled(self, idle):
+        """The store is asked again for each: it knows of what matters more."""
+        idle.throttled = [""]
+        idle.until(lambda: len(idle.grants) >= 5, slots=8)
+        assert idle.polled.total() <= 8 * len(idle.grants)
 
     def test_idle_polls_end_while_the_store_is_away(self, idle):
         """Who would store what they bring?"""

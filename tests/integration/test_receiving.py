@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import redis
+from celery.concurrency import solo
 from kombu import Connection, Consumer, Queue
 
 from bridge.local.valkey import LocalValkey
@@ -43,10 +44,11 @@ class Worker:
         self.connection = connection
         self.channel = connection.channel()
         self.task_consumer = Consumer(self.channel, [QUEUE], on_message=self._take)
-        self.task_consumer.consume()
-        self.hub = object()
+        self.hub, self.pool = object(), SimpleNamespace()
+        self.app = SimpleNamespace(conf=SimpleNamespace(worker_disable_prefetch=False))
         self.step = TakeSeveral(self)
         self.step.start(self)
+        self.task_consumer.consume()  # Celery does, once all steps have started
 
     def _take(self, message) -> None:
         if message.headers["id"] == self.refuses:
@@ -54,11 +56,14 @@ class Worker:
         self.got.append(message.headers["id"])
         message.ack()
 
-    def take(self, *ids: str) -> None:
-        """Publish them, and take them until all have come."""
+    def publish(self, *ids: str) -> None:
         with self.connection.Producer(routing_key=QUEUE.name) as producer:
             for each in ids:
                 producer.publish({}, headers={"id": each})
+
+    def take(self, *ids: str) -> None:
+        """Publish them, and take them until all have come."""
+        self.publish(*ids)
         wanted = len(self.got) + len(ids)
         while len(self.got) < wanted:
             self.connection.drain_events(timeout=5)
@@ -106,21 +111,50 @@ def test_half_of_the_room_is_left_to_others(worker):
         assert worker.step.count(worker.channel) == count
 
 
-def test_what_follows_a_message_that_breaks_the_worker_is_given_back(worker, admin):
+@pytest.mark.parametrize("broken", ["refused", "no JSON", '{"headers": null}'])
+def test_what_follows_a_message_that_breaks_the_worker_is_given_back(worker, admin, broken):
     worker.take(*[job_id(number) for number in range(1, JOBS_IN_A_ROW + 1)])
-    worker.refuses = job_id(102)
-    with pytest.raises(ZeroDivisionError):
-        worker.take(*[job_id(number) for number in range(101, 110)])
+    worker.publish(job_id(101))
+    if broken == "refused":
+        worker.refuses = job_id(102)
+        worker.publish(worker.refuses)
+    else:
+        admin.lpush(QUEUE.name, broken)
+    worker.publish(*[job_id(number) for number in range(103, 110)])
+    with pytest.raises((ZeroDivisionError, ValueError, AttributeError)):
+        worker.take("never")
     assert worker.got[JOBS_IN_A_ROW:] == [job_id(101)]
-    worker.take()
     while admin.llen(QUEUE.name):
         worker.connection.drain_events(timeout=5)
-    assert worker.got[JOBS_IN_A_ROW + 1 :] == [job_id(number) for number in range(103, 110)]
+    assert worker.got[JOBS_IN_A_ROW + 1 : -1] == [job_id(number) for number in range(103, 110)]
+
+
+def test_a_worker_that_stops_gives_back_what_it_has_just_been_sent(worker, admin):
+    """It would be seen again when the channel is closed: after the last job, perhaps in an hour."""
+    worker.take(*[job_id(number) for number in range(1, JOBS_IN_A_ROW + 1)])
+    worker.publish(*[job_id(number) for number in range(101, 111)])
+    before = admin.lrange(QUEUE.name, 0, -1)
+    worker.channel._brpop_start()
+    worker.step.stop(worker)
+    assert not worker.channel._in_poll
+    assert admin.lrange(QUEUE.name, 0, -1) == before
+    assert len(worker.got) == JOBS_IN_A_ROW
+
+
+def test_a_worker_that_stops_does_not_wait_for_what_does_not_come(worker, admin):
+    worker.take(job_id(1))
+    worker.channel._brpop_start()
+    worker.step.stop(worker)
+    assert worker.channel._in_poll  # kombu's to read, and ours to give back
+    worker.publish(job_id(2))
+    worker.channel.close()
+    assert admin.llen(QUEUE.name) == 1
 
 
 def test_it_goes_on_after_the_connection_was_lost(worker, admin, server):
     with working(server.url) as again:
         again.step, again.step._jobs_in_a_row = worker.step, JOBS_IN_A_ROW
+        worker.step.stop(worker)
         again.step.start(again)
         admin.config_resetstat()
         again.take(*[job_id(number) for number in range(1, 31)])
@@ -145,10 +179,19 @@ def test_keys_with_a_prefix_are_left_to_kombu(server, admin):
     assert (calls(admin, "brpop") >= 60, calls(admin, "blmpop")) == (True, 0)
 
 
-def test_other_brokers_are_left_alone():
-    with Connection("memory://") as connection:
+@pytest.mark.parametrize("way", ["memory", "no loop", "solo", "disable_prefetch"])
+def test_where_it_would_not_help_nothing_changes(server, way):
+    url = "memory://" if way == "memory" else server.url
+    with Connection(url) as connection:
         channel = connection.channel()
-        consumer = SimpleNamespace(hub=object(), task_consumer=SimpleNamespace(channel=channel))
+        consumer = SimpleNamespace(
+            hub=None if way == "no loop" else object(),
+            pool=solo.TaskPool(1) if way == "solo" else SimpleNamespace(),
+            app=SimpleNamespace(
+                conf=SimpleNamespace(worker_disable_prefetch=way == "disable_prefetch")
+            ),
+            task_consumer=Consumer(channel, [QUEUE]),
+        )
         before = dict(vars(channel))
         TakeSeveral(consumer).start(consumer)
         assert vars(channel) == before

@@ -775,6 +775,21 @@ class TestGrantPolls:
         assert self.grant(store, Wish("a", "celery", 5, 0)).renewable == [False]
         assert self.grant(store, Wish("a", "celery", 3, 0)).renewable == [True]
 
+    def test_idle_polls_of_other_queues_give_slots_that_would_help(self, store):
+        """w1 serves both queues: what a holds of it, b wants."""
+        store.worker("w1", slots=1, queues=["a", "b"])
+        store.worker("w2", slots=1, queues=["a"])
+        grant = self.grant(store, Wish("x", "a", 3, 0), Wish("y", "b", 0, 1))
+        assert (grant.polls, grant.renewable) == ([0, 0], [False, False])
+
+    def test_idle_polls_take_turns_with_pollers_of_other_activities(self, store):
+        """No poller knows what the others were refused."""
+        store.worker(slots=1)
+        assert self.grant(store, Wish("x", "celery", 0, 1), poller="p1").polls == [1]
+        assert self.grant(store, Wish("y", "celery", 0, 1), poller="p2").polls == [1]
+        assert self.grant(store, Wish("z", "celery", 0, 1), poller="p3").polls == [0]
+        assert self.grant(store, Wish("x", "celery", 1, 0), poller="p1").renewable == [False]
+
     def test_idle_polls_end_when_their_workers_are_gone(self, store):
         store.worker("w1", slots=2)
         store.worker("w2", slots=2)
