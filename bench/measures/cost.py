@@ -28,7 +28,7 @@ SLOW = {"heaviside-manager": 10}
 def run(bench: Run) -> dict[str, Any]:
     """Returns contestants (CPU in ms a task, tasks/s, RSS in MB) and the ratios of the bridge."""
     names = QUICK if bench.quick else FULL
-    rounds, count = (2, 200) if bench.quick else (5, 600)
+    rounds, count = (2, 200) if bench.quick else (5, 1_000)
     contestants = bench.fleet.get(names)
     batches: dict[str, list[Batch]] = {name: [] for name in names}
     for number in range(rounds):

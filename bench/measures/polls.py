@@ -38,7 +38,7 @@ class Wide:
 
 def run(bench: Run) -> dict[str, Any]:
     """Returns RSS in KB a poll over the base, idle CPU in percent of a core, and threads."""
-    window_s = 3.0 if bench.quick else 12.0
+    window_s = 3.0 if bench.quick else 20.0
     with LocalValkey() as valkey:
         pollers: list[Wide] = []
         bench.stub.spread(on=True)
