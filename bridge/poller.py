@@ -254,9 +254,8 @@ class Poller:
             now = time.monotonic()
             if now - started < MIN_EMPTY_POLL_S:
                 lane.pause(MIN_EMPTY_POLL_S)
-            if self._draining.is_set() or not lane.renewable(now):
-                return None
-            if lane.place in self._clients.throttled:  # of others' calls the store tells
+            throttled = lane.place in self._clients.throttled  # of others' calls the store tells
+            if throttled or self._draining.is_set() or not lane.renewable(now):
                 return None
 
     def _wake_within(self, seconds: float) -> None:

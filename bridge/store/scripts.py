@@ -72,6 +72,12 @@ class _Call(NamedTuple):
     args: tuple[Arg, ...]
 
 
+def _put(calls: Sequence[_Call], pipe: Any, settings: Settings) -> None:
+    """Let a pipeline of redis-py, of either kind, make these calls."""
+    for name, args in calls:
+        pipe.evalsha(script(name).sha, 1, settings.root_key, *args)
+
+
 class _Caller:
     """A thread that waits for the answer of a script, or for its turn to ask for several."""
 
@@ -145,8 +151,7 @@ class SharedScripts(Scripts):
         if len(calls) == 1:
             return [super().call(calls[0].name, *calls[0].args)]
         pipe = self.redis.pipeline(transaction=False)
-        for name, args in calls:
-            pipe.evalsha(script(name).sha, 1, self._settings.root_key, *args)
+        _put(calls, pipe, self._settings)
         answers: list[Any] = pipe.execute(raise_on_error=False)
         for place, answer in enumerate(answers):
             if isinstance(answer, NoScriptError):
@@ -178,8 +183,7 @@ class AsyncScripts:
         if len(calls) == 1:
             return [await self._answer(calls[0])]
         pipe = self.redis.pipeline(transaction=False)
-        for name, args in calls:
-            pipe.evalsha(script(name).sha, 1, self._settings.root_key, *args)
+        _put(calls, pipe, self._settings)
         answers: list[Any] = await pipe.execute(raise_on_error=False)
         for place, answer in enumerate(answers):
             if isinstance(answer, NoScriptError):
