@@ -12,7 +12,6 @@ from kombu.asynchronous import Hub
 
 from bridge import kombu_mend
 from bridge.deliveries import AGAIN_S, GatherDeliveries
-from bridge.local.valkey import LocalValkey
 from bridge.model import Job
 from tests.waiting import wait_until
 
@@ -88,12 +87,6 @@ class Worker:
             return done()
 
         wait_until(turned, timeout_s=timeout_s)
-
-
-@pytest.fixture(scope="module")
-def server():
-    with LocalValkey() as valkey:
-        yield valkey
 
 
 @pytest.fixture

@@ -6,11 +6,9 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
-import redis
 from celery.concurrency import solo
 from kombu import Connection, Consumer, Queue
 
-from bridge.local.valkey import LocalValkey
 from bridge.model import Job
 from bridge.receiving import JOBS_IN_A_ROW, MOST, TakeSeveral
 
@@ -20,19 +18,6 @@ OTHER = "5b9b2b5e-6d0a-4a35-9ed0-6b4a6b6e3b6e"
 
 def job_id(number: int) -> str:
     return Job("0123456789abcdef01234567", number).id
-
-
-@pytest.fixture(scope="module")
-def server():
-    with LocalValkey() as valkey:
-        yield valkey
-
-
-@pytest.fixture
-def admin(server):
-    with redis.Redis.from_url(server.url, decode_responses=True) as client:
-        client.flushall()
-        yield client
 
 
 class Worker:

@@ -23,19 +23,6 @@ from tests.waiting import wait_until
 THREADS = 8
 
 
-@pytest.fixture(scope="module")
-def server():
-    with LocalValkey() as valkey:
-        yield valkey
-
-
-@pytest.fixture
-def admin(server):
-    with redis.Redis.from_url(server.url, decode_responses=True) as client:
-        client.flushall()
-        yield client
-
-
 @pytest.fixture
 def scripts(server):
     shared = SharedScripts(Settings(store_url=server.url, store_prefix="shared"))
