@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bridge.errors import SettingsError
 from bridge.names import check_activity
+from bridge.service_links import is_service_link, refusal
 
 PREFIX = "BRIDGE_"
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
@@ -220,7 +221,13 @@ def _check_store_url(url: str) -> str:
 def _refuse_unknown(env: Mapping[str, str]) -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     for name in sorted(env):
-        if not name.startswith(PREFIX) or name in known:
+        if not name.startswith(PREFIX):
+            continue
+        if is_service_link(name, env):
+            if name in known:
+                raise SettingsError(refusal(name, env[name]))
+            continue
+        if name in known:
             continue
         close = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""

@@ -55,6 +55,65 @@ def test_an_unknown_name_is_refused_with_the_likely_one(monkeypatch):
         load(monkeypatch, BRIDGE_LEASE_SECONDS="15")
 
 
+# Kubernetes 1.37 of a Service with a named port, and one of IPv6; Docker of a linked container.
+SERVICE_LINKS = {
+    "BRIDGE_SERVICE_HOST": "10.0.0.4",
+    "BRIDGE_SERVICE_PORT": "9108",
+    "BRIDGE_SERVICE_PORT_METRICS": "9108",
+    "BRIDGE_PORT": "tcp://10.0.0.4:9108",
+    "BRIDGE_PORT_9108_TCP": "tcp://10.0.0.4:9108",
+    "BRIDGE_PORT_9108_TCP_PROTO": "tcp",
+    "BRIDGE_PORT_9108_TCP_PORT": "9108",
+    "BRIDGE_PORT_9108_TCP_ADDR": "10.0.0.4",
+    "BRIDGE_METRICS_SERVICE_HOST": "fd00::4",
+    "BRIDGE_LEASE_S_PORT": "udp://[fd00::4]:53",
+    "BRIDGE_LEASE_S_PORT_53_UDP": "udp://[fd00::4]:53",
+    "BRIDGE_LEASE_S_PORT_53_UDP_ADDR": "fd00::4",
+    "BRIDGE_A_PORT_1_SCTP_PROTO": "sctp",
+    "BRIDGE_NAME": "/web/bridge",
+    "BRIDGE_ENV_LANG": "C.UTF-8",
+}
+
+
+def test_the_variables_of_a_service_named_bridge_are_no_settings(monkeypatch):
+    plain = load(monkeypatch)
+    assert load(monkeypatch, **SERVICE_LINKS) == plain
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BRIDGE_PORT", "9108"),
+        ("BRIDGE_METRICS_PORTS", "tcp://10.0.0.4:9108"),
+        ("BRIDGE_STORE_SERVICE_HOST", "redis.example"),
+        ("BRIDGE_SERVICE_PORT", "http"),
+        ("BRIDGE_PORT_9108_TCP_PROTO", "http"),
+        ("BRIDGE_PORT_9108_TCP_PORT", ""),
+        ("BRIDGE_PORT_9108_TCP_ADDR", "host"),
+        ("BRIDGE_NAME", "shop"),
+        ("BRIDGE_ENV_LANG", "C.UTF-8"),
+    ],
+)
+def test_a_misspelt_setting_is_not_taken_for_a_variable_of_a_service(monkeypatch, name, value):
+    with pytest.raises(SettingsError, match=f"{name} is no setting of the bridge"):
+        load(monkeypatch, **{name: value})
+
+
+def test_a_service_whose_variable_has_the_name_of_a_setting_is_said(monkeypatch):
+    with pytest.raises(SettingsError) as caught:
+        load(monkeypatch, BRIDGE_METRICS_PORT="tcp://10.0.0.4:9108")
+    assert str(caught.value) == (
+        "BRIDGE_METRICS_PORT=tcp://10.0.0.4:9108 is no setting but the variable that Kubernetes "
+        "makes of a Service named 'bridge-metrics'. Set enableServiceLinks: false in the pod's "
+        "spec, give BRIDGE_METRICS_PORT a value there, or rename the Service."
+    )
+
+
+def test_a_value_of_the_pods_own_wins_over_the_variable_of_a_service(monkeypatch):
+    service = {"BRIDGE_METRICS_SERVICE_HOST": "10.0.0.4", "BRIDGE_METRICS_SERVICE_PORT": "9108"}
+    assert load(monkeypatch, BRIDGE_METRICS_PORT="9108", **service).metrics_port == 9108
+
+
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [

@@ -125,6 +125,7 @@ def test_a_deployment_fits_together(name):
 
     assert spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"]
     assert ("ServiceAccount", pod(name)["serviceAccountName"]) in named
+    assert pod(name)["enableServiceLinks"] is False
     for source in container["envFrom"]:
         kind = "Secret" if "secretRef" in source else "ConfigMap"
         assert (kind, next(iter(source.values()))["name"]) in named
