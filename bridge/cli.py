@@ -15,6 +15,8 @@ import click
 from celery.bin.base import LOG_LEVEL, CeleryCommand, CeleryOption
 from celery.bin.control import status as celery_status
 
+from bridge.versions import enabled
+
 if TYPE_CHECKING:
     from bridge.installation import Installation
 
@@ -121,6 +123,12 @@ def status(ctx: click.Context, as_json: bool, watch: bool) -> None:
     ctx.exit(1 if overview.needs_attention else 0)
 
 
+# Where Celery's own cannot be replaced; elsewhere the same command under a second name.
+bridge_status = BridgeCommand(
+    "bridge-status", callback=status.callback, params=status.params, help=status.help,
+    hidden=enabled("status command"))  # fmt: skip
+
+
 @click.command(cls=BridgeCommand)
 @JSON
 @click.pass_context
@@ -162,7 +170,8 @@ class _Status(CeleryCommand):  # type: ignore[misc]
         return celerys
 
 
-celery_status.__class__ = _Status
+if enabled("status command"):
+    celery_status.__class__ = _Status
 
 
 @click.group()

@@ -35,7 +35,7 @@ AGAIN_S = 1.0
 
 
 class GatherDeliveries(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Consumer bootstep; kombu pinned below 5.8 for the methods and the keys of its ``QoS``.
+    """Consumer bootstep; optional (``bridge.versions``), for the inside of kombu's ``QoS``.
 
     It outlives a connection: what Redis did not hear before it went away is said to it again.
     """

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from queue import SimpleQueue
 
 from kombu import Producer
-from kombu.exceptions import BatchPublishError, OperationalError
+from kombu.exceptions import KombuError, OperationalError
 
 from bridge.errors import BridgeError
 from bridge.installation import Installation
 from bridge.model import Claim, Outcome
 from bridge.store import Unfinished
+from bridge.versions import enabled
 
 logger = logging.getLogger(__name__)
 
@@ -40,19 +42,21 @@ class Dispatcher:
 
     def __init__(self, installation: Installation) -> None:
         self._bridge = installation
+        self._batches = enabled("batch publishing")
         self._revocations: SimpleQueue[Unfinished] = SimpleQueue()
         self._revoker: threading.Thread | None = None
 
     def publish_all(self, claims: Sequence[Claim]) -> list[Exception | None]:
         """Publish the jobs of several claims; what went wrong with each.
 
-        They share a round trip where the broker has them (Redis). When the broker goes away
-        meanwhile, none counts as published, though some may be: publishing again is harmless.
+        They share a round trip where the broker is Redis and kombu is 5.7 or newer. When the broker
+        goes away meanwhile, none counts as published, though some may be: publishing again is
+        harmless.
         """
         failures: list[Exception | None] = []
         try:
             pool = self._bridge.app.producer_pool
-            with pool.acquire(block=True) as producer, producer.batch(max_size=len(claims)):
+            with pool.acquire(block=True) as producer, self._batch(producer, len(claims)):
                 for claim in claims:
                     try:
                         self.publish(claim, producer=producer)
@@ -63,7 +67,7 @@ class Dispatcher:
                         failures.append(exc)
         except BrokerUnavailable as exc:
             return [exc] * len(claims)
-        except (BatchPublishError, OperationalError, OSError) as exc:
+        except (KombuError, OSError) as exc:
             reason = exc.__cause__ or exc
             return [
                 BrokerUnavailable(
@@ -72,6 +76,13 @@ class Dispatcher:
                 )
             ] * len(claims)
         return failures
+
+    def _batch(self, producer: Producer, size: int) -> AbstractContextManager[object]:
+        """Within it, what is published goes to the broker together."""
+        if not self._batches:
+            return nullcontext()
+        batch: AbstractContextManager[object] = producer.batch(max_size=size)
+        return batch
 
     def publish(self, claim: Claim, *, retry: int = 0, producer: Producer | None = None) -> None:
         """Publish the job of a claim's current attempt.

@@ -17,6 +17,7 @@ from typing import Any
 
 from kombu.exceptions import OperationalError
 
+from bridge import versions
 from bridge.errors import (
     AccessDenied,
     ActivityDoesNotExist,
@@ -91,6 +92,7 @@ def examine(bridge: Installation) -> Iterator[Finding]:
     registry = bridge.load_tasks()
     yield _ok("settings and tasks", f"{len(registry)} activities: {', '.join(registry)}")
     yield _versions()
+    yield from optional_parts()
     yield from _activities(bridge)
     yield from _permissions(bridge)
     yield from _store(bridge)
@@ -103,6 +105,19 @@ def _versions() -> Finding:
     names = ("celery-stepfunctions", "celery", "kombu", "redis", "aiohttp", "boto3")
     said = ", ".join(f"{name} {version(name)}" for name in names)
     return _ok("versions", f"Python {platform.python_version()}, {said}")
+
+
+def optional_parts() -> Iterator[Finding]:
+    """What relies on the inside of Celery, kombu and redis-py, and is off with these versions."""
+    off = list(versions.all_off())
+    if not off:
+        yield _ok("optional parts", f"all on: {', '.join(versions.PARTS)}")
+    for each in off:
+        check, said = f"optional part: {each.part.name}", f"off: {each.reason}"
+        if each.untested:
+            yield _warning(check, said, f"upgrade the bridge; until then {each.part.without}")
+        else:
+            yield _ok(check, f"{said}; {each.part.without}")
 
 
 def _activities(bridge: Installation) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ MOST_EVENTS = 400
 
 
 class GatherEvents(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Consumer bootstep; Celery pinned below 5.8 for what it is told and asked here."""
+    """Consumer bootstep; optional (``bridge.versions``), for the inside of Celery's consumer."""
 
     requires = (Events,)
 

@@ -21,6 +21,7 @@ from bridge.errors import StoreUnavailable
 from bridge.installation import Installation, adopt_worker_id, installed, pool_of
 from bridge.model import Job, Outcome
 from bridge.registry import SYSTEM_QUEUE
+from bridge.versions import log_off
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class Fleet(bootsteps.StartStopStep):  # type: ignore[misc]
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
         bridge = installed(worker.app)
+        log_off(logger)
         _serve_all_queues(worker.app, bridge)
         _warn_of_pool(worker, bridge)
         self.lease = Lease(bridge, worker)

@@ -10,14 +10,12 @@ from typing import Any
 
 from celery import Celery, signals
 
-from bridge import endings, kombu_mend, system, telemetry
-from bridge.deliveries import GatherDeliveries
+from bridge import endings, system, telemetry
 from bridge.errors import SettingsError, app_name
-from bridge.events import GatherEvents
 from bridge.fleet import Fleet
 from bridge.installation import Installation, installed
-from bridge.receiving import TakeSeveral
 from bridge.runner import Runner
+from bridge.versions import enabled
 
 
 def install(app: Celery) -> Celery:
@@ -41,14 +39,37 @@ def setup(app: Celery, *, imports_tasks: bool) -> Celery:
         return app
     app.bridge = Installation(app, imports_tasks=imports_tasks)
     app.steps["worker"].update({Runner, Fleet, system.MetricsPort})
-    app.steps["consumer"].update({GatherDeliveries, GatherEvents, TakeSeveral})
     endings.connect()
-    kombu_mend.mend()
+    _add_optional_parts(app)
     telemetry.connect(app)
     system.register(app)
     app.add_defaults(lambda: _schedule(app))
     signals.import_modules.connect(_import_tasks, sender=app, dispatch_uid=("bridge", id(app)))
     return app
+
+
+def _add_optional_parts(app: Celery) -> None:
+    """Add what relies on the inside of Celery and kombu, where it was tested with their versions.
+
+    Its modules are imported here, for elsewhere even their imports may fail.
+    """
+    steps = app.steps["consumer"]
+    if enabled("gathered deliveries"):
+        from bridge.deliveries import GatherDeliveries
+
+        steps.add(GatherDeliveries)
+    if enabled("gathered events"):
+        from bridge.events import GatherEvents
+
+        steps.add(GatherEvents)
+    if enabled("batch receiving"):
+        from bridge.receiving import TakeSeveral
+
+        steps.add(TakeSeveral)
+    if enabled("broker loss mend") or enabled("shared broker client"):
+        from bridge.kombu_mend import mend
+
+        mend()
 
 
 def _schedule(app: Celery) -> dict[str, Any]:

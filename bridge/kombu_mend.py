@@ -1,4 +1,4 @@
-"""Mends two things in kombu 5.7's Redis transport; pinned below 5.8 for them.
+"""Mends two things in kombu's Redis transport; each is optional, see ``bridge.versions``.
 
 1. When the broker goes away under a worker with unacknowledged messages, Celery closes the
 connection and kombu tries to give them back. The channel's connection has lost its client by then,
@@ -19,6 +19,8 @@ from typing import Any
 
 from kombu.transport.redis import Channel
 from redis.exceptions import ConnectionError as RedisConnectionError
+
+from bridge.versions import enabled
 
 _connparams = Channel._connparams
 _create_client = Channel._create_client
@@ -42,6 +44,8 @@ def _create_client_once(self: Channel, asynchronous: bool = False) -> Any:
 
 
 def mend() -> None:
-    """Mend it in this process; harmless when repeated."""
-    Channel._connparams = _connparams_if_connected
-    Channel._create_client = _create_client_once
+    """Mend in this process what is enabled; harmless when repeated."""
+    if enabled("broker loss mend"):
+        Channel._connparams = _connparams_if_connected
+    if enabled("shared broker client"):
+        Channel._create_client = _create_client_once

@@ -43,7 +43,7 @@ PROBE_S = 0.01
 
 
 class TakeSeveral(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Consumer bootstep; kombu pinned below 5.8 for the methods of its ``Channel``."""
+    """Consumer bootstep; optional (``bridge.versions``), for the inside of kombu's ``Channel``."""
 
     requires = (Tasks,)
 

@@ -17,6 +17,7 @@ from bridge.reporter import Reporter
 from bridge.standin import StandIn
 from bridge.stepfunctions import Clients, Places
 from bridge.store import ClaimStore
+from bridge.versions import log_off
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ async def serve(bridge: Installation, arns: Mapping[str, str], places: Places) -
 
     instruments.serve()
     spare_collections()
+    log_off(logger)
     logger.info("poller %s serves %s", name, ", ".join(arns))
     polling = asyncio.create_task(poller.run())
     reporting = asyncio.create_task(reporter.run())

@@ -105,6 +105,10 @@ class Settings(BaseSettings):
     concurrent_calls: int = Field(
         default=64, ge=1, le=1_000, description="reports, or heartbeats, at once in one process"
     )
+    # bridge.versions reads it, before there are settings; here it is checked and shown.
+    optimizations: Literal["on", "off"] = Field(
+        default="on", description="what relies on the inside of Celery, kombu and redis-py"
+    )
 
     @field_validator("tasks", mode="before")
     @classmethod

@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 
 import bridge
-from bridge import cli, errors, names, settings, statemachine
+from bridge import cli, errors, names, settings, statemachine, versions
 from bridge.lint import matching
 
 DOCS = Path(__file__).parent
@@ -35,6 +35,9 @@ def pages() -> dict[Path, str]:
         DOCS / "reference" / "commands.md": commands_page(),
         DOCS / "reference" / "errors.md": errors_page(),
         DOCS / "reference" / "python.md": python_page(),
+        DOCS / "howto" / "upgrade.md": _put_between(
+            DOCS / "howto" / "upgrade.md", optional_parts_table()
+        ),
         DOCS / "settings.md": _put_between(DOCS / "settings.md", settings_table()),
     }
 
@@ -63,6 +66,7 @@ def commands() -> dict[str, click.Command]:
     for name, where in project["entry-points"]["celery.commands"].items():
         module, _, attribute = where.partition(":")
         found |= dict(_leaves(name, getattr(import_module(module), attribute)))
+    del found["bridge-status"]  # the same as status, where that is Celery's own
     return dict(sorted(found.items()))
 
 
@@ -100,6 +104,20 @@ def _option(option: click.Option, ctx: click.Context) -> tuple[str, ...]:
     default = option.get_default(ctx, call=False)
     said = "" if option.is_flag or default in (None, ()) else f"`{default}`"
     return called, option.help or "", said if "Sentinel" not in said else ""
+
+
+def optional_parts_table() -> str:
+    """What relies on the inside of other packages, and the versions that it was tested with."""
+    rows = [
+        (
+            part.name,
+            part.does,
+            ", ".join(versions.tested_range(package, part) for package in part.tested),
+            part.without,
+        )
+        for part in versions.PARTS.values()
+    ]
+    return _table(("part", "what it does", "tested with", "while it is off"), rows)
 
 
 def settings_table() -> str:
