@@ -56,6 +56,14 @@ local function token_of(id)
   return string.match(redis.call('GETRANGE', key('task', id), 0, 4095), '^[^\n]*')
 end
 
+-- At maxmemory Redis refuses a script whose first write may take memory, and refuses no later write
+-- of one whose first takes none (Redis 6.2, 7 and Valkey 9 do so). A script that keeps tokens alive or
+-- brings claims to their end calls this first: a write that changes nothing. Only so can a full
+-- store drain.
+local function run_at_maxmemory()
+  redis.call('PERSIST', root)
+end
+
 -- When it was claimed (Unix ms); as long as it is in flight.
 local function claimed_ms(id, activity)
   return redis.call('ZSCORE', key('claims', activity), id)

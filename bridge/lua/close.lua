@@ -7,6 +7,7 @@
 -- Clock   since when it is settled; a closed claim is remembered: for a day if its job was not
 --         finished, so that it can be told why; else for as long as a lost call to store it may be
 --         repeated
+run_at_maxmemory()
 local unfinished_s, finished_s = 86400, 900
 local unfinished, ended, now = {}, {}, now_ms()
 for i = 2, #ARGV do

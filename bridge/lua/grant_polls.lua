@@ -3,7 +3,8 @@
 -- ARGV    poller, lease_ms, look_ahead (claims per slot), then for each activity in the order of
 --         its turn: activity, queue, open (this poller's open polls), want (how many more),
 --         place (region and account of its calls)
--- Returns slots (of the live workers that serve any of these queues), then for each activity the
+-- Returns OOM as an error when Redis is at maxmemory; else
+--         slots (of the live workers that serve any of these queues), then for each activity the
 --         number of polls granted, none while calls that matter more are throttled; and 1 if its open
 --         polls may be opened again as they come home empty, 0 if others want their slots
 -- Clock   the leases of workers and pollers; the hold of polls
@@ -15,7 +16,17 @@
 local max_groups = 8
 local poller, now, look_ahead = ARGV[1], now_ms(), tonumber(ARGV[3])
 
-redis.call('ZADD', key('pollers'), now + ARGV[2], poller)
+-- A full store grants nothing: it could not keep what a poll brings. The poller keeps its lease.
+local lease = {'ZADD', key('pollers'), now + ARGV[2], poller}
+local refused = redis.pcall(unpack(lease))
+if type(refused) ~= 'table' then
+  refused = nil
+elseif string.find(refused.err, 'OOM', 1, true) then
+  run_at_maxmemory()
+  redis.call(unpack(lease))
+else
+  return refused
+end
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', key('pollers'), '-inf', '(' .. now)) do
   redis.call('ZREM', key('pollers'), gone)
   redis.call('DEL', key('polls', gone))
@@ -32,6 +43,10 @@ for i = 4, #ARGV, 5 do
   if wish.open > 0 then
     redis.call('HSET', key('polls', poller), wish.poll, wish.open)
   end
+end
+
+if refused then
+  return refused
 end
 
 local open_in, claims_in = {}, {} -- by queue

@@ -3,4 +3,5 @@
 -- ARGV    hold_ms, place (region and account whose calls are throttled)
 -- Returns nothing
 -- Clock   end of the hold
+run_at_maxmemory()
 redis.call('SET', key('throttled', ARGV[2]), 1, 'PX', ARGV[1])

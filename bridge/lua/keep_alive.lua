@@ -4,6 +4,7 @@
 -- ARGV    claim_id, run
 -- Returns 1 noted | 0 this run no longer holds the claim
 -- Clock   alive for two intervals from now
+run_at_maxmemory()
 local claim = claim_fields(ARGV[1], 'state', 'run', 'every', 'manual')
 if claim[1] ~= 'running' or claim[2] ~= ARGV[2] then
   return 0

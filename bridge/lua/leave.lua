@@ -3,6 +3,7 @@
 -- ARGV    worker
 -- Returns how many claims it still held: its lease has ended, so that they are recovered at once
 -- Clock   end of the lease
+run_at_maxmemory()
 local held = redis.call('SCARD', key('runs', ARGV[1]))
 if held == 0 then
   forget_worker(ARGV[1])

@@ -10,6 +10,7 @@
 --
 -- State, owner and attempt change in one step: an attempt that is raised but still owned would be
 -- dropped by the fence at every delivery, for ever.
+run_at_maxmemory()
 local id, now = ARGV[1], now_ms()
 local claim = claim_fields(id, 'activity', 'state', 'attempt', 'worker', 'attempts')
 local state, attempt, worker = claim[2], claim[3], claim[4]

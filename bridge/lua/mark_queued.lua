@@ -4,6 +4,7 @@
 -- Returns of each 1 noted | 0 it was published before, or the claim has moved on (its job may be
 --         faster)
 -- Clock   the grace; it doubles each time that a job is published anew
+run_at_maxmemory()
 local grace, now, answers = tonumber(ARGV[1]), now_ms(), {}
 
 local function mark(id, attempt)

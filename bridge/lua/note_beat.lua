@@ -3,4 +3,5 @@
 -- ARGV    pass (heartbeat | recovery)
 -- Returns nothing of use
 -- Clock   notes that a pass of a beat process begins
+run_at_maxmemory()
 return redis.call('HSET', key('passes'), 'beat:' .. ARGV[1], now_ms())

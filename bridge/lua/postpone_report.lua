@@ -3,4 +3,5 @@
 -- ARGV    claim_id, delay_ms
 -- Returns 1 postponed | 0 it is no longer in the outbox
 -- Clock   due after the delay
+run_at_maxmemory()
 return redis.call('ZADD', key('outbox'), 'XX', 'CH', now_ms() + ARGV[2], ARGV[1])

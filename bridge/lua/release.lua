@@ -3,6 +3,7 @@
 -- ARGV    claim_id, attempt, run, retry (of the delivery to come), delay_ms, patience_ms, grace_ms
 -- Returns 1 released | 0 another run, or none, holds the claim
 -- Clock   end of patience and of grace, counted from when the job may start
+run_at_maxmemory()
 local claim = claim_fields(ARGV[1], 'activity', 'state', 'attempt', 'run', 'worker')
 if claim[2] ~= 'running' or claim[3] ~= ARGV[2] or claim[4] ~= ARGV[3] then
   return 0

@@ -4,6 +4,7 @@
 -- Returns 'stored' | 'settled' an outcome was there before | 'stale' a failure of an old attempt
 --         | 'running' another delivery runs, whose outcome counts | 'closed' the claim is closed
 -- Clock   due in the outbox at once
+run_at_maxmemory()
 local id = ARGV[1]
 local claim = claim_fields(id, 'activity', 'state', 'attempt', 'worker')
 local state = claim[2]

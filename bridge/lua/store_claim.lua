@@ -2,7 +2,8 @@
 -- KEYS[1] root
 -- ARGV    claim_id, token, input, activity, queue, interval_ms, manual (0|1), patience_ms, poller,
 --         max_attempts, grace_ms (until somebody else publishes the job)
--- Returns 1 stored | 0 it was there already (the call was repeated)
+-- Returns 1 stored | 0 it was there already (the call was repeated) | OOM as an error when Redis is at
+--         maxmemory: its first write takes memory
 -- Clock   claimed; first heartbeat; end of patience
 local id, token, input, activity, queue = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local now = now_ms()

@@ -11,6 +11,7 @@
 -- Given up: a job that waited past its patience, or whose heartbeat="manual" has been silent for as
 -- long as a HeartbeatSeconds of three intervals. Without a call to Step Functions nobody would hear
 -- that its token is closed, and its slot would stay taken.
+run_at_maxmemory()
 local now = now_ms()
 redis.call('HSET', key('passes'), 'heartbeat', now)
 local due = redis.call('ZRANGEBYSCORE', key('heartbeats'), '-inf', now, 'WITHSCORES',

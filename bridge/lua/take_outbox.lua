@@ -4,6 +4,7 @@
 -- Returns next_due_ms (from now; -1 when the outbox is empty), then claim_id, token, outcome,
 --         activity, …
 -- Clock   due; due again after hold_ms, should the taker die
+run_at_maxmemory()
 local now = now_ms()
 local taken = {-1}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('outbox'), '-inf', now - ARGV[3],

@@ -8,6 +8,7 @@
 -- A job that is published and has not started may wait behind others, or its message may be in no
 -- queue any more: a broker lost it, or a worker died with it. It is published anew when no worker
 -- has it and one has room; should the first message turn up, the fence drops the later one.
+run_at_maxmemory()
 local now, grace = now_ms(), tonumber(ARGV[3])
 local room_in, held = nil, nil
 

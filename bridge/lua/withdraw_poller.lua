@@ -3,5 +3,6 @@
 -- ARGV    poller
 -- Returns 1 withdrawn | 0 it was not known
 -- Clock   none
+run_at_maxmemory()
 redis.call('DEL', key('polls', ARGV[1]))
 return redis.call('ZREM', key('pollers'), ARGV[1])

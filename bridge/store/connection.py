@@ -16,6 +16,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 
 from bridge.errors import StoreUnavailable
 from bridge.settings import Settings, mask_url
+from bridge.store.refusals import WHAT_FOLLOWS, refusal_of
 
 SOCKET_TIMEOUT_S = 5.0
 MAX_CONNECTIONS = 32
@@ -29,23 +30,6 @@ _OPTIONS: dict[str, Any] = {
     "socket_keepalive": True,
     "socket_timeout": SOCKET_TIMEOUT_S,
 }
-
-_AWAY = (
-    redis.exceptions.ConnectionError,
-    redis.exceptions.TimeoutError,
-    redis.exceptions.ReadOnlyError,  # a replica, until the failover is through
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.MasterDownError,
-    redis.exceptions.ClusterDownError,
-    redis.exceptions.TryAgainError,
-    redis.exceptions.NoPermissionError,
-    OSError,
-)
-# Refusals that redis-py has no class for: the server is there and takes no writes for now.
-_REFUSED = (
-    *("BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF"),
-    *("NOREPLICAS", "OOM", "READONLY", "TRYAGAIN"),
-)
 
 
 def connect(settings: Settings) -> redis.Redis:
@@ -71,12 +55,13 @@ def translated(settings: Settings) -> Iterator[None]:
     """Turn redis-py's errors of an absent or refusing server into ``StoreUnavailable``."""
     try:
         yield
-    except (*_AWAY, redis.exceptions.ResponseError) as exc:
-        if not isinstance(exc, _AWAY) and not str(exc).startswith(_REFUSED):
+    except Exception as exc:
+        refusal = refusal_of(exc)
+        if refusal is None:
             raise  # a script of ours is wrong
         raise StoreUnavailable(
-            f"the claim store {mask_url(settings.store_url)} does not answer "
-            f"({type(exc).__name__}: {exc}): nothing can be claimed or reported until it is back."
+            f"the claim store {mask_url(settings.store_url)} {refusal.value} "
+            f"({type(exc).__name__}: {str(exc).rstrip('.')}): {WHAT_FOLLOWS[refusal]}"
         ) from exc
 
 

@@ -901,26 +901,6 @@ class TestUnreachable:
         assert "s3cret" not in str(caught.value)
         assert caught.value.retryable
 
-    @pytest.mark.parametrize(
-        "refusal",
-        [
-            "NOREPLICAS Not enough good replicas",
-            "MISCONF Errors writing to the AOF file",
-            "TRYAGAIN",
-            "LOADING",
-            "ERR Error running script",
-        ],
-    )
-    def test_a_server_that_takes_no_writes(self, settings, refusal):
-        """It is away, for our purposes; a mistake in a script is not."""
-        import redis
-
-        from bridge.store.connection import translated
-
-        expected = redis.ResponseError if refusal.startswith("ERR") else StoreUnavailable
-        with pytest.raises(expected), translated(settings):
-            raise redis.ResponseError(refusal)
-
     def test_replicas_that_are_missing(self, store, valkey):
         """On the real server: the call can be repeated, and then it works."""
         import redis

@@ -1,0 +1,72 @@
+"""Which of Redis' errors mean that it is away, full, demoted, or forbids the call.
+
+A command that a script calls fails with the same code, in a place that depends on the server (as
+measured): "OOM … script: …" (Redis 7, Valkey), "ERR Error running script (…): -OOM …" (Redis 6.2).
+redis-py has classes for some codes only, and takes the code off the text of those.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+from redis import exceptions
+
+
+class Refusal(Enum):
+    """Why Redis did not do what a script asked; each is an outage, and the call can be repeated."""
+
+    AWAY = "does not answer"
+    FULL = "is full"
+    READ_ONLY = "takes no writes"
+    FORBIDDEN = "forbids it"
+
+
+_CODES = {
+    "OOM": Refusal.FULL,
+    "READONLY": Refusal.READ_ONLY,  # a replica, until the failover is through
+    "NOREPLICAS": Refusal.READ_ONLY,
+    "MISCONF": Refusal.READ_ONLY,
+    "NOPERM": Refusal.FORBIDDEN,
+    # Of a blocked call, when its server is demoted.
+    "UNBLOCKED": Refusal.AWAY,
+    **dict.fromkeys(("BUSY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"), Refusal.AWAY),
+}
+_CODE = re.compile(rf"(?:^|: -?)({'|'.join(_CODES)})\b")
+# What Redis 7 and Valkey, and Redis 6.2, say of a script that the user may not run to its end.
+_FORBIDDEN = ("ACL failure in script", "The user executing the script can't")
+_CLASSES: tuple[tuple[type[Exception], Refusal], ...] = (
+    (exceptions.OutOfMemoryError, Refusal.FULL),
+    (exceptions.ReadOnlyError, Refusal.READ_ONLY),
+    (exceptions.NoPermissionError, Refusal.FORBIDDEN),
+    (exceptions.MasterDownError, Refusal.AWAY),
+    (exceptions.ClusterDownError, Refusal.AWAY),
+    (exceptions.TryAgainError, Refusal.AWAY),
+    (exceptions.ConnectionError, Refusal.AWAY),
+    (exceptions.TimeoutError, Refusal.AWAY),
+    (OSError, Refusal.AWAY),
+)
+
+
+def refusal_of(exc: Exception) -> Refusal | None:
+    """What an exception of redis-py means; None: the fault is the script's, or the caller's."""
+    for kind, refusal in _CLASSES:
+        if isinstance(exc, kind):
+            return refusal
+    if not isinstance(exc, exceptions.ResponseError):
+        return None
+    said = str(exc)
+    if found := _CODE.search(said):
+        return _CODES[found[1]]
+    return Refusal.FORBIDDEN if any(words in said for words in _FORBIDDEN) else None
+
+
+WHAT_FOLLOWS = {
+    Refusal.AWAY: "nothing can be claimed or reported until it is back.",
+    Refusal.FULL: "nothing is claimed until it has memory again; what is in flight goes on. Give "
+    "it more memory (maxmemory).",
+    Refusal.READ_ONLY: "nothing can be claimed or reported until it takes them again.",
+    Refusal.FORBIDDEN: "its user lacks a right that the bridge needs. Allow it (ACL SETUSER); the "
+    "call is tried again until then.",
+}
+"""What a refusal means for the bridge, as the end of an error's sentence."""
