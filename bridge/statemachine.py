@@ -19,6 +19,7 @@ from celery import Task
 
 from bridge.errors import SettingsError
 from bridge.names import check_activity, parse_arn
+from bridge.partitions import partition_of
 from bridge.registry import Activity
 
 QueryLanguage = Literal["JSONPath", "JSONata"]
@@ -41,7 +42,6 @@ _CONTEXT = {
     "retry_count": "State.RetryCount",
     "state_machine": "StateMachine.Id",
 }
-_PARTITIONS = {"cn": "aws-cn", "us-gov": "aws-us-gov"}
 _REFERENCE_PATH = re.compile(r"\$(?:\.[^\s.\[\]$@,:?*'\"]+|\['[^']+'\]|\[\d+\])*")
 _TOP_LEVEL = re.compile(r"\$\.([A-Za-z_]\w*)", re.ASCII)
 
@@ -235,7 +235,7 @@ def _name_and_heartbeat_s(activity: Any, heartbeat_s: int | None) -> tuple[str, 
 def _arn(name: str, region: str | None, account: str | None) -> str:
     if parse_arn(name) is not None:
         return name
-    partition = _PARTITIONS.get((region or "").rsplit("-", 2)[0], "aws")
+    partition = partition_of(region or "")
     arn = f"arn:{partition}:states:{region}:{account}:activity:{name}"
     if parse_arn(arn) is None:
         raise SettingsError(

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from bridge.errors import SettingsError
 from bridge.infra import iam
 from bridge.infra.cfn import Json, att, choose, parameter, ref, tags
-from bridge.infra.model import Fleet, partition_of
+from bridge.infra.model import Fleet
+from bridge.partitions import dns_suffix_of, partition_of
 
 _ECR = re.compile(
-    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/"
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.(?P<suffix>[a-z0-9.-]+)/"
     r"(?P<name>[a-z0-9._/-]+?)(:[\w.-]+|@sha256:[0-9a-f]{64})?"
 )
 
@@ -25,7 +26,7 @@ def parameters(fleet: Fleet) -> Json:
     image, repository = fleet.image, None
     if image is not None:
         found = _ECR.fullmatch(image)
-        if found is None:
+        if found is None or found["suffix"] != dns_suffix_of(found["region"]):
             raise SettingsError(
                 f"--image {image!r} is not in ECR (ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG), "
                 "and the private subnets reach no other registry. Push it there, or use a "

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from bridge.errors import BridgeError, SettingsError
 from bridge.infra.cfn import Value, sub
 from bridge.names import check_activity, parse_arn
+from bridge.partitions import partition_of
 
 _FLEET_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,39}")
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d")
@@ -22,13 +23,6 @@ _PLAIN = re.compile(r"[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*")
 
 class InfraError(BridgeError):
     """What was asked for is more than AWS takes, or than this installation can write."""
-
-
-def partition_of(region: str) -> str:
-    """The partition that a region belongs to: the second part of its ARNs."""
-    if region.startswith("cn-"):
-        return "aws-cn"
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
 @dataclass(frozen=True, slots=True)

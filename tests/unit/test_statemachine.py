@@ -23,6 +23,7 @@ from bridge.statemachine import (
     state_machine,
     unwrap,
 )
+from tests.unit.partitions import PARTITIONS
 
 ARN = "arn:aws:states:us-east-1:123456789012:activity:resize"
 HERE = {"region": "us-east-1", "account": "123456789012"}
@@ -118,10 +119,7 @@ class TestResource:
         with pytest.raises(SettingsError, match=r"no ARN of activity 'resize'\. Give both"):
             activity_task("resize", **where, timeout_s=60)
 
-    @pytest.mark.parametrize(
-        ("region", "partition"),
-        [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("eu-west-1", "aws")],
-    )
+    @pytest.mark.parametrize(("region", "partition"), PARTITIONS.items())
     def test_a_region_has_its_partition(self, region, partition):
         state = activity_task("resize", region=region, account="1" * 12, timeout_s=60)
         assert state["Resource"] == f"arn:{partition}:states:{region}:{'1' * 12}:activity:resize"

@@ -241,6 +241,21 @@ class TestImage:
             "arn:aws:ecr:eu-west-1:123456789012:repository/team/worker"
         )
 
+    @pytest.mark.parametrize(
+        ("region", "host", "partition"),
+        [
+            ("cn-north-1", "amazonaws.com.cn", "aws-cn"),
+            ("us-iso-east-1", "c2s.ic.gov", "aws-iso"),
+            ("eusc-de-east-1", "amazonaws.eu", "aws-eusc"),
+        ],
+    )
+    def test_in_another_partition(self, region, host, partition):
+        image = f"123456789012.dkr.ecr.{region}.{host}/team/worker:1.0"
+        parameters = ecs(Fleet.of(["a"], image=image))["Parameters"]
+        assert parameters["RepositoryArn"]["Default"] == (
+            f"arn:{partition}:ecr:{region}:123456789012:repository/team/worker"
+        )
+
     def test_without_one_it_is_asked_for(self):
         parameters = ecs(Fleet.of(["a"]))["Parameters"]
         assert "Default" not in parameters["Image"]

@@ -4,6 +4,7 @@ import pytest
 
 from bridge.errors import SettingsError
 from bridge.infra.model import ActivityRef, Fleet
+from tests.unit.partitions import PARTITIONS
 
 
 class TestArn:
@@ -12,9 +13,7 @@ class TestArn:
         assert ActivityRef.of("resize", None, None).arn == {"Fn::Sub": text}
 
     def test_a_region_has_its_partition(self):
-        for region, partition in (
-            ("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"),
-        ):  # fmt: skip
+        for region, partition in PARTITIONS.items():
             arn = ActivityRef.of("resize", region, "123456789012").arn
             assert arn == f"arn:{partition}:states:{region}:123456789012:activity:resize"
 

@@ -1,0 +1,53 @@
+"""AWS's partitions (``aws``, ``aws-cn``, ``aws-iso``, ``aws-eusc``, …), from botocore.
+
+botocore's data grows with AWS; no network is asked. It is loaded when it is first needed, because
+most processes never make an ARN.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import NamedTuple
+
+
+class _Partition(NamedTuple):
+    name: str
+    dns_suffix: str
+    regions: frozenset[str]
+    form: re.Pattern[str]
+
+
+@cache
+def _known() -> tuple[_Partition, ...]:
+    from botocore.loaders import create_loader
+
+    return tuple(
+        _Partition(
+            each["id"],
+            each["outputs"]["dnsSuffix"],
+            frozenset(each["regions"]),
+            re.compile(each["regionRegex"]),
+        )
+        for each in create_loader().load_data("partitions")["partitions"]
+    )
+
+
+def partition_of(region: str) -> str:
+    """The partition that a region belongs to: the second part of its ARNs."""
+    return _of(region).name
+
+
+def dns_suffix_of(region: str) -> str:
+    """What the names of a region's hosts end with, such as ``amazonaws.com``."""
+    return _of(region).dns_suffix
+
+
+@cache
+def _of(region: str) -> _Partition:
+    """The partition; ``aws`` for a region that fits none, as in botocore's endpoint rules."""
+    known = _known()
+    for fits in (lambda each: region in each.regions, lambda each: each.form.match(region)):
+        if found := next(filter(fits, known), None):
+            return found
+    return next(each for each in known if each.name == "aws")
