@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -29,11 +30,15 @@ class LocalValkey:
     Args:
         port: 0 takes a free one, and keeps it over restarts.
         data_dir: Where the append-only file lives; None: nothing is kept over a restart.
+        options: More of the server's options, as on its command line: ``("--maxmemory", "1gb")``.
     """
 
-    def __init__(self, *, port: int = 0, data_dir: Path | None = None) -> None:
+    def __init__(
+        self, *, port: int = 0, data_dir: Path | None = None, options: Sequence[str] = ()
+    ) -> None:
         self.port = port or free_port()
         self._data_dir = data_dir
+        self._options = options
         self._scratch = tempfile.TemporaryDirectory(prefix="valkey-")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -61,6 +66,7 @@ class LocalValkey:
             str(_binary.get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1",
             "--dir", str(folder), "--save", "", "--maxmemory-policy", "noeviction",
             "--appendonly", "yes" if self._data_dir else "no", "--appendfsync", "everysec",
+            *self._options,
         ]  # fmt: skip
         self._process = subprocess.Popen(
             args, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
