@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+GUESTS := $(VENV)/.guests
 ARGS ?=
 
-.PHONY: help install demo test bench chaos docs lint format clean
+.PHONY: help install demo test guests bench chaos docs lint format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 12
@@ -28,6 +29,14 @@ demo: ## Run the example pipeline on local parts (ARGS="--keep --executions 40 -
 test: ## Run all tests (ARGS="-k heartbeat")
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
 	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+guests: ## Live in apps as people have them, on several brokers (ARGS="-k django")
+	@$(MAKE) --no-print-directory $(GUESTS) ARGS=
+	$(BIN)/python -m pytest tests/guests --numprocesses 2 --dist loadfile --no-loadscope-reorder --timeout 600 $(ARGS)
+
+$(GUESTS): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[local,dev,guests]'
+	@touch $@
 
 bench: ## Measure against peers and floors (ARGS="--quick --only cpu --json FILE")
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS= >&2

@@ -1,0 +1,37 @@
+"""The app's settings are its own."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.lasts(5)
+
+SETTINGS = """
+import json
+from shop.celery import app
+app.loader.import_default_modules()
+app.finalize()
+tasks = {
+    name: [task.acks_late, task.reject_on_worker_lost, task.ignore_result, task.max_retries]
+    for name, task in app.tasks.items() if not name.startswith("bridge.")
+}
+settings = app.conf.table(with_defaults=False)
+schedule = settings.pop("beat_schedule")
+ours = sorted(name for name in schedule if name.startswith("bridge."))
+schedule = {name: repr(entry) for name, entry in schedule.items() if name not in ours}
+print(json.dumps(dict(settings=settings, tasks=tasks, schedule=schedule, ours=ours), default=repr))
+"""
+
+
+def test_settings_and_options_stay(guest):
+    """What was set is the same, and so are the options of tasks that are no activities."""
+    env = {"CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}
+    without = json.loads(guest("plain", bridge=False).python(SETTINGS, **env))
+    found = json.loads(guest("plain").python(SETTINGS, **env))
+    assert found["settings"] == without["settings"]
+    assert found["schedule"] == without["schedule"]
+    for found_in in (without, found):
+        del found_in["tasks"]["shop.tasks.pack"]
+    assert found["tasks"] == without["tasks"]
