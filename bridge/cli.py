@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from celery.bin.base import LOG_LEVEL, CeleryCommand, CeleryOption
@@ -18,7 +19,10 @@ from celery.bin.control import status as celery_status
 from bridge.versions import enabled
 
 if TYPE_CHECKING:
+    from bridge.errors import BridgeError
     from bridge.installation import Installation
+
+T = TypeVar("T")
 
 JSON = click.option(
     "--json", "as_json", is_flag=True, cls=CeleryOption, help="Print JSON for programs."
@@ -38,6 +42,32 @@ class BridgeCommand(CeleryCommand):  # type: ignore[misc]
             raise
         except BridgeError as exc:
             raise click.ClickException(str(exc)) from None
+
+
+def _for_each(
+    activities: Iterable[str], call: Callable[[str], T]
+) -> tuple[dict[str, T], list[BridgeError]]:
+    """Call Step Functions for each activity; one that fails keeps no other from its turn."""
+    from bridge.errors import BridgeError
+
+    done: dict[str, T] = {}
+    failures = []
+    for activity in activities:
+        try:
+            done[activity] = call(activity)
+        except BridgeError as exc:
+            failures.append(exc)
+    return done, failures
+
+
+def _raise_all(failures: Sequence[BridgeError]) -> None:
+    """End the command with what went wrong, each sentence once; status 2 for settings alone."""
+    from bridge.errors import BridgeError, SettingsError
+
+    if failures:
+        only_settings = all(isinstance(each, SettingsError) for each in failures)
+        said = " ".join(dict.fromkeys(map(str, failures)))
+        raise SettingsError(said) if only_settings else BridgeError(said)
 
 
 def _bridge(ctx: click.Context) -> Installation:
@@ -208,26 +238,30 @@ def create(
         key = kms_key_id and Encryption(type="CUSTOMER_MANAGED_KMS_KEY", kms_key_id=kms_key_id)
         made = {
             activity: ActivityAttributes(
-                name=arn.name if (arn := parse_arn(activity)) else activity,
+                name=activity,
                 tags=dict(tag.split("=", 1) for tag in tags), encryption=key or None,
             )
             for activity in wanted
         }  # fmt: skip
     except ValidationError as exc:
         raise click.UsageError("; ".join(str(each["msg"]) for each in exc.errors()), ctx) from None
-    arns = {}
-    for activity, attributes in made.items():
+
+    def create_one(activity: str) -> str:
         there = places.connection(places.of(activity))
-        arns[activity] = create_activity(attributes, there)
-        if parse_arn(activity) and arns[activity] != activity:
+        arn = create_activity(made[activity], there)
+        if parse_arn(activity) and arn != activity:
             raise SettingsError(
-                f"{activity} is in an account that nobody here calls in: {arns[activity]} has been "
+                f"{activity} is in an account that no credentials here belong to: {arn} has been "
                 "created instead. Name a role of that account in BRIDGE_ROLES."
             )
+        return arn
+
+    arns, failures = _for_each(made, create_one)
     if as_json:
         click.echo(json.dumps(arns, indent=2))
-    else:
+    elif arns:
         report.show_activities(arns)
+    _raise_all(failures)
 
 
 @activities.command("list", cls=BridgeCommand)
@@ -257,14 +291,16 @@ def describe(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
     bridge = _bridge(ctx)
     places = Places(bridge.settings.roles)
     wanted = [check_activity(name) for name in names] or list(bridge.load_tasks())
-    found = [
-        describe_activity(arn, places.connection(places.of(activity)))
-        for activity, arn in resolve(wanted, places).items()
-    ]
+    arns = resolve(wanted, places)
+    described, failures = _for_each(
+        arns, lambda each: describe_activity(arns[each], places.connection(places.of(each)))
+    )
+    found = list(described.values())
     if as_json:
         click.echo(json.dumps([report.activity_as_json(each) for each in found], indent=2))
-    else:
+    elif found:
         report.show_descriptions(found)
+    _raise_all(failures)
 
 
 @activities.command("delete", cls=BridgeCommand)
@@ -283,9 +319,14 @@ def delete(ctx: click.Context, names: tuple[str, ...], yes: bool, as_json: bool)
         for arn in arns.values():
             click.echo(arn, err=True)
         click.confirm(f"Delete {len(arns)} activities?", abort=True, err=True)
-    for activity, arn in arns.items():
-        delete_activity(arn, places.connection(places.of(activity)))
-    click.echo(json.dumps(arns, indent=2) if as_json else f"{len(arns)} deleted")
+
+    def delete_one(activity: str) -> str:
+        delete_activity(arns[activity], places.connection(places.of(activity)))
+        return arns[activity]
+
+    deleted, failures = _for_each(arns, delete_one)
+    click.echo(json.dumps(deleted, indent=2) if as_json else f"{len(deleted)} deleted")
+    _raise_all(failures)
 
 
 @click.command(cls=BridgeCommand)

@@ -108,6 +108,8 @@ class Encryption(BaseModel):
 
 
 def _as_value_error(name: str) -> str:
+    if (arn := parse_arn(name)) is not None:
+        return arn.name  # as AWS takes it, which is more than a name of the bridge may be
     try:
         return validate_activity_name(name)
     except SettingsError as exc:  # pydantic collects ValueErrors only
@@ -118,7 +120,8 @@ class ActivityAttributes(BaseModel):
     """What an activity is created with.
 
     Attributes:
-        name: See ``validate_activity_name``.
+        name: See ``validate_activity_name``. A full activity ARN gives the name in it, with all
+            that AWS allows there, such as dots.
         tags: At most 50.
         encryption: None leaves it to Step Functions, which then uses its own key.
 

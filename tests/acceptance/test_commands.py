@@ -80,6 +80,39 @@ class TestActivities:
         listed = json.loads(deployment.run("activities", "list", "--json").stdout)
         assert listed[f"{deployment.prefix}-echo"] == deployment.arn("echo")
 
+    def test_every_arn_that_a_task_may_have_is_created(self, deploy):
+        """AWS takes more in a name than the bridge does, such as dots."""
+        arns = [dotted := "arn:aws:states:us-east-1:123456789012:activity:Orders.Resize.v2",
+                dotted.replace("Resize", "Größe")]  # fmt: skip
+        deployment = deploy(
+            JOBS_ONLY="echo", BRIDGE_ACTIVITIES=json.dumps(dict.fromkeys(arns, "jobs.echo"))
+        )
+        for _ in range(2):
+            made = deployment.run("activities", "create", "--json")
+            assert made.returncode == 0, made.stderr
+            assert set(json.loads(made.stdout)) == {f"{deployment.prefix}-echo", *arns}
+        described = deployment.run("activities", "describe", "--json")
+        assert {each["arn"] for each in json.loads(described.stdout)} >= set(arns)
+        gone = deployment.run("activities", "delete", "--yes", *arns)
+        assert gone.returncode == 0, gone.stderr
+
+    def test_one_that_cannot_be_created_keeps_no_other_from_it(self, deploy):
+        deployment = deploy(JOBS_ONLY="echo")
+        away = "arn:aws:states:us-east-1:210987654321:activity:a"  # an account without a role here
+        made = deployment.run("activities", "create", away, f"{deployment.prefix}-b", "--json")
+        assert made.returncode == 2
+        assert "BRIDGE_ROLES" in made.stderr
+        assert json.loads(made.stdout) == {f"{deployment.prefix}-b": deployment.arn("b")}
+
+    def test_one_that_is_missing_keeps_no_other_from_being_shown(self, deploy):
+        deployment = deploy(JOBS_ONLY="echo")
+        deployment.create_activities()
+        arns = [deployment.arn("nothing"), deployment.arn("echo")]
+        shown = deployment.run("activities", "describe", *arns, "--json")
+        assert shown.returncode == 1
+        assert f"{deployment.prefix}-nothing" in shown.stderr
+        assert [each["arn"] for each in json.loads(shown.stdout)] == [deployment.arn("echo")]
+
     def test_from_created_to_deleted(self, deploy):
         deployment = deploy(JOBS_ONLY="echo")
         made = deployment.run("activities", "create", "--tag", "team=images")
