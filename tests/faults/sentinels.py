@@ -28,7 +28,8 @@ class Sentinels:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.primary = LocalValkey(data_dir=folder / "primary")
+        now = ("--repl-diskless-sync-delay", "0")
+        self.primary = LocalValkey(data_dir=folder / "primary", options=now)
         follow = ("--replicaof", "127.0.0.1", str(self.primary.port))
         self.replica = LocalValkey(data_dir=folder / "replica", options=follow)
         self.ports = [free_port() for _ in range(3)]
@@ -43,6 +44,7 @@ class Sentinels:
     def start(self) -> Self:
         self.primary.start()
         self.replica.start()
+        wait_until(lambda: self._link() == "up", what="the replica has all of the primary's data")
         for port in self.ports:
             self._sentinels.append(self._sentinel(port))
         wait_until(self._all_agree, what="the sentinels know each other and the replica")
@@ -68,12 +70,15 @@ class Sentinels:
     def cut(self) -> None:
         """Let no write reach the replica any more: what the primary takes is lost with it."""
         with redis.Redis(port=self.replica.port, decode_responses=True) as client:
-            client.config_set("primaryauth", "wrong")  # no new link
+            client.config_set(
+                "primaryuser", "nobody", "primaryauth", "none"
+            )  # it may not link again
             client.execute_command("CLIENT", "KILL", "TYPE", "primary")
-            wait_until(
-                lambda: client.info("replication")["master_link_status"] == "down",
-                what="the replica has lost its primary",
-            )
+        wait_until(lambda: self._link() == "down", what="the replica has lost its primary")
+
+    def _link(self) -> str:
+        with redis.Redis(port=self.replica.port, decode_responses=True) as client:
+            return client.info("replication")["master_link_status"]
 
     def _sentinel(self, port: int) -> subprocess.Popen[bytes]:
         folder = Path(tempfile.mkdtemp(prefix="sentinel-", dir=self._folder))
