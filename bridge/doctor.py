@@ -24,6 +24,7 @@ from bridge.errors import (
     ActivityMissing,
     BridgeError,
     InvalidRequest,
+    SchemaMismatch,
     SettingsError,
     TokenClosed,
     app_name,
@@ -177,6 +178,9 @@ def _store(bridge: Installation) -> Iterator[Finding]:
     try:
         server = describe_server(bridge.settings)
         status = StatusReader(bridge.settings).read(list(bridge.registry))
+    except SchemaMismatch as exc:
+        yield _failure(check, str(exc), "do what the sentence says")
+        return
     except BridgeError as exc:
         yield _failure(check, str(exc), "start Redis, or set BRIDGE_STORE_URL")
         return

@@ -36,6 +36,10 @@ class SettingsError(BridgeError, click.ClickException):
     exit_code = 2
 
 
+class SchemaMismatch(SettingsError):
+    """The claim store is in use by a version of the bridge with another layout of keys."""
+
+
 class ActivityMissing(SettingsError):
     """Step Functions knows no activity of a registered name."""
 

@@ -17,10 +17,11 @@ from celery import bootsteps
 from celery.worker import state
 from kombu.exceptions import OperationalError
 
-from bridge.errors import StoreUnavailable
+from bridge.errors import SchemaMismatch, StoreUnavailable
 from bridge.installation import Installation, adopt_worker_id, installed, pool_of
 from bridge.model import Job, Outcome
 from bridge.registry import SYSTEM_QUEUE
+from bridge.store import check_schema
 from bridge.versions import log_off
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Fleet(bootsteps.StartStopStep):  # type: ignore[misc]
         bridge = installed(worker.app)
         log_off(logger)
         _serve_all_queues(worker.app, bridge)
+        _refuse_other_schema(worker.app, bridge)
         _warn_of_pool(worker, bridge)
         self.lease = Lease(bridge, worker)
 
@@ -60,6 +62,25 @@ def _serve_all_queues(app: Any, bridge: Installation) -> None:
     if queues._consume_from is None:
         names = {*queues.consume_from, *bridge.registry.queues} - {SYSTEM_QUEUE}
         queues.select(sorted(names))
+
+
+def _refuse_other_schema(app: Any, bridge: Installation) -> None:
+    """A worker for activities does not start beside one of another version.
+
+    One that serves ordinary queues only goes on without a lease: its tasks need none. A store that
+    is away is looked at again when the lease is renewed.
+
+    Raises:
+        SchemaMismatch: Another version of the bridge uses the store.
+    """
+    try:
+        check_schema(bridge.settings)
+    except StoreUnavailable as exc:
+        logger.info("the store's schema is not known yet: %s", exc)
+    except SchemaMismatch as exc:
+        if {*bridge.registry.queues, SYSTEM_QUEUE} & {*app.amqp.queues.consume_from}:
+            raise
+        logger.warning("this worker serves no activity: %s", exc)
 
 
 def _warn_of_pool(worker: Any, bridge: Installation) -> None:
@@ -157,7 +178,7 @@ class Lease:
                 known = True
                 self._bring_outcomes(renewal.forgotten)
                 self._stop_unwanted(renewal.unwanted)
-            except StoreUnavailable as exc:
+            except (SchemaMismatch, StoreUnavailable) as exc:
                 logger.warning("lease of worker %s not renewed: %s", self._id, exc)
                 pause_s = min(1.0, pause_s)
             except Exception:

@@ -212,17 +212,17 @@ def check(role: str, pid: int) -> str:
     if role == "flower":
         return check_flower(process)
     # Not above: Flower's check needs none of it.
-    from bridge.errors import SettingsError, StoreUnavailable
+    from bridge.errors import SchemaMismatch, SettingsError, StoreUnavailable
     from bridge.settings import DEFAULT_BROKER_URL, load
     from bridge.store.health import read_signs
 
     try:
         settings = load(broker_url=os.environ.get("CELERY_BROKER_URL") or DEFAULT_BROKER_URL)
         signs = read_signs(settings, timeout_s=ANSWER_TIMEOUT_S)
+    except (SchemaMismatch, StoreUnavailable) as exc:
+        raise Unknown(str(exc)) from None
     except SettingsError as exc:
         raise Sick(str(exc)) from None
-    except StoreUnavailable as exc:
-        raise Unknown(str(exc)) from None
     checks = {"poll": check_poll, "worker": check_worker, "beat": check_beat}
     return checks[role](process, signs)
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from bridge.batches import Batcher, Gap
 from bridge.dispatch import BrokerUnavailable, Dispatcher
-from bridge.errors import StepFunctionsError, StoreUnavailable
+from bridge.errors import SchemaMismatch, StepFunctionsError, StoreUnavailable
 from bridge.killpoints import KillPoint, passing
 from bridge.lanes import Lane
 from bridge.metrics import OFF, Meters
@@ -114,6 +114,8 @@ class Poller:
                 await self.open_polls()
             except StoreUnavailable as exc:
                 logger.warning("no poll is opened: %s", exc)
+            except SchemaMismatch:
+                raise  # what open polls bring could not be stored either
             except Exception:
                 logger.exception("the poller's loop failed; it goes on")
             with suppress(TimeoutError):

@@ -6,17 +6,19 @@ import asyncio
 import logging
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 
 from bridge.dispatch import Dispatcher
-from bridge.errors import SettingsError
+from bridge.errors import SettingsError, StoreUnavailable
 from bridge.garbage import spare_collections
 from bridge.installation import Installation, process_name
 from bridge.metrics.instruments import Instruments
 from bridge.poller import Leftovers, Poller
 from bridge.reporter import Reporter
+from bridge.settings import Settings
 from bridge.standin import StandIn
 from bridge.stepfunctions import Clients, Places
-from bridge.store import ClaimStore
+from bridge.store import ClaimStore, check_schema
 from bridge.versions import log_off
 
 logger = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ async def serve(bridge: Installation, arns: Mapping[str, str], places: Places) -
             "task_always_eager is on: jobs would run inside the poller. Turn it off."
         )
     refuse_twins(arns)
+    await asyncio.to_thread(refuse_other_schema, bridge.settings)
     settings, dispatcher, name = bridge.settings, Dispatcher(bridge), process_name()
     instruments = Instruments(bridge)
     instruments.bind()
@@ -96,6 +99,18 @@ async def serve(bridge: Installation, arns: Mapping[str, str], places: Places) -
         await end_tasks()
         await clients.close()
         await store.close()
+
+
+def refuse_other_schema(settings: Settings) -> None:
+    """Begin nothing in a store that another version of the bridge uses.
+
+    A store that is away is looked at later, by the scripts.
+
+    Raises:
+        SchemaMismatch: Another version uses it.
+    """
+    with suppress(StoreUnavailable):
+        check_schema(settings)
 
 
 def refuse_twins(arns: Mapping[str, str]) -> None:

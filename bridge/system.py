@@ -18,7 +18,7 @@ from celery import Celery, bootsteps, signals
 
 from bridge import heartbeat, metrics, recovery
 from bridge.dispatch import Dispatcher
-from bridge.errors import StoreUnavailable
+from bridge.errors import SchemaMismatch, StoreUnavailable
 from bridge.garbage import spare_collections
 from bridge.installation import Installation, installed, pool_of
 from bridge.metrics.instruments import Instruments
@@ -192,7 +192,7 @@ def _pass(name: str, app: Celery, work: Callable[[Installation, Calls], T]) -> T
     try:
         bridge = installed(app)
         return work(bridge, _calls_of(bridge))
-    except StoreUnavailable as exc:
+    except (SchemaMismatch, StoreUnavailable) as exc:
         logger.warning("%s is skipped in this tick: %s", name, exc)
         return None
     finally:

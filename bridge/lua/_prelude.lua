@@ -2,6 +2,10 @@
 -- KEYS[1] is the root key, "{prefix}": its hash tag keeps every key on one node of a Redis Cluster,
 -- so that scripts may derive the others from it.
 --
+-- root                  string  the store's schema: which layout of keys it has. It is raised when the
+--                               layout changes; root, load, workers and pollers stay as they are, for
+--                               they tell processes of every version whether the store is in use.
+--                               What follows is schema 1
 -- root:claim:<id>       hash    activity queue state attempt every, [attempts] that it may have and
 --                               [retry] it has come to, if not 1 and 0, [until] while it waits,
 --                               [worker run] while running, [manual alive] for manual heartbeats,
@@ -62,6 +66,28 @@ end
 -- store drain.
 local function run_at_maxmemory()
   redis.call('PERSIST', root)
+end
+
+-- The error of a store that has another schema than this script; nil: it has this one. A store
+-- without a stamp was written before there were any, and has the layout of schema 1. The first that
+-- comes stamps it; one of another schema becomes its own once no claim is in flight and no process
+-- of the other version is alive.
+local function other_schema(only_look)
+  local found = redis.call('GET', root)
+  if found == schema then
+    return nil
+  end
+  local used = redis.call('EXISTS', key('load')) == 1
+  for _, lease in ipairs({'workers', 'pollers'}) do
+    used = used or redis.call('ZCOUNT', key(lease), now_ms(), '+inf') > 0
+  end
+  if used and (found or '1') ~= schema then
+    return {err = 'SCHEMA ' .. (found or '1')}
+  end
+  if not only_look then
+    run_at_maxmemory()
+    redis.call('SET', root, schema)
+  end
 end
 
 -- When it was claimed (Unix ms); as long as it is in flight.

@@ -7,6 +7,10 @@
 -- When nobody has looked for longer than the gap, the store itself may have been away, and leases
 -- have ended that nobody could renew: for the time of the amnesty no worker is taken for dead.
 run_at_maxmemory()
+local other = other_schema()
+if other then
+  return other
+end
 local lost, now = {}, now_ms()
 local last = tonumber(redis.call('HGET', key('passes'), 'recovery') or now)
 redis.call('HSET', key('passes'), 'recovery', now)

@@ -6,6 +6,10 @@
 --         outbox_ms: age of the oldest outcome among the first hundred,
 --         pollers: {poller: {"activity|queue": n}}, lost: {activity: n}, passes: {pass: age_ms}}
 -- Clock   ages; leases
+local other = other_schema(true)
+if other then
+  return other
+end
 local now = now_ms()
 local status = {tally = {}, oldest = {}, workers = {}, pollers = {}, lost = {}, passes = {}, ended = {}}
 local activities = {}

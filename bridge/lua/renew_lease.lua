@@ -10,6 +10,10 @@
 -- Forgotten: the job ended, and its ending reached nobody; only its worker can know. Unwanted: its
 -- claim was closed, or runs elsewhere.
 run_at_maxmemory()
+local other = other_schema()
+if other then
+  return other
+end
 local worker, now = ARGV[1], now_ms()
 local renewed = has_lease(worker, now)
 redis.call('ZADD', key('workers'), now + ARGV[2], worker)

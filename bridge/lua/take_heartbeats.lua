@@ -12,6 +12,10 @@
 -- long as a HeartbeatSeconds of three intervals. Without a call to Step Functions nobody would hear
 -- that its token is closed, and its slot would stay taken.
 run_at_maxmemory()
+local other = other_schema()
+if other then
+  return other
+end
 local now = now_ms()
 redis.call('HSET', key('passes'), 'heartbeat', now)
 local due = redis.call('ZRANGEBYSCORE', key('heartbeats'), '-inf', now, 'WITHSCORES',

@@ -5,6 +5,10 @@
 --         activity, …
 -- Clock   due; due again after hold_ms, should the taker die
 run_at_maxmemory()
+local other = other_schema()
+if other then
+  return other
+end
 local now = now_ms()
 local taken = {-1}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('outbox'), '-inf', now - ARGV[3],

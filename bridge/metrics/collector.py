@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from bridge.errors import StoreUnavailable
+from bridge.errors import SchemaMismatch, StoreUnavailable
 from bridge.metrics import catalogue
 from bridge.metrics.catalogue import Metric
 from bridge.registry import SYSTEM_QUEUE, Registry
@@ -81,7 +81,7 @@ class _Reading:
     def _read(self, reader: StatusReader, activities: list[str]) -> None:
         try:
             self._status = reader.read(activities)
-        except StoreUnavailable as exc:
+        except (SchemaMismatch, StoreUnavailable) as exc:
             logger.info("metrics without the fleet: %s", exc)
         except Exception:
             logger.exception("metrics without the fleet: its status could not be read")

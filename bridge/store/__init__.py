@@ -20,6 +20,7 @@ from bridge.store.answers import (
 )
 from bridge.store.claims import ClaimStore
 from bridge.store.jobs import JobStore, Lost, Renewal, Settled, Start
+from bridge.store.schema import check_schema
 from bridge.store.server import ServerInfo, describe_server
 from bridge.store.status import ActivityStatus, Status, StatusReader, WorkerStatus
 
@@ -46,5 +47,6 @@ __all__ = [
     "Unstarted",
     "Wish",
     "WorkerStatus",
+    "check_schema",
     "describe_server",
 ]

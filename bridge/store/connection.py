@@ -14,9 +14,13 @@ import redis
 import redis.asyncio
 from redis.backoff import ExponentialWithJitterBackoff
 
-from bridge.errors import StoreUnavailable
+from bridge.errors import SchemaMismatch, StoreUnavailable
 from bridge.settings import Settings, mask_url
-from bridge.store.refusals import WHAT_FOLLOWS, refusal_of
+from bridge.store.refusals import WHAT_FOLLOWS, other_schema, refusal_of
+
+SCHEMA = 1
+"""Which layout of keys the scripts read and write; to be raised with each change that processes of
+the version before would misread. ``_prelude.lua`` says what never changes."""
 
 SOCKET_TIMEOUT_S = 5.0
 MAX_CONNECTIONS = 32
@@ -52,10 +56,15 @@ def connect_async(settings: Settings) -> redis.asyncio.Redis:
 
 @contextmanager
 def translated(settings: Settings) -> Iterator[None]:
-    """Turn redis-py's errors of an absent or refusing server into ``StoreUnavailable``."""
+    """Turn redis-py's errors of an absent or refusing server into ``StoreUnavailable``.
+
+    And the error of a script that finds another schema into ``SchemaMismatch``.
+    """
     try:
         yield
     except Exception as exc:
+        if found := other_schema(exc):
+            raise mismatch(settings, found) from None
         refusal = refusal_of(exc)
         if refusal is None:
             raise  # a script of ours is wrong
@@ -63,6 +72,17 @@ def translated(settings: Settings) -> Iterator[None]:
             f"the claim store {mask_url(settings.store_url)} {refusal.value} "
             f"({type(exc).__name__}: {str(exc).rstrip('.')}): {WHAT_FOLLOWS[refusal]}"
         ) from exc
+
+
+def mismatch(settings: Settings, found: str) -> SchemaMismatch:
+    """The error of a store with another schema than ``SCHEMA``."""
+    return SchemaMismatch(
+        f"the claim store {mask_url(settings.store_url)} (BRIDGE_STORE_PREFIX="
+        f"{settings.store_prefix}) has schema {found}, and this version of the bridge needs schema "
+        f"{SCHEMA}: it would misread the claims. Drain the store with the version that wrote it: "
+        "stop its pollers, wait until its `status` shows nothing in flight, stop its workers; then "
+        "start this version. Or set another BRIDGE_STORE_PREFIX."
+    )
 
 
 def ms(seconds: float) -> int:

@@ -9,7 +9,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from bridge.settings import Settings
-from bridge.store.connection import translated
+from bridge.store.connection import SCHEMA, mismatch, translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ def read_signs(settings: Settings, *, timeout_s: float) -> Signs:
         timeout_s: For connecting, and again for the answer.
 
     Raises:
+        SchemaMismatch: Another version of the bridge uses the store.
         StoreUnavailable: Redis does not answer.
     """
     root = settings.root_key
@@ -42,13 +43,16 @@ def read_signs(settings: Settings, *, timeout_s: float) -> Signs:
         socket_timeout=timeout_s, socket_connect_timeout=timeout_s)  # fmt: skip
     try:
         with translated(settings), client.pipeline(transaction=False) as pipeline:
+            pipeline.get(root)
             pipeline.time()
             pipeline.zrange(f"{root}:workers", 0, -1, withscores=True)
             pipeline.zrange(f"{root}:pollers", 0, -1, withscores=True)
             pipeline.hgetall(f"{root}:passes")
-            (seconds, microseconds), workers, pollers, passes = pipeline.execute()
+            schema, (seconds, microseconds), workers, pollers, passes = pipeline.execute()
     finally:
         client.close()
+    if schema not in (None, str(SCHEMA)):
+        raise mismatch(settings, schema)
     now_s = seconds + microseconds / 1e6
     return Signs(
         {worker: ends_ms / 1000 - now_s for worker, ends_ms in workers},

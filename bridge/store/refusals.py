@@ -32,6 +32,7 @@ _CODES = {
     "UNBLOCKED": Refusal.AWAY,
     **dict.fromkeys(("BUSY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"), Refusal.AWAY),
 }
+_OTHER_SCHEMA = re.compile(r"\bSCHEMA (\S+)")
 _CODE = re.compile(rf"(?:^|: -?)({'|'.join(_CODES)})\b")
 # What Redis 7 and Valkey, and Redis 6.2, say of a script that the user may not run to its end.
 _FORBIDDEN = ("ACL failure in script", "The user executing the script can't")
@@ -59,6 +60,13 @@ def refusal_of(exc: Exception) -> Refusal | None:
     if found := _CODE.search(said):
         return _CODES[found[1]]
     return Refusal.FORBIDDEN if any(words in said for words in _FORBIDDEN) else None
+
+
+def other_schema(exc: Exception) -> str | None:
+    """The schema that a script of ours has found instead of its own; None: it failed otherwise."""
+    if isinstance(exc, exceptions.ResponseError) and (found := _OTHER_SCHEMA.search(str(exc))):
+        return found[1]
+    return None
 
 
 WHAT_FOLLOWS = {

@@ -19,7 +19,7 @@ from redis.exceptions import NoScriptError
 
 from bridge.batches import Batcher, Gap
 from bridge.settings import Settings
-from bridge.store.connection import connect, connect_async, translated
+from bridge.store.connection import SCHEMA, connect, connect_async, translated
 
 MAX_BATCH = 100
 """Scripts of one round trip: no answer waits for many others."""
@@ -40,9 +40,10 @@ class Script(NamedTuple):
 
 @cache
 def script(name: str) -> Script:
-    """``bridge/lua/<name>.lua``, after the prelude that all of them share."""
+    """``bridge/lua/<name>.lua``, after the schema and the prelude that all of them share."""
     folder = files("bridge") / "lua"
-    text = "".join((folder / f"{part}.lua").read_text("utf-8") for part in ("_prelude", name))
+    text = f"local schema = '{SCHEMA}'\n"
+    text += "".join((folder / f"{part}.lua").read_text("utf-8") for part in ("_prelude", name))
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

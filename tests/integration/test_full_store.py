@@ -15,7 +15,7 @@ from bridge.local.valkey import LocalValkey
 from bridge.model import Claim, Job, Outcome, claim_id_of
 from bridge.reporter import Reporter
 from bridge.settings import Settings
-from bridge.store import Beat, Lost, Pass, Settled, Start, Wish
+from bridge.store import Beat, Lost, Pass, Settled, Start, Wish, check_schema
 from tests.fixtures_bridge import Store
 
 OK = Outcome(output="1")
@@ -64,6 +64,10 @@ def settled(store: Store) -> str:
 
 # Script → how the store is prepared, and the call that must be let through: its answer is checked.
 GO_ON: dict[str, tuple[Callable[[Store], object], Callable[[Store, object], object]]] = {
+    "check_schema": (
+        lambda s: s.settings,
+        lambda s, settings: check_schema(settings) is None,
+    ),
     "close": (
         Store.settled,
         lambda s, job: len(s.run(s.claims.close_claims([job.claim_id], reason="reported")).ended),

@@ -1,0 +1,65 @@
+"""Processes and commands in a store that another version of the bridge uses."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import redis
+
+from tests.acceptance.deployment import CREDENTIALS, wait_until
+
+pytestmark = pytest.mark.acceptance
+
+
+@pytest.fixture
+def deployment(deploy):
+    """Its store has a newer schema, and a claim in flight."""
+    made = deploy()
+    root = "{" + made.prefix + "}"
+    with redis.Redis.from_url(made.valkey.url, decode_responses=True) as admin:
+        admin.set(root, "2")
+        admin.hset(f"{root}:load", "celery", 1)
+        made.root, made.admin = root, admin
+        yield made
+
+
+def test_each_refuses_in_one_sentence(deployment):
+    """What starts ends with status 2, and has touched nothing."""
+    deployment.create_activities()
+    before = set(deployment.admin.keys("*"))
+    starting = [
+        deployment.start("poller", "poll", **CREDENTIALS),
+        deployment.start("worker", "worker", "--without-mingle"),
+        deployment.start("beat", "worker", "-B", "-Q", "bridge.system", "--pool", "threads",
+                         **CREDENTIALS),
+    ]  # fmt: skip
+    for process in starting:
+        assert process.wait() == 2, process.output
+        assert "has schema 2, and this version of the bridge needs schema 1" in process.output
+        assert "Drain the store with the version that wrote it" in process.output
+        assert "Traceback" not in process.output
+    shown = deployment.run("status")
+    assert (shown.returncode, shown.stderr.count("has schema 2")) == (2, 1)
+    assert "has schema 2" in deployment.run("doctor").stdout.replace("\n", " ")
+    ours = {key for key in deployment.admin.keys("*") if key.startswith(deployment.root)}
+    assert ours <= before
+
+
+def test_a_worker_that_notices_it_later_says_so_and_takes_no_jobs(deploy):
+    """And a worker of ordinary queues only starts: its tasks need no store."""
+    made = deploy()
+    root = "{" + made.prefix + "}"
+    worker = made.worker("--pool", "solo")
+    with redis.Redis.from_url(made.valkey.url, decode_responses=True) as admin:
+        worker_id = wait_until(lambda: admin.zrange(f"{root}:workers", 0, -1))[0]
+        admin.set(root, "2")
+        admin.hset(f"{root}:load", "celery", 1)
+        worker.says("has schema 2")
+        ends_ms = admin.zscore(f"{root}:workers", worker_id)
+        wait_until(lambda: time.time() * 1000 > ends_ms)
+        assert admin.zscore(f"{root}:workers", worker_id) == ends_ms
+        assert worker.alive
+        plain = made.worker("-Q", f"plain-{made.prefix}", "--pool", "solo")
+        plain.says("this worker serves no activity")
+        plain.says("ready.")

@@ -1,0 +1,141 @@
+"""The stamp of a store: who may use it, and who is refused in one sentence."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from bridge.errors import SchemaMismatch, SettingsError, StoreUnavailable
+from bridge.healthcheck import Unknown, check
+from bridge.store import ClaimStore, Wish, check_schema
+from bridge.store.connection import SCHEMA
+from bridge.store.health import read_signs
+from tests.integration.test_full_store import full
+from tests.integration.test_full_store import settings as settings
+from tests.integration.test_full_store import valkey as valkey
+
+NEWER, OLDER = str(SCHEMA + 1), str(SCHEMA - 1)
+WISH = [Wish("resize", "celery", 0, 1)]
+
+# What processes call again and again: each notices another version that came while it ran.
+CALLS = {
+    "grant_polls": lambda store: store.run(store.claims.grant_polls("p1", WISH)),
+    "renew_lease": lambda store: store.worker("w9"),
+    "take_heartbeats": lambda store: store.run(store.claims.take_heartbeats(10)),
+    "find_lost": lambda store: store.run(store.claims.find_lost(10)),
+    "take_outbox": lambda store: store.run(store.claims.take_outbox(10, hold_s=1)),
+    "read_status": lambda store: store.reader.read(["resize"]),
+    "signs of life": lambda store: read_signs(store.settings, timeout_s=5),
+    "at the start": lambda store: check_schema(store.settings),
+    "a look": lambda store: check_schema(store.settings, only_look=True),
+}
+
+
+@pytest.fixture
+def admin(settings):
+    with redis.Redis.from_url(settings.store_url, decode_responses=True) as client:
+        yield client
+
+
+def stamp(admin, settings, value: str | None = None) -> str | None:
+    """The stamp, after it was set to ``value``."""
+    if value is not None:
+        admin.set(settings.root_key, value)
+    return admin.get(settings.root_key)
+
+
+def test_an_empty_store_is_stamped(settings, admin):
+    check_schema(settings, only_look=True)
+    assert stamp(admin, settings) is None, "status and doctor change nothing"
+    check_schema(settings)
+    assert stamp(admin, settings) == str(SCHEMA)
+
+
+def test_a_store_of_before_the_stamp_is_adopted(store, settings, admin):
+    """Its layout is that of schema 1."""
+    store.claim()
+    admin.delete(settings.root_key)
+    check_schema(settings)
+    assert stamp(admin, settings) == str(SCHEMA) == "1"
+    assert store.status().in_flight == 1
+
+
+def test_a_store_that_lost_its_data_is_stamped_by_the_next_renewal(store, settings, admin):
+    store.worker()
+    assert stamp(admin, settings) == str(SCHEMA)
+
+
+@pytest.mark.parametrize("found", [NEWER, OLDER, "some"])
+@pytest.mark.parametrize("call", CALLS)
+def test_a_store_in_use_by_another_version(store, settings, admin, call, found):
+    """Nothing is read or written; the sentence says what to do."""
+    store.claim()
+    stamp(admin, settings, found)
+    with pytest.raises(SchemaMismatch, match=rf"schema {found}.* needs schema {SCHEMA}.* Drain"):
+        CALLS[call](store)
+    assert stamp(admin, settings) == found
+    assert admin.keys(f"{settings.root_key}:workers") == []
+    assert issubclass(SchemaMismatch, SettingsError), "exit status 2"
+
+
+@pytest.mark.parametrize("found", [NEWER, OLDER])
+def test_a_drained_store_belongs_to_who_comes_next(store, settings, admin, found):
+    """The way out that the sentence names, upgrade or rollback."""
+    job = store.settled()
+    stamp(admin, settings, found)
+    admin.delete(f"{settings.root_key}:workers")
+    with pytest.raises(SchemaMismatch):
+        check_schema(settings)
+    stamp(admin, settings, str(SCHEMA))
+    store.run(store.claims.close_claims([job.claim_id], reason="reported"))
+    stamp(admin, settings, found)
+    check_schema(settings, only_look=True)
+    check_schema(settings)
+    assert stamp(admin, settings) == str(SCHEMA)
+
+
+@pytest.mark.parametrize("by", ["worker", "poller"])
+def test_a_live_process_of_another_version_keeps_the_store(store, settings, admin, by):
+    """It may claim something at any moment."""
+    if by == "worker":
+        store.worker()
+    else:
+        store.run(store.claims.grant_polls("p1", WISH))
+    stamp(admin, settings, NEWER)
+    with pytest.raises(SchemaMismatch):
+        check_schema(settings)
+
+
+def test_a_full_store_without_a_stamp_grants_nothing(store, settings):
+    """A stamp written first would let the script pass for one that drains."""
+    with full(settings), pytest.raises(StoreUnavailable, match="is full"):
+        store.run(store.claims.grant_polls("p1", WISH))
+
+
+def test_a_health_check_restarts_nothing_for_it(store, settings, admin, monkeypatch):
+    store.claim()
+    stamp(admin, settings, NEWER)
+    monkeypatch.setenv("BRIDGE_STORE_URL", settings.store_url)
+    monkeypatch.setenv("BRIDGE_STORE_PREFIX", settings.store_prefix)
+    with pytest.raises(Unknown, match=f"schema {NEWER}"):
+        check("worker", 1)
+
+
+def test_a_poller_ends_when_another_version_takes_its_store(store, settings, admin):
+    """What its open polls bring could not be stored."""
+    from bridge.poller import Poller
+
+    store.claim()
+    stamp(admin, settings, NEWER)
+
+    async def main() -> None:
+        claims = ClaimStore(settings)
+        poller = Poller(registry={}, arns={}, clients=None, store=claims, dispatcher=None,
+                        settings=settings, name="p1")  # fmt: skip
+        try:
+            with pytest.raises(SchemaMismatch):
+                await poller.run()
+        finally:
+            await claims.close()
+
+    store.run(main())
