@@ -30,7 +30,7 @@ from bridge.errors import (
     app_name,
 )
 from bridge.installation import Installation
-from bridge.registry import SYSTEM_QUEUE
+from bridge.registry import SYSTEM_QUEUE, undeclared
 from bridge.settings import mask_url
 from bridge.stepfunctions import Connection, Places, RetryPolicy, StepFunctions, resolve
 from bridge.store import ServerInfo, Status, StatusReader, describe_server
@@ -274,6 +274,10 @@ def _broker(bridge: Installation) -> Iterator[Finding]:
         yield _failure("broker", f"{url}: {exc}", "start the broker, or set CELERY_BROKER_URL")
         return
     yield _ok("broker", url)
+    if not app.conf.task_create_missing_queues and SYSTEM_QUEUE not in app.amqp.queues:
+        yield _failure(
+            f"queue {SYSTEM_QUEUE}", undeclared(SYSTEM_QUEUE), "else no beat process can start"
+        )
     options: dict[str, Any] = app.conf.broker_transport_options
     if transport == "redis" and not options.get("socket_timeout"):
         yield _warning(

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
 from celery import Celery, signals
+from celery.utils.text import str_to_list
 
 from bridge import endings, system, telemetry
 from bridge.errors import SettingsError, app_name
 from bridge.fleet import Fleet
 from bridge.installation import Installation, installed
+from bridge.registry import SYSTEM_QUEUE, undeclared
 from bridge.runner import Runner
 from bridge.versions import enabled
 
@@ -78,10 +81,24 @@ def _schedule(app: Celery) -> dict[str, Any]:
     return {}
 
 
+def _check_system_queue(app: Celery) -> None:
+    """Refuse a beat process whose queue Celery will not make.
+
+    Here, because Celery logs and forgets what any later signal of a starting worker raises.
+    """
+    context = click.get_current_context(silent=True)
+    asked = str_to_list((context and context.params.get("queues")) or [])
+    if SYSTEM_QUEUE not in asked or app.conf.task_create_missing_queues:
+        return
+    if SYSTEM_QUEUE not in app.amqp.queues:
+        raise SettingsError(undeclared(SYSTEM_QUEUE))
+
+
 def _import_tasks(sender: Celery, **_: Any) -> None:
     """Import the modules of ``BRIDGE_TASKS``."""
     bridge = installed(sender)
     settings = bridge.settings
+    _check_system_queue(sender)
     if not bridge.imports_tasks and "tasks" not in settings.model_fields_set:
         return
     for module in settings.tasks:

@@ -6,11 +6,13 @@ and ``bridge.bind`` for tasks that cannot be edited.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from celery import Celery, Task
+from celery.exceptions import QueueNotFound
 
 from bridge.errors import SettingsError
 from bridge.names import check_activity
@@ -169,7 +171,13 @@ def _activity(
         raise SettingsError(
             f"{where}: terminate_on_cancel={terminate!r} is neither True nor False."
         )
-    queue = _queue(app, task)
+    try:
+        queue = _queue(app, task)
+    except QueueNotFound as exc:
+        missing = re.search(r"'([^']+)'", str(exc.args[0]))
+        raise SettingsError(
+            f"{where}: {undeclared(missing[1] if missing else app.conf.task_default_queue)}"
+        ) from None
     if queue == SYSTEM_QUEUE:
         raise SettingsError(
             f"{where}: its queue is {SYSTEM_QUEUE!r}, which is the bridge's own and served by the "
@@ -179,6 +187,14 @@ def _activity(
     return Activity(
         name, task, queue, heartbeat_s, manual, on_lost, max_attempts,
         bool(terminate))  # fmt: skip
+
+
+def undeclared(queue: str) -> str:
+    """What to say of a queue that Celery will not make."""
+    return (
+        f"queue {queue!r} is not in task_queues, and task_create_missing_queues is off, so that "
+        f"Celery knows no such queue. Add kombu.Queue({queue!r}) to task_queues."
+    )
 
 
 def _heartbeat(where: str, heartbeat: Any, settings: Settings) -> tuple[float, bool]:

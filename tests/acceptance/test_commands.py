@@ -229,3 +229,67 @@ class TestStatus:
         assert "the claim store redis://:***@127.0.0.1:1/0 does not answer" in shown.stderr
         assert "s3cret" not in shown.stderr
         assert "Traceback" not in shown.stderr
+
+
+class TestQueuesThatCeleryMayNotMake:
+    """An app with task_create_missing_queues=False: what is missing is said in one sentence."""
+
+    APP = """
+import os
+from celery import Celery, shared_task
+from kombu import Queue
+import bridge
+
+app = Celery("shop")
+app.conf.task_create_missing_queues = False
+app.conf.task_queues = [Queue(name) for name in os.environ["QUEUES"].split()]
+bridge.install(app)
+
+@shared_task(activity=os.environ["JOBS_PREFIX"] + "-shop", heartbeat=1)
+def price(event):
+    return event
+"""
+
+    @pytest.fixture
+    def shop(self, deploy) -> Deployment:
+        deployment = deploy(PYTHONPATH="")
+        del deployment.env["BRIDGE_TASKS"]
+        (deployment.folder / "shop.py").write_text(self.APP)
+        return deployment
+
+    BEAT = ("worker", "-B", "-Q", "bridge.system", "--pool", "threads")
+
+    @pytest.mark.parametrize(
+        ("args", "queues", "missing"),
+        [
+            (BEAT, "celery", "bridge.system"),
+            *(
+                (args, "bridge.system", "celery")
+                for args in (
+                    BEAT, ("poll",), ("worker",), ("status",), ("doctor",), ("lint", "x.json"),
+                    ("infra", "iam"), ("activities", "create"),
+                )
+            ),
+        ],
+    )  # fmt: skip
+    def test_is_one_sentence(self, shop, args, queues, missing):
+        (shop.folder / "x.json").write_text('{"StartAt": "A", "States": {"A": {"Type": "Pass"}}}')
+        done = shop.run(*args, app="shop", QUEUES=queues)
+        assert "Traceback" not in done.stderr
+        assert f"queue {missing!r} is not in task_queues" in done.stderr
+        assert f"Add kombu.Queue({missing!r}) to task_queues." in done.stderr
+        assert done.returncode == 2
+
+    def test_with_both_queues_it_works(self, shop):
+        shop.env["QUEUES"] = "celery bridge.system"
+        made = shop.run("activities", "create", app="shop")
+        assert made.returncode == 0, made.stderr
+        shop.worker(app="shop")
+        credentials = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+        beat = (*self.BEAT, "--loglevel", "INFO", "--hostname", "beat-queues@%h")
+        shop.start("beat", *beat, app="shop", **credentials).says("ready.")
+        shop.start("poller", "poll", app="shop", **credentials).says("serves")
+        assert shop.outcome("shop", amount=21) == ("SUCCEEDED", {"amount": 21}, "")
+        status = json.loads(shop.run("status", "--json", app="shop").stdout)
+        assert sorted(each["queues"] for each in status["workers"]) == [
+            ["bridge.system"], ["celery"]]  # fmt: skip
