@@ -10,5 +10,5 @@ from bridge.settings import DEFAULT_BROKER_URL
 
 app = Celery("bridge")
 app.add_defaults({"broker_url": DEFAULT_BROKER_URL})
-app.add_defaults(lambda: defaults_for(app.conf.broker_url))
+app.add_defaults(lambda: defaults_for(app.conf.broker_read_url))
 setup(app, imports_tasks=True)

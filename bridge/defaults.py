@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from bridge.broker import scheme_of
+
 DEFAULTS: dict[str, Any] = {
     "accept_content": ["json"],
     "beat_scheduler": "celery.beat:Scheduler",  # no file: the schedule is made at each start
@@ -33,9 +35,9 @@ RABBITMQ_TRANSPORT_OPTIONS: dict[str, Any] = {
 }
 
 
-def defaults_for(broker_url: str) -> dict[str, Any]:
-    """The settings for a broker of this kind."""
-    if broker_url.startswith(("redis", "rediss", "sentinel", "valkey")):
+def defaults_for(broker: object) -> dict[str, Any]:
+    """The settings for what Celery takes as a broker: a URL, or several."""
+    if scheme_of(broker) in ("redis", "rediss", "sentinel"):
         return {**DEFAULTS, "broker_transport_options": REDIS_TRANSPORT_OPTIONS}
     return {
         **DEFAULTS,

@@ -18,6 +18,7 @@ from typing import Any
 from kombu.exceptions import OperationalError
 
 from bridge import versions
+from bridge.broker import passwords_of, scheme_of
 from bridge.errors import (
     AccessDenied,
     ActivityDoesNotExist,
@@ -30,10 +31,11 @@ from bridge.errors import (
     app_name,
 )
 from bridge.installation import Installation
+from bridge.masking import mask_url, mask_urls, scrub
 from bridge.registry import SYSTEM_QUEUE, undeclared
-from bridge.settings import mask_url
 from bridge.stepfunctions import Connection, Places, RetryPolicy, StepFunctions, resolve
 from bridge.store import ServerInfo, Status, StatusReader, describe_server
+from bridge.store_url import parse
 
 AFTER_POLL_S = 25.0
 """To store, dispatch and report what a drained poller's last poll brings."""
@@ -185,6 +187,11 @@ def _store(bridge: Installation) -> Iterator[Finding]:
         yield _failure(check, str(exc), "start Redis, or set BRIDGE_STORE_URL")
         return
     yield _ok(check, f"{mask_url(bridge.settings.store_url)}, version {server.version}")
+    if not parse(bridge.settings.store_url).verified:
+        yield _warning(
+            "claim store's certificate", "it is not checked: anybody between could pose as Redis",
+            "set ssl_cert_reqs=required, and ssl_ca_certs where its CA is your own",
+        )  # fmt: skip
     yield from _server(server)
     yield from _fleet(bridge, status)
 
@@ -263,7 +270,7 @@ def _fleet(bridge: Installation, status: Status) -> Iterator[Finding]:
 
 def _broker(bridge: Installation) -> Iterator[Finding]:
     app = bridge.app
-    url = mask_url(app.conf.broker_url)
+    url = mask_urls(app.conf.broker_write_url)
     try:
         with app.connection_for_write(connect_timeout=BROKER_TIMEOUT_S) as connection:
             connection.ensure_connection(
@@ -271,7 +278,15 @@ def _broker(bridge: Installation) -> Iterator[Finding]:
             )
             transport = connection.transport.driver_type
     except (OperationalError, OSError) as exc:
-        yield _failure("broker", f"{url}: {exc}", "start the broker, or set CELERY_BROKER_URL")
+        said = scrub(str(exc), passwords_of(app.conf.broker_write_url))
+        yield _failure("broker", f"{url}: {said}", "start the broker, or set CELERY_BROKER_URL")
+        return
+    except (ImportError, KeyError, TypeError, ValueError) as exc:
+        # Not its text: it may quote a part of the password.
+        yield _failure(
+            "broker", f"{url}: Celery cannot read it ({type(exc).__name__})",
+            "mend the URL, broker_transport_options or broker_use_ssl",
+        )  # fmt: skip
         return
     yield _ok("broker", url)
     if not app.conf.task_create_missing_queues and SYSTEM_QUEUE not in app.amqp.queues:
@@ -294,7 +309,7 @@ def _broker(bridge: Installation) -> Iterator[Finding]:
 def _time_limits(bridge: Installation) -> Iterator[Finding]:
     """A message comes again after the visibility timeout, though its job runs."""
     options: dict[str, Any] = bridge.app.conf.broker_transport_options
-    if not bridge.app.conf.broker_url.startswith(("redis", "rediss", "valkey", "sentinel", "sqs")):
+    if scheme_of(bridge.app.conf.broker_read_url) not in ("redis", "rediss", "sentinel", "sqs"):
         return
     visible_s = float(options.get("visibility_timeout", 3600))
     limits = {

@@ -17,6 +17,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,7 @@ class Process:
 
     def option(self, *names: str, default: str = "") -> str:
         """The value of an option of the command line, given in any of its ways."""
-        for arg, following in zip(self.args, [*self.args[1:], ""], strict=True):
+        for arg, following in zip_longest(self.args, self.args[1:], fillvalue=""):
             name, equals, value = arg.partition("=")
             if name in names:
                 return value if equals else following
@@ -213,11 +214,11 @@ def check(role: str, pid: int) -> str:
         return check_flower(process)
     # Not above: Flower's check needs none of it.
     from bridge.errors import SchemaMismatch, SettingsError, StoreUnavailable
-    from bridge.settings import DEFAULT_BROKER_URL, load
+    from bridge.settings import load
     from bridge.store.health import read_signs
 
     try:
-        settings = load(broker_url=os.environ.get("CELERY_BROKER_URL") or DEFAULT_BROKER_URL)
+        settings = load(derive_store=lambda: store_of(process))
         signs = read_signs(settings, timeout_s=ANSWER_TIMEOUT_S)
     except (SchemaMismatch, StoreUnavailable) as exc:
         raise Unknown(str(exc)) from None
@@ -225,6 +226,34 @@ def check(role: str, pid: int) -> str:
         raise Sick(str(exc)) from None
     checks = {"poll": check_poll, "worker": check_worker, "beat": check_beat}
     return checks[role](process, signs)
+
+
+def store_of(process: Process) -> str:
+    """The claim store's URL, from what the environment and the command line say of the broker.
+
+    Raises:
+        Unknown: The app alone knows it, and the app is not loaded here.
+    """
+    from bridge.broker import Broker, store_url_of, store_url_without_kombu
+    from bridge.errors import SettingsError
+    from bridge.settings import DEFAULT_BROKER_URL
+
+    environ = os.environ.get
+    broker = process.option("-b", "--broker") or environ("CELERY_BROKER_URL", "")
+    if not broker and process.option("-A", "--app") in ("", "bridge", "bridge.celery"):
+        broker = DEFAULT_BROKER_URL
+    read = environ("CELERY_BROKER_READ_URL") or broker
+    write = environ("CELERY_BROKER_WRITE_URL") or broker
+    try:
+        if not (read and write):
+            raise SettingsError("Neither BRIDGE_STORE_URL nor CELERY_BROKER_URL is set.")
+        if read == write and (url := store_url_without_kombu(read)):
+            return url
+        from kombu import Connection
+
+        return store_url_of(Broker(read, Connection), Broker(write, Connection))
+    except SettingsError as exc:
+        raise Unknown(f"{exc} The app is not loaded here: set BRIDGE_STORE_URL.") from None
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ from typing import Any
 from celery import Celery
 
 from bridge import registry, settings
+from bridge.broker import Broker, store_url_of
 from bridge.errors import SettingsError
 from bridge.registry import Registry
 from bridge.settings import Settings
@@ -49,7 +50,14 @@ class Installation:
     @cached_property
     def settings(self) -> Settings:
         """The settings; raises ``SettingsError``."""
-        return settings.load(broker_url=self.app.conf.broker_url or settings.DEFAULT_BROKER_URL)
+        return settings.load(derive_store=self._store_of_broker)
+
+    def _store_of_broker(self) -> str:
+        conf = self.app.conf
+        return store_url_of(
+            Broker(conf.broker_read_url, self.app.connection_for_read),
+            Broker(conf.broker_write_url, self.app.connection_for_write),
+        )
 
     @cached_property
     def registry(self) -> Registry:

@@ -17,8 +17,8 @@ from rich.text import Text
 
 from bridge.doctor import Finding, Level
 from bridge.installation import Installation
+from bridge.masking import mask_urls, masked
 from bridge.registry import SYSTEM_QUEUE, Registry
-from bridge.settings import mask_url
 from bridge.stepfunctions import ActivityDescription, describe_connection
 from bridge.store import ActivityStatus, Status, WorkerStatus
 
@@ -206,19 +206,25 @@ def _age(seconds: float | None) -> str:
 def effective_settings(bridge: Installation) -> dict[str, dict[str, Any]]:
     """The settings in force, by where they come from; secrets masked."""
     conf = bridge.app.conf
-    ours = bridge.settings.model_dump(mode="json")
-    ours["store_url"] = mask_url(bridge.settings.store_url)
+    ours = masked(bridge.settings.model_dump(mode="json"))
     backend = conf.result_backend
     return {
         "bridge": {f"BRIDGE_{name.upper()}": value for name, value in ours.items()},
         "celery": {
-            "broker_url": mask_url(conf.broker_url),
-            "result_backend": mask_url(backend) if isinstance(backend, str) else None,
+            **_broker(conf.broker_read_url, conf.broker_write_url),
+            "broker_use_ssl": masked(conf.broker_use_ssl),
+            "result_backend": masked(backend) if isinstance(backend, str) else None,
             "task_default_queue": conf.task_default_queue,
-            "broker_transport_options": dict(conf.broker_transport_options),
+            "broker_transport_options": masked(conf.broker_transport_options),
         },
         "aws": describe_connection(),
     }
+
+
+def _broker(read: object, write: object) -> dict[str, str]:
+    if read == write:
+        return {"broker_url": mask_urls(read)}
+    return {"broker_read_url": mask_urls(read), "broker_write_url": mask_urls(write)}
 
 
 def show_settings(effective: Mapping[str, Mapping[str, Any]]) -> None:

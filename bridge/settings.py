@@ -11,9 +11,8 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -21,24 +20,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from bridge.errors import SettingsError
 from bridge.names import check_activity
 from bridge.service_links import is_service_link, refusal
+from bridge.store_url import parse
 
 PREFIX = "BRIDGE_"
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 _OBJECTS = {"activities": "activity → name of a task", "roles": "account → ARN of a role"}
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::(?P<account>\d{12}):role/\S+")
-_STORE_SCHEMES = ("redis://", "rediss://", "unix://")
-# Up to the last @ before the next URL: a password may hold what should have been encoded.
-_PASSWORD = re.compile(r"(?P<head>[a-z0-9+.-]+://[^:@/\s;,]*):[^\s;,]*@", re.IGNORECASE)
-_PASSWORD_FIELD = re.compile(
-    r"(?P<head>[?&](?:[\w-]*password|secret|token)=)[^&\s;,]*", re.IGNORECASE
-)
-
-
-def mask_url(url: str) -> str:
-    """The same URL with its password replaced by ``***``; nothing of what is no URL."""
-    if "://" not in url:
-        return "***"
-    return _PASSWORD_FIELD.sub(r"\g<head>***", _PASSWORD.sub(r"\g<head>:***@", url))
 
 
 class Settings(BaseSettings):
@@ -120,7 +107,9 @@ class Settings(BaseSettings):
     @field_validator("store_url")
     @classmethod
     def _is_redis(cls, value: str) -> str:
-        return _check_store_url(value) if value else value
+        if value:
+            parse(value)
+        return value
 
     @field_validator("activities", "roles", mode="before")
     @classmethod
@@ -180,11 +169,15 @@ class Settings(BaseSettings):
         return "{" + self.store_prefix + "}"
 
 
-def load(*, broker_url: str = DEFAULT_BROKER_URL, env: Mapping[str, str] = os.environ) -> Settings:
+def load(
+    *, derive_store: Callable[[], str] = lambda: DEFAULT_BROKER_URL,
+    env: Mapping[str, str] = os.environ,
+) -> Settings:  # fmt: skip
     """Read and check the settings.
 
     Args:
-        broker_url: Celery's broker; the claims live there unless ``BRIDGE_STORE_URL`` is set.
+        derive_store: The URL of the claim store when ``BRIDGE_STORE_URL`` is not set: see
+            ``bridge.broker``.
         env: The environment that is searched for unknown ``BRIDGE_*`` names.
 
     Raises:
@@ -197,29 +190,7 @@ def load(*, broker_url: str = DEFAULT_BROKER_URL, env: Mapping[str, str] = os.en
         raise SettingsError("; ".join(_sentence(error) for error in exc.errors())) from None
     if settings.store_url:
         return settings
-    if not broker_url.startswith(_STORE_SCHEMES):
-        raise SettingsError(
-            f"BRIDGE_STORE_URL is not set and the broker {mask_url(broker_url)} is no plain Redis: "
-            "claims need a Redis of their own. Set BRIDGE_STORE_URL=redis://…"
-        )
-    try:
-        return settings.model_copy(update={"store_url": _check_store_url(broker_url)})
-    except ValueError as exc:
-        raise SettingsError(f"the broker's URL: {exc}") from None
-
-
-def _check_store_url(url: str) -> str:
-    if not url.startswith(_STORE_SCHEMES):
-        schemes = ", ".join(_STORE_SCHEMES)
-        raise ValueError(f"{mask_url(url)!r} is no Redis URL; it must start with one of {schemes}")
-    try:
-        urlsplit(url).port  # noqa: B018 (it is parsed when it is asked for)
-    except ValueError:  # which may quote a part of the password
-        raise ValueError(
-            f"{mask_url(url)!r} has a port that is no number up to 65535. In a password, write '/' "
-            "as %2F, '@' as %40 and ':' as %3A."
-        ) from None
-    return url
+    return settings.model_copy(update={"store_url": derive_store()})
 
 
 def _refuse_unknown(env: Mapping[str, str]) -> None:

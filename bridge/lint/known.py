@@ -6,6 +6,7 @@ from typing import Any
 
 from celery import Celery
 
+from bridge.broker import scheme_of
 from bridge.lint.model import Known
 from bridge.registry import Registry
 
@@ -26,7 +27,7 @@ def known_of(registry: Registry, app: Celery) -> dict[str, Known]:
 
 def visibility_timeout_s(app: Celery) -> float | None:
     """After how long the broker delivers a message again; None for a broker that does not."""
-    scheme = str(app.conf.broker_url or "").partition(":")[0].partition("+")[0]
+    scheme = scheme_of(app.conf.broker_read_url)
     options: dict[str, Any] = app.conf.broker_transport_options or {}
     if scheme not in _VISIBILITY_S:
         return None

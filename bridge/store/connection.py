@@ -6,23 +6,30 @@ written to be harmless when repeated.
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 import redis
 import redis.asyncio
+import redis.sentinel
 from redis.backoff import ExponentialWithJitterBackoff
 
-from bridge.errors import SchemaMismatch, StoreUnavailable
-from bridge.settings import Settings, mask_url
+from bridge.errors import SchemaMismatch, SettingsError, StoreUnavailable
+from bridge.masking import mask_url, scrub
+from bridge.settings import Settings
 from bridge.store.refusals import WHAT_FOLLOWS, other_schema, refusal_of
+from bridge.store_url import Address, Kind, parse
 
 SCHEMA = 1
 """Which layout of keys the scripts read and write; to be raised with each change that processes of
 the version before would misread. ``_prelude.lua`` says what never changes."""
 
 SOCKET_TIMEOUT_S = 5.0
+SENTINEL_TIMEOUT_S = 1.0
+"""Of a sentinel's answer; the next one is asked then."""
 MAX_CONNECTIONS = 32
 _TRIES = 3
 _BACKOFF = ExponentialWithJitterBackoff(cap=1.0, base=0.05)
@@ -36,22 +43,129 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def connect(settings: Settings) -> redis.Redis:
-    """A blocking client of the claim store; it connects at its first call."""
-    retry = redis.retry.Retry(_BACKOFF, _TRIES)
-    return redis.Redis.from_url(settings.store_url, retry=retry, **_OPTIONS)
+def connect(
+    settings: Settings, *, timeout_s: float | None = None, tries: int = _TRIES
+) -> redis.Redis:
+    """A blocking client of the claim store; it connects at its first call.
+
+    Args:
+        timeout_s: For connecting, and again for each answer, whatever the URL says.
+        tries: How often a call is tried again.
+
+    Raises:
+        SettingsError: The installed redis-py does not know an option of the URL.
+    """
+    address = parse(settings.store_url)
+    kwargs = _arguments(address, retry=redis.retry.Retry(_BACKOFF, tries))
+    if timeout_s is not None:
+        kwargs |= {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
+    with _known_to_redis_py():
+        pool = _pool(address, kwargs)
+        pool.connection_class(**pool.connection_kwargs)
+    return redis.Redis.from_pool(pool)
+
+
+def _pool(address: Address, kwargs: dict[str, Any]) -> redis.ConnectionPool:
+    if address.kind is Kind.SOCKET:
+        return redis.ConnectionPool(
+            connection_class=redis.UnixDomainSocketConnection, path=address.path, **kwargs
+        )
+    if address.kind is Kind.SENTINEL:
+        sentinels = redis.sentinel.Sentinel(  # type: ignore[no-untyped-call]
+            address.nodes, address.min_other_sentinels, _to_sentinels(address)
+        )
+        return redis.sentinel.SentinelConnectionPool(  # type: ignore[no-untyped-call]
+            address.master_name, sentinels, ssl=address.tls, **kwargs
+        )
+    ((host, port),) = address.nodes
+    return redis.ConnectionPool(
+        connection_class=redis.SSLConnection if address.tls else redis.Connection,
+        host=host, port=port, **kwargs)  # fmt: skip
 
 
 def connect_async(settings: Settings) -> redis.asyncio.Redis:
-    """An asyncio client of the claim store; a caller waits while all connections are in use."""
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
-        settings.store_url,
-        max_connections=MAX_CONNECTIONS,
-        timeout=None,
-        retry=redis.asyncio.retry.Retry(_BACKOFF, _TRIES),
-        **_OPTIONS,
-    )
+    """An asyncio client of the claim store; a caller waits while all connections are in use.
+
+    Raises:
+        SettingsError: The installed redis-py does not know an option of the URL.
+    """
+    address = parse(settings.store_url)
+    kwargs = _arguments(address, retry=redis.asyncio.retry.Retry(_BACKOFF, _TRIES))
+    with _known_to_redis_py():
+        pool = _pool_async(address, kwargs)
+        pool.connection_class(**pool.connection_kwargs)
     return redis.asyncio.Redis.from_pool(pool)
+
+
+def _pool_async(address: Address, kwargs: dict[str, Any]) -> redis.asyncio.ConnectionPool:
+    if address.kind is Kind.SENTINEL:  # few connections: calls are made one batch after the other
+        sentinels = redis.asyncio.Sentinel(  # type: ignore[no-untyped-call]
+            address.nodes, address.min_other_sentinels, _to_sentinels(address)
+        )
+        return redis.asyncio.SentinelConnectionPool(  # type: ignore[no-untyped-call]
+            address.master_name, sentinels, ssl=address.tls, **kwargs
+        )
+    kwargs = {"max_connections": MAX_CONNECTIONS, "timeout": None, **kwargs}
+    if address.kind is Kind.SOCKET:
+        return redis.asyncio.BlockingConnectionPool(
+            connection_class=redis.asyncio.UnixDomainSocketConnection, path=address.path, **kwargs
+        )
+    ((host, port),) = address.nodes
+    return redis.asyncio.BlockingConnectionPool(
+        connection_class=redis.asyncio.SSLConnection if address.tls else redis.asyncio.Connection,
+        host=host, port=port, **kwargs)  # fmt: skip
+
+
+def _arguments(address: Address, **more: Any) -> dict[str, Any]:
+    """redis-py's arguments of every connection to the store."""
+    kwargs = {**_OPTIONS, **more, "db": address.db, **address.options}
+    if address.kind is Kind.SOCKET:
+        kwargs.pop("socket_keepalive")
+    if address.username:
+        kwargs["username"] = address.username
+    if address.password:
+        kwargs["password"] = address.password
+    if "credential_provider" in kwargs:
+        kwargs["credential_provider"] = _credentials(kwargs["credential_provider"])
+    return kwargs
+
+
+def _to_sentinels(address: Address) -> dict[str, Any]:
+    """redis-py's arguments of every connection to a sentinel."""
+    kwargs = {
+        "socket_connect_timeout": SENTINEL_TIMEOUT_S, "socket_timeout": SENTINEL_TIMEOUT_S,
+        **address.sentinel_options,
+    }  # fmt: skip
+    if any(name.startswith("ssl_") for name in kwargs):
+        kwargs.setdefault("ssl", True)
+    return kwargs
+
+
+def _credentials(name: str) -> redis.CredentialProvider:
+    """What the class makes: kombu means the same by this option of a URL."""
+    try:
+        provider = pkgutil.resolve_name(name)()
+    except Exception as exc:
+        raise SettingsError(
+            f"credential_provider={name} of the claim store cannot be made: {exc!r}"
+        ) from exc
+    if not isinstance(provider, redis.CredentialProvider):
+        raise SettingsError(
+            f"credential_provider={name} of the claim store is no redis.CredentialProvider"
+        )
+    return provider
+
+
+@contextmanager
+def _known_to_redis_py() -> Iterator[None]:
+    """Older versions know fewer options, and say so at the first connection only."""
+    try:
+        yield
+    except TypeError as exc:
+        raise SettingsError(
+            f"redis-py {version('redis')} does not know an option of the claim store's URL "
+            f"({exc}). Upgrade it, or leave the option out."
+        ) from None
 
 
 @contextmanager
@@ -68,9 +182,10 @@ def translated(settings: Settings) -> Iterator[None]:
         refusal = refusal_of(exc)
         if refusal is None:
             raise  # a script of ours is wrong
+        said = scrub(str(exc), parse(settings.store_url).secrets)
         raise StoreUnavailable(
             f"the claim store {mask_url(settings.store_url)} {refusal.value} "
-            f"({type(exc).__name__}: {str(exc).rstrip('.')}): {WHAT_FOLLOWS[refusal]}"
+            f"({type(exc).__name__}: {said.rstrip('.')}): {WHAT_FOLLOWS[refusal]}"
         ) from exc
 
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from bridge.settings import Settings
-from bridge.store.connection import SCHEMA, mismatch, translated
+from bridge.store.connection import SCHEMA, connect, mismatch, translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +34,7 @@ def read_signs(settings: Settings, *, timeout_s: float) -> Signs:
         StoreUnavailable: Redis does not answer.
     """
     root = settings.root_key
-    client = redis.Redis.from_url(
-        settings.store_url, decode_responses=True, retry=Retry(NoBackoff(), 0),
-        socket_timeout=timeout_s, socket_connect_timeout=timeout_s)  # fmt: skip
+    client = connect(settings, timeout_s=timeout_s, tries=0)
     try:
         with translated(settings), client.pipeline(transaction=False) as pipeline:
             pipeline.get(root)

@@ -17,10 +17,10 @@ def _clean_environment(monkeypatch):
             monkeypatch.delenv(name)
 
 
-def load(monkeypatch, broker_url="redis://localhost/0", **env):
+def load(monkeypatch, **env):
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    return settings.load(broker_url=broker_url, env={**os.environ, **env})
+    return settings.load(derive_store=lambda: "redis://localhost/0", env={**os.environ, **env})
 
 
 def test_defaults(monkeypatch):
@@ -145,30 +145,6 @@ def test_an_impossible_value_is_refused(monkeypatch, name, value, says):
         load(monkeypatch, **{name: value})
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
-
-
-def test_a_broker_that_is_no_redis_needs_a_store(monkeypatch):
-    with pytest.raises(SettingsError, match=r"BRIDGE_STORE_URL") as caught:
-        load(monkeypatch, broker_url="amqp://user:s3cret@rabbit//")
-    assert "s3cret" not in str(caught.value)
-
-
-def test_a_broker_that_is_no_redis_with_a_store(monkeypatch):
-    loaded = load(monkeypatch, broker_url="amqp://rabbit//", BRIDGE_STORE_URL="redis://claims/0")
-    assert loaded.store_url == "redis://claims/0"
-
-
-@pytest.mark.parametrize(
-    ("url", "masked"),
-    [
-        ("redis://:pw@host:1/0", "redis://:***@host:1/0"),
-        ("rediss://user:p%40w@host/0", "rediss://user:***@host/0"),
-        ("redis://host/0", "redis://host/0"),
-        ("sentinel://:pw@a:1;sentinel://:pw@b:1", "sentinel://:***@a:1;sentinel://:***@b:1"),
-    ],
-)
-def test_passwords_are_masked(url, masked):
-    assert settings.mask_url(url) == masked
 
 
 def test_a_bad_value_is_never_shown_when_it_holds_a_secret(monkeypatch):

@@ -1,0 +1,64 @@
+"""Keep secrets out of everything that people read: URLs, settings, errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Any
+from urllib.parse import quote
+
+MASK = "***"
+# Up to the last @ before the next URL: a password may hold what should have been encoded.
+_PASSWORD = re.compile(r"(?P<head>[a-z0-9+.-]+://[^:@/\s;,]*):[^\s;,]*@", re.IGNORECASE)
+_NAMES = (
+    r"[\w-]*(?:passw|passphrase|secret|token|credential|signature|private_?key|api_?key"
+    r"|access_?key|account_?key|shared_?key|sas_?key|encryption_?key|auth_?key)[\w-]*"
+)
+_FIELD = re.compile(rf"(?P<head>[?&]{_NAMES}=)[^&\s;,]*", re.IGNORECASE)
+_SECRET = re.compile(rf"{_NAMES}|(?:[\w-]*_)?(?:pass|pwd|pw)", re.IGNORECASE)
+_PLAIN = (bool, int, float, type(None))
+
+
+def mask_url(url: str) -> str:
+    """The same URL, or URLs, with passwords replaced by ``***``; nothing of what is no URL."""
+    if "://" not in url:
+        return MASK
+    return _FIELD.sub(rf"\g<head>{MASK}", _PASSWORD.sub(rf"\g<head>:{MASK}@", url))
+
+
+def mask_urls(urls: object) -> str:
+    """The same of what Celery takes as a broker: one URL, several, or none."""
+    if urls is None:
+        return ""
+    if isinstance(urls, str):
+        return mask_url(urls)
+    return ", ".join(map(mask_urls, urls)) if isinstance(urls, Iterable) else MASK
+
+
+def masked(value: Any, name: str = "") -> Any:
+    """The value as JSON takes it, with every secret in it replaced, however deep.
+
+    Args:
+        name: Of the setting; it tells whether the value is a secret.
+    """
+    if name and _SECRET.fullmatch(name) and value not in (None, "", False, True):
+        return MASK
+    if isinstance(value, Mapping):
+        return {str(key): masked(each, str(key)) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [masked(each) for each in value]
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, str):
+        return mask_url(value) if "://" in value else value
+    # The text of an object may show what it was made of.
+    return value if isinstance(value, _PLAIN) else f"<{type(value).__name__}>"
+
+
+def scrub(text: str, secrets: Iterable[str]) -> str:
+    """The text without these secrets, written plainly or as in a URL."""
+    for secret in secrets:
+        for form in dict.fromkeys((secret, quote(secret, safe=""))) if secret else ():
+            text = text.replace(form, MASK)
+    return text
