@@ -10,7 +10,7 @@ from contextvars import ContextVar
 
 from celery.exceptions import Ignore
 
-from bridge.errors import BridgeError, StoreUnavailable
+from bridge.errors import BridgeError, SchemaMismatch, StoreUnavailable
 from bridge.installation import Installation
 from bridge.model import Job
 from bridge.statemachine import Context
@@ -42,6 +42,9 @@ class Current:
             ``bridge.statemachine.activity_task``); else None.
     """
 
+    _published = True
+    """False once the broker has not taken the message of the job's retry."""
+
     def __init__(
         self, job: Job, *, run: str, bridge: Installation, context: Context | None = None
     ) -> None:
@@ -52,6 +55,11 @@ class Current:
         self._bridge = bridge
         self._reason = ""
         self._ask_at = 0.0
+
+    @property
+    def _job_id(self) -> str:
+        """Celery's task id of the job."""
+        return self._job.id
 
     @property
     def cancelled(self) -> bool:
@@ -71,7 +79,7 @@ class Current:
             return self._reason
         try:
             said = self._bridge.jobs.ask(self._job, run=self.run)
-        except StoreUnavailable as exc:
+        except (SchemaMismatch, StoreUnavailable) as exc:
             logger.info("whether job %s is cancelled is not known: %s", self._job.id, exc)
             self._ask_at = time.monotonic() + AWAY_INTERVAL_S
             return ""
@@ -100,13 +108,15 @@ class Current:
     def heartbeat(self) -> bool:
         """Say that the job makes progress; needed with ``heartbeat="manual"`` only.
 
-        The token is beaten for two more heartbeat intervals. False: this run no longer holds its
-        claim, and what it brings may be dropped.
-
-        Raises:
-            StoreUnavailable: Redis does not answer.
+        Heartbeats are sent for two more intervals. False: this run no longer holds its claim, and
+        its outcome may be dropped. While the store is away it is not known, and True.
         """
-        return self._bridge.jobs.keep_alive(self._job, run=self.run)
+        try:
+            return self._bridge.jobs.keep_alive(self._job, run=self.run)
+        except (SchemaMismatch, StoreUnavailable) as exc:
+            # Raised, it would be taken for the task's own failure.
+            logger.warning("the progress of job %s is not noted: %s", self._job.id, exc)
+            return True
 
 
 _current: ContextVar[Current | None] = ContextVar("bridge_current", default=None)
@@ -124,9 +134,9 @@ def current() -> Current:
     return job
 
 
-def runs_here() -> bool:
-    """Whether a job of the bridge runs here."""
-    return _current.get() is not None
+def running_here() -> Current | None:
+    """The job that runs here, if one does."""
+    return _current.get()
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 They fire in the worker's parent process, but for ``task_failure``, which a child sends too for what
 the runner saw already; the store drops a second outcome. A handler must not hold up the worker's
-event loop: while the store is away, a thread goes on trying. In a child it insists itself, for the
-message is acknowledged next.
+event loop: a thread writes, and goes on trying while the store is away. A child waits for the store
+itself, for the message is acknowledged next.
 """
 
 from __future__ import annotations
@@ -11,25 +11,33 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import Celery, Task, signals
+from celery.exceptions import InvalidTaskError
+from celery.worker import state
+from kombu.exceptions import ContentDisallowed, SerializationError
 
-from bridge.errors import StoreUnavailable
 from bridge.installation import Installation, worker_id
 from bridge.model import Job, Outcome
 from bridge.outcomes import failure_of
-from bridge.runner import in_pool_process, insist, was_settled_here
-from bridge.store import JobStore
+from bridge.runner import ended_here, in_pool_process, insist, note_end
+from bridge.store import JobStore, Of
 
 logger = logging.getLogger(__name__)
+
+WAIT_S = 0.5
+"""How long the worker's event loop waits for the store at most."""
+
+_UNREADABLE = (ContentDisallowed, InvalidTaskError, SerializationError)
+"""Raised before the task: no delivery of the job can be read here."""
 
 
 def connect() -> None:
     """Listen to Celery's signals; harmless when repeated."""
     signals.task_failure.connect(_on_failure, dispatch_uid="bridge.endings")
+    signals.task_internal_error.connect(_on_internal_error, dispatch_uid="bridge.endings")
     signals.task_revoked.connect(_on_revoked, dispatch_uid="bridge.endings")
     signals.task_unknown.connect(_on_unknown, dispatch_uid="bridge.endings")
     signals.task_rejected.connect(_on_rejected, dispatch_uid="bridge.endings")
@@ -37,9 +45,11 @@ def connect() -> None:
 
 def _on_failure(sender: Task, task_id: str, exception: BaseException, **_: Any) -> None:
     job = Job.parse(task_id)
-    if job is None or was_settled_here(job):
+    if job is None or ended_here(job):
         return
+    of = Of.ANY
     if isinstance(exception, TimeLimitExceeded):
+        of = Of.RUNNING
         outcome = Outcome.failure(
             "Bridge.TimeLimitExceeded", f"the job ran longer than its hard time limit ({exception})"
         )
@@ -54,7 +64,27 @@ def _on_failure(sender: Task, task_id: str, exception: BaseException, **_: Any) 
         return
     else:
         outcome = failure_of(exception)
-    _settle(sender.app, job, outcome)
+        if _is_parent(sender.app) and not isinstance(exception, _UNREADABLE):
+            # Where the job ran, its own failure is stored already. This one is of what Celery did
+            # around it, such as storing its state in a result backend that is away.
+            of = Of.RUNNING
+    _settle(sender.app, job, outcome, of=of)
+
+
+def _on_internal_error(sender: Task, task_id: str, exception: BaseException, **_: Any) -> None:
+    """Celery failed outside the task's code; its ``task_failure`` follows and says nothing more."""
+    job = Job.parse(task_id)
+    if job is None or ended_here(job):
+        return
+    note_end(job)
+    logger.warning(
+        "job %s did not begin, for Celery failed before it (%s: %s); it is published anew",
+        job.id, type(exception).__name__, exception)  # fmt: skip
+    request = None if in_pool_process() else state.requests.get(job.id)
+    if request is not None:
+        # In a pool of threads Celery would hold it for ever, were the result backend away.
+        request.acknowledge()
+        state.task_ready(request)
 
 
 def _on_revoked(sender: Task, request: Any, terminated: bool, expired: bool, **_: Any) -> None:
@@ -66,7 +96,7 @@ def _on_revoked(sender: Task, request: Any, terminated: bool, expired: bool, **_
     else:
         how = "terminated" if terminated else "before it ran"
         outcome = Outcome.failure("Bridge.JobRevoked", f"the job was revoked in Celery, {how}")
-    _settle(sender.app, job, outcome, never_began=not terminated)
+    _settle(sender.app, job, outcome, of=Of.ANY if terminated else Of.UNBEGUN)
 
 
 def _on_unknown(sender: Any, name: str, id: str, **_: Any) -> None:  # noqa: A002 (Celery's name)
@@ -78,7 +108,7 @@ def _on_unknown(sender: Any, name: str, id: str, **_: Any) -> None:  # noqa: A00
         "Deploy the same tasks to both, or route the task to a queue of workers that have it."
     )
     outcome = Outcome.failure("Bridge.TaskNotRegistered", cause)
-    _settle(sender.app, job, outcome, never_began=True)
+    _settle(sender.app, job, outcome, of=Of.UNBEGUN)
 
 
 def _on_rejected(sender: Any, message: Any, exc: BaseException | None, **_: Any) -> None:
@@ -86,25 +116,31 @@ def _on_rejected(sender: Any, message: Any, exc: BaseException | None, **_: Any)
     if job is not None:
         cause = f"worker {sender.hostname} cannot read the job's message: {exc}"
         outcome = Outcome.failure("Bridge.MessageRefused", cause)
-        _settle(sender.app, job, outcome, never_began=True)
+        _settle(sender.app, job, outcome, of=Of.UNBEGUN)
 
 
-def _settle(app: Celery, job: Job, outcome: Outcome, *, never_began: bool = False) -> None:
-    _write(app, job, lambda jobs: jobs.settle(job, outcome, never_began=never_began))
+def _is_parent(app: Celery) -> bool:
+    """Whether jobs run in children of this process."""
+    bridge = getattr(app, "bridge", None)
+    return getattr(bridge, "pool", "") == "prefork" and not in_pool_process()
+
+
+def _settle(app: Celery, job: Job, outcome: Outcome, *, of: Of = Of.ANY) -> None:
+    _write(app, job, lambda jobs: jobs.settle(job, outcome, of=of))
 
 
 def _write(app: Celery, job: Job, write: Callable[[JobStore], str]) -> None:
     bridge = getattr(app, "bridge", None)
     if not isinstance(bridge, Installation):
         return  # another Celery app in this process; the job is not of ours
-    try:
-        answer = write(bridge.jobs)
-    except StoreUnavailable as exc:
-        logger.warning("%s The ending of job %s waits for it.", exc, job.id)
-        call = partial(insist, lambda: write(bridge.jobs))
-        if in_pool_process():  # which Celery may end before a thread is through
-            call()
-        else:
-            threading.Thread(target=call, daemon=True).start()
-    else:
+
+    def go_on() -> None:
+        answer = insist(lambda: write(bridge.jobs))
         logger.info("job %s ended without an outcome of its own: %s", job.id, answer)
+
+    if in_pool_process():  # which Celery may end before a thread is through
+        go_on()
+        return
+    thread = threading.Thread(target=go_on, daemon=True)
+    thread.start()
+    thread.join(WAIT_S)

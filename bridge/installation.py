@@ -38,12 +38,12 @@ class Installation:
 
     Attributes:
         imports_tasks: Whether ``BRIDGE_TASKS`` is imported even when it is not set.
-        threaded: Whether this is a worker whose pool is made of threads.
+        pool: The pool of this worker, as ``pool_of`` says; empty in other processes.
     """
 
     def __init__(self, app: Celery, *, imports_tasks: bool) -> None:
         self.app = app
-        self.threaded = False
+        self.pool = ""
         self.imports_tasks = imports_tasks
         self._jobs: _Owned | None = None
 
@@ -68,7 +68,9 @@ class Installation:
     def jobs(self) -> JobStore:
         """This process's store of jobs: a fork must not share its parent's connections."""
         if self._jobs is None or self._jobs.pid != os.getpid():
-            self._jobs = _Owned(os.getpid(), JobStore(self.settings, threaded=self.threaded))
+            self._jobs = _Owned(
+                os.getpid(), JobStore(self.settings, threaded=self.pool == "thread")
+            )
         return self._jobs.store
 
     def load_tasks(self) -> Registry:

@@ -17,8 +17,8 @@ from bridge.errors import SettingsError, app_name
 from bridge.fleet import Fleet
 from bridge.installation import Installation, installed
 from bridge.registry import SYSTEM_QUEUE, undeclared
-from bridge.runner import Runner
 from bridge.versions import enabled
+from bridge.worker.tasks import Runner
 
 
 def install(app: Celery) -> Celery:

@@ -2,8 +2,8 @@
 
 Celery has no single hook that sees every ending of a task (docs/endings.md). Two together do:
 
-- this module's ``__call__`` around the user's function, in the process that runs it: success,
-  exceptions, retry, Ignore, Reject, ``sys.exit()``;
+- ``run_job`` around the user's function, in the process that runs it: success, exceptions, retry,
+  Ignore, Reject, ``sys.exit()``; ``bridge.worker.tasks`` puts it there;
 - Celery's signals, mostly in the worker's parent process, for what happens while no user code runs
   (``bridge.endings``): hard time limit, killed child, revoked, expired, unregistered task.
 
@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from billiard.process import current_process
-from celery import Celery, Task, bootsteps
+from celery import Task
 from celery.exceptions import (
     Ignore,
     Reject,
@@ -34,20 +34,15 @@ from celery.exceptions import (
     WorkerTerminate,
 )
 from celery.utils.time import maybe_make_aware
-from kombu.exceptions import OperationalError
 
 from bridge import metrics, telemetry
-from bridge.context import Current, JobCancelled, as_current, runs_here
-from bridge.errors import (
-    BridgeError,
-    SettingsError,
-    StoreUnavailable,
-)
-from bridge.installation import Installation, installed, pool_of, worker_id
+from bridge.context import Current, JobCancelled, as_current
+from bridge.errors import BridgeError, SchemaMismatch, StoreUnavailable
+from bridge.installation import Installation, worker_id
 from bridge.killpoints import KillPoint, passing
-from bridge.model import Job, Outcome, unpack
+from bridge.model import Job, Outcome
 from bridge.outcomes import failure_of, output_of, words_of
-from bridge.statemachine import Context, unwrap
+from bridge.statemachine import Context
 from bridge.store import Settled, Start
 
 logger = logging.getLogger(__name__)
@@ -70,57 +65,25 @@ class EndedItself(BridgeError):
 _last = threading.local()
 
 
-class _ActivityTask(Task):  # type: ignore[misc]
-    """Put in front of the class of every task that is an activity."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        call = super().__call__
-        job = Job.parse(self.request.id)
-        # Without a job of ours, or inside one already, it is the plain task that the user wrote.
-        if job is None or self.request.called_directly or runs_here():
-            return call(*args, **kwargs)
-        context = None
-        if args:
-            event, context = unwrap(unpack(args[0]))
-            args = (event, *args[1:])
-        bridge = installed(self.app)
-        return _run(bridge, self, job, context, lambda: call(*args, **kwargs))
+def begin() -> None:
+    """A run begins in this thread; nothing has ended here yet."""
+    _last.ended = None
 
 
-def equip(app: Celery) -> None:
-    """Put the runner around every task that is an activity; harmless when repeated."""
-    for activity in installed(app).registry.values():
-        task = activity.task
-        if not isinstance(task, _ActivityTask):
-            cls = type(task)
-            task.__class__ = type(
-                cls.__name__, (_ActivityTask, cls), {"__module__": cls.__module__}
-            )
-        # The fence makes late acks safe; what becomes of a lost worker's claim is the store's to
-        # say, and Celery's own answers would run it again without limit, or three minutes late.
-        task.acks_late = True
-        task.reject_on_worker_lost = False
-        task.retry_on_worker_lost = False
+def ended_here(job: Job) -> bool:
+    """Whether the run of this job that this thread began last has ended for the store."""
+    return getattr(_last, "ended", None) == job
 
 
-class Runner(bootsteps.Step):  # type: ignore[misc]
-    """Worker bootstep: equips the tasks before the pool forks."""
-
-    def __init__(self, worker: Any, **kwargs: Any) -> None:
-        super().__init__(worker, **kwargs)
-        if worker.pool_start_method == "spawn" and installed(worker.app).registry:
-            raise SettingsError(
-                "worker_pool_start_method is 'spawn': Celery gives spawned children a copy of the "
-                "app without the bridge, so that no outcome would be stored. Use 'fork', or "
-                "--pool threads."
-            )
-        equip(worker.app)
-        installed(worker.app).threaded = pool_of(worker) == "thread"
+def note_end(job: Job) -> None:
+    """Let what Celery says of this run from now on count for nothing."""
+    _last.ended = job
 
 
-def _run(
+def run_job(
     bridge: Installation, task: Task, job: Job, context: Context | None, call: Callable[[], Any]
 ) -> Any:
+    """Run a job: ask for its claim, call the task, store what came of it."""
     run = _new_run()
     retry = task.request.retries or 0
     _start(bridge, task, job, retry=retry, run=run)
@@ -132,12 +95,14 @@ def _run(
         _settle(bridge, job, outcome)
         log("task_failed", status="failed", error=outcome.error)
 
-    with as_current(Current(job, run=run, bridge=bridge, context=context)):
+    here = Current(job, run=run, bridge=bridge, context=context)
+    with as_current(here):
         try:
             result = call()
             outcome = Outcome(output=output_of(result))
         except Retry as exc:
-            _release(bridge, job, run=run, retry=retry + 1, delay_s=_delay_s(exc))
+            _release(bridge, job, run=run, retry=retry + 1, delay_s=_delay_s(exc),
+                     published=here._published)  # fmt: skip
             log("task_retried", status="retried")
             raise
         except Reject as exc:
@@ -176,11 +141,7 @@ def _run(
             fail(failure_of(exc))
             raise
     passing(KillPoint.AFTER_RUN_BEFORE_OUTCOME)
-    try:
-        _settle(bridge, job, outcome)
-    except SoftTimeLimitExceeded:
-        # It came while the store was away: the work is done, and its hard limit still holds.
-        _settle(bridge, job, outcome)
+    _settle(bridge, job, outcome)
     log("task_completed", status="succeeded")
     return result
 
@@ -231,7 +192,12 @@ def _start(bridge: Installation, task: Task, job: Job, *, retry: int, run: str) 
     """Return when the job may run; raise Ignore, which acks its message, when it must not."""
     worker = worker_id()
     while True:
-        answer = insist(lambda: bridge.jobs.start(job, retry=retry, worker=worker, run=run))
+        try:
+            answer = insist(lambda: bridge.jobs.start(job, retry=retry, worker=worker, run=run))
+        except SoftTimeLimitExceeded:
+            # It has waited for the store only. Its limit is used up: let another delivery run.
+            _release(bridge, job, run=run, retry=retry, delay_s=0, published=False)
+            raise Ignore(f"job {job.id} comes again: the store was away at its start") from None
         if answer is Start.RUN:
             return
         if answer is not Start.UNLEASED:
@@ -247,7 +213,7 @@ def _show_as_revoked(task: Task) -> None:
         return
     try:
         task.send_event("task-revoked", retry=False, terminated=False, signum=None, expired=False)
-    except (OperationalError, OSError) as exc:
+    except Exception as exc:  # noqa: BLE001 (each broker has errors of its own)
         logger.info("Flower does not hear of job %s: %s", task.request.id, exc)
 
 
@@ -274,21 +240,33 @@ def _delay_s(retry: Retry) -> float:
     return float(retry.when)
 
 
-def was_settled_here(job: Job) -> bool:
-    """Whether the runner in this thread has stored this job's outcome just before."""
-    return getattr(_last, "settled", None) == job
-
-
 def _settle(bridge: Installation, job: Job, outcome: Outcome) -> None:
-    answer = insist(lambda: bridge.jobs.settle(job, outcome))
-    _last.settled = job  # not before: a time limit may break the wait for the store
+    answer = _insist_past_soft_limit(lambda: bridge.jobs.settle(job, outcome))
+    note_end(job)
     passing(KillPoint.AFTER_OUTCOME_BEFORE_ACK)
     if answer is not Settled.STORED:
         logger.info("outcome of job %s is dropped: its claim is %s", job.id, answer)
 
 
-def _release(bridge: Installation, job: Job, *, run: str, retry: int, delay_s: float) -> None:
-    insist(lambda: bridge.jobs.release(job, run=run, retry=retry, delay_s=delay_s))
+def _release(
+    bridge: Installation, job: Job, *, run: str, retry: int, delay_s: float, published: bool = True
+) -> None:
+    _insist_past_soft_limit(
+        lambda: bridge.jobs.release(
+            job, run=run, retry=retry, delay_s=delay_s, published=published)
+    )  # fmt: skip
+    note_end(job)
+
+
+def _insist_past_soft_limit(call: Callable[[], T]) -> T:
+    """``insist``, once the user's code has ended: its soft time limit has no say in the outcome.
+
+    Celery raises it once. It comes here while the store is away; the hard limit still holds.
+    """
+    try:
+        return insist(call)
+    except SoftTimeLimitExceeded:
+        return insist(call)
 
 
 def insist(call: Callable[[], T]) -> T:
@@ -297,7 +275,7 @@ def insist(call: Callable[[], T]) -> T:
     while True:
         try:
             return call()
-        except StoreUnavailable as exc:
+        except (SchemaMismatch, StoreUnavailable) as exc:
             if not said:
                 logger.warning("%s This job waits for it.", exc)
             said = True

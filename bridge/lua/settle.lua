@@ -1,8 +1,10 @@
 -- settle: store the outcome and put it into the outbox.
 -- KEYS[1] root
--- ARGV    claim_id, attempt, ok (0|1), outcome, waiting (1: of a delivery that never began)
+-- ARGV    claim_id, attempt, ok (0|1), outcome, of (what it counts for: 'any' | 'unbegun': of a
+--         delivery that never began, only while none runs | 'running': only while one runs)
 -- Returns 'stored' | 'settled' an outcome was there before | 'stale' a failure of an old attempt
---         | 'running' another delivery runs, whose outcome counts | 'closed' the claim is closed
+--         | 'running' another delivery runs, whose outcome counts | 'waiting' none runs: the job
+--         begins, or begins again, later | 'closed' the claim is closed
 -- Clock   due in the outbox at once
 run_at_maxmemory()
 local id = ARGV[1]
@@ -18,8 +20,11 @@ end
 if ARGV[3] == '0' and claim[3] ~= ARGV[2] then
   return 'stale'
 end
-if ARGV[5] == '1' and state == 'running' then
+if ARGV[5] == 'unbegun' and state == 'running' then
   return 'running'
+end
+if ARGV[5] == 'running' and state ~= 'running' then
+  return 'waiting'
 end
 put_into_outbox(id, claim[1], state, claim[4], ARGV[4])
 return 'stored'

@@ -19,7 +19,7 @@ from bridge.store.answers import (
     Wish,
 )
 from bridge.store.claims import ClaimStore
-from bridge.store.jobs import JobStore, Lost, Renewal, Settled, Start
+from bridge.store.jobs import JobStore, Lost, Of, Renewal, Settled, Start
 from bridge.store.schema import check_schema
 from bridge.store.server import ServerInfo, describe_server
 from bridge.store.status import ActivityStatus, Status, StatusReader, WorkerStatus
@@ -35,6 +35,7 @@ __all__ = [
     "JobStore",
     "Lost",
     "LostJob",
+    "Of",
     "Pass",
     "Renewal",
     "Report",

@@ -35,8 +35,21 @@ class Settled(StrEnum):
     """A failure of an attempt that is no longer on; it is dropped."""
     RUNNING = "running"
     """Another delivery of the job runs: the ending of one that never began is dropped."""
+    WAITING = "waiting"
+    """No delivery of the job runs: the ending of one that did not begin, or is to come again, is
+    dropped."""
     CLOSED = "closed"
     """Step Functions no longer waits for it; it is dropped."""
+
+
+class Of(StrEnum):
+    """Which delivery of a job an outcome is of; in another state of the claim it is dropped."""
+
+    ANY = "any"
+    UNBEGUN = "unbegun"
+    """One that never began: it counts only while no other delivery of the job runs."""
+    RUNNING = "running"
+    """One that runs: it counts only while the claim is marked as running."""
 
 
 class Lost(StrEnum):
@@ -92,21 +105,23 @@ class JobStore:
         args = (job.claim_id, job.attempt, retry, worker, run)
         return Start(self._of_jobs.call("start", *args))
 
-    def release(self, job: Job, *, run: str, retry: int, delay_s: float) -> bool:
-        """End a run whose job will come again as Celery retry ``retry`` after ``delay_s``."""
-        patience_ms = ms(self._settings.patience_s)
-        grace_ms = ms(self._settings.lease_s)
-        args = (job.claim_id, job.attempt, run, retry, ms(delay_s), patience_ms, grace_ms)
-        return bool(self._of_jobs.call("release", *args))
-
-    def settle(self, job: Job, outcome: Outcome, *, never_began: bool = False) -> Settled:
-        """Bring the outcome of a job; the first one wins.
+    def release(
+        self, job: Job, *, run: str, retry: int, delay_s: float, published: bool = True
+    ) -> bool:
+        """End a run whose job will come again as Celery retry ``retry`` after ``delay_s``.
 
         Args:
-            never_began: It is the ending of a delivery that did not run; it counts only while no
-                other delivery of the job does.
+            published: False: the broker did not take its message; recovery publishes it then.
         """
-        args = (job.claim_id, job.attempt, int(outcome.ok), outcome.dump(), int(never_began))
+        patience_ms = ms(self._settings.patience_s)
+        grace_ms = ms(self._settings.lease_s)
+        args = (job.claim_id, job.attempt, run, retry, ms(delay_s), patience_ms, grace_ms,
+                int(published))  # fmt: skip
+        return bool(self._of_jobs.call("release", *args))
+
+    def settle(self, job: Job, outcome: Outcome, *, of: Of = Of.ANY) -> Settled:
+        """Bring the outcome of a job; the first one wins."""
+        args = (job.claim_id, job.attempt, int(outcome.ok), outcome.dump(), of)
         return Settled(self._of_jobs.call("settle", *args))
 
     def lose(self, job: Job, *, worker: str, outcome: Outcome, job_is_gone: bool = False) -> Lost:

@@ -129,7 +129,7 @@ def plain(event):
 @shared_task(activity=activity("hard-limit"), heartbeat=1, time_limit=1)
 def hard_limit(event):
     note("hard-limit", event)
-    time.sleep(60)
+    time.sleep(event.get("seconds", 60))
 
 
 @shared_task(activity=activity("soft-limit"), heartbeat=1, soft_time_limit=1)
@@ -197,6 +197,37 @@ def manual(event):
         time.sleep(0.2)
     time.sleep(event["hangs"])
     return "done"
+
+
+@shared_task(activity=activity("outage"), heartbeat=1, bind=True, autoretry_for=(TooHot,),
+             default_retry_delay=1, max_retries=3)  # fmt: skip
+def outage(self, event):
+    """Ends its first run as ``event["how"]`` says, once the test has taken the broker away."""
+    note("outage", event)
+    again = Path(f"{os.environ['JOBS_SEEN']}.{event['id']}")
+    if again.exists():
+        return {**event, "retries": self.request.retries}
+    again.touch()
+    away = Path(f"{os.environ['JOBS_SEEN']}.away")
+    while not away.exists():
+        time.sleep(0.05)
+    how = event["how"]
+    if how == "heartbeat":
+        return current().heartbeat()
+    if how == "autoretry":
+        raise TooHot("once")
+    if how == "retry":
+        raise self.retry(countdown=1, exc=ValueError("once"))
+    if how == "other-arguments":
+        raise self.retry(args=({**event, "changed": True},))
+    if how == "requeue":
+        raise Reject("once", requeue=True)
+    if how == "no-throw":
+        self.retry(throw=False)
+        return "went on"
+    if how == "last":
+        raise self.retry(max_retries=0, exc=TooHot("too often"))
+    raise Reject(OSError("a reason of the task's own"), requeue=False)
 
 
 if os.environ.get("JOBS_UNKNOWN"):  # code that only the poller has

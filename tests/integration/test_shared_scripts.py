@@ -15,9 +15,9 @@ from bridge import install
 from bridge.errors import StoreUnavailable
 from bridge.installation import installed
 from bridge.local.valkey import LocalValkey
-from bridge.runner import Runner
 from bridge.settings import Settings
 from bridge.store.scripts import SharedScripts
+from bridge.worker.tasks import Runner
 from tests.waiting import wait_until
 
 THREADS = 8
@@ -132,5 +132,5 @@ def test_only_pools_of_threads_share(pool_cls, threaded, monkeypatch, server):
     app = install(Celery("shares", broker=server.url, set_as_current=False))
     Runner(SimpleNamespace(app=app, pool_cls=pool_cls, pool_start_method="fork"))
     bridge = installed(app)
-    assert bridge.threaded is threaded
+    assert bridge.pool == ("thread" if threaded else "prefork")
     assert isinstance(bridge.jobs._of_jobs, SharedScripts) is threaded

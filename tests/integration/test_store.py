@@ -11,7 +11,7 @@ import pytest
 from bridge.errors import StoreUnavailable
 from bridge.model import Claim, Job, Outcome, claim_id_of
 from bridge.settings import Settings
-from bridge.store import Beat, JobStore, Lost, Pass, Settled, Start, Wish
+from bridge.store import Beat, JobStore, Lost, Of, Pass, Settled, Start, Wish
 from tests import waiting
 from tests.fixtures_bridge import NUMBERS
 
@@ -147,6 +147,25 @@ class TestRelease:
         job = store.running()
         assert store.jobs.release(job, run="other", retry=1, delay_s=0) is False
 
+    def test_a_retry_that_the_broker_did_not_take_is_published_when_it_is_due(self, store):
+        """By recovery, whether or not a worker has room; not before its countdown is over."""
+        job = store.running()
+        store.jobs.release(job, run="r1", retry=3, delay_s=0.3, published=False)
+        take = partial(store.claims.take_unstarted, 10, hold_s=60)
+        assert store.run(take()) == []
+        (due,) = waiting.wait_until(lambda: store.run(take()), timeout_s=5)
+        assert (due.claim.job, due.retry) == (job, 3)
+        store.run(store.claims.mark_queued(job))
+        store.worker()
+        assert store.jobs.start(job, retry=3, worker="w1", run="r2") is Start.RUN
+
+    def test_it_may_have_been_published_all_the_same(self, store):
+        """The broker took it, and its answer was lost: it may begin before it is released."""
+        job = store.running()
+        assert store.jobs.start(job, retry=1, worker="w1", run="r2") is Start.RUN
+        assert store.jobs.release(job, run="r1", retry=1, delay_s=0, published=False) is False
+        assert store.jobs.settle(job, OK) is Settled.STORED
+
 
 class TestSettle:
     def test_the_outcome_is_in_the_outbox(self, store):
@@ -179,9 +198,17 @@ class TestSettle:
     def test_the_ending_of_a_delivery_that_never_began(self, store):
         """It counts while the job waits; not while another delivery of it runs."""
         job = store.running()
-        assert store.jobs.settle(job, FAILED, never_began=True) is Settled.RUNNING
+        assert store.jobs.settle(job, FAILED, of=Of.UNBEGUN) is Settled.RUNNING
         waiting = store.claim("token-2")
-        assert store.jobs.settle(waiting.job, FAILED, never_began=True) is Settled.STORED
+        assert store.jobs.settle(waiting.job, FAILED, of=Of.UNBEGUN) is Settled.STORED
+
+    def test_the_ending_of_a_delivery_that_ran(self, store):
+        """A time limit that passed while the job waited for the store, or for its next retry."""
+        job = store.running()
+        store.jobs.release(job, run="r1", retry=1, delay_s=0)
+        assert store.jobs.settle(job, FAILED, of=Of.RUNNING) is Settled.WAITING
+        assert store.jobs.start(job, retry=1, worker="w1", run="r2") is Start.RUN
+        assert store.jobs.settle(job, FAILED, of=Of.RUNNING) is Settled.STORED
 
     def test_a_closed_claim_takes_nothing(self, store):
         job = store.running()
@@ -297,12 +324,12 @@ class TestClose:
     def test_what_was_settled_between_two_runs_has_no_last_one(self, store):
         job = store.running()
         store.jobs.release(job, run="r1", retry=1, delay_s=5)
-        store.jobs.settle(job, FAILED, never_began=True)
+        store.jobs.settle(job, FAILED, of=Of.UNBEGUN)
         assert self.ended(store, job).ran_s is None
 
     def test_what_never_began_has_only_its_report(self, store):
         claim = store.claim()
-        store.jobs.settle(claim.job, FAILED, never_began=True)
+        store.jobs.settle(claim.job, FAILED, of=Of.UNBEGUN)
         ended = self.ended(store, claim.job)
         assert (ended.worker, ended.waited_s, ended.ran_s) == ("", None, None)
         assert ended.unreported_s >= 0

@@ -1,0 +1,144 @@
+"""What happens to the broker, the store or a result backend is no outcome of a job: it waits."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import redis
+
+from bridge.local.valkey import LocalValkey
+from tests.acceptance.deployment import CREDENTIALS
+from tests.faults.load import all_alive, all_claims_gone
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+
+AGAIN = ["autoretry", "no-throw", "other-arguments", "requeue", "retry"]
+"""Ways to ask the broker for another delivery of the job."""
+ENDS = ["heartbeat", "last", "reject"]
+AWAY_S = 6.0
+
+
+@pytest.fixture(params=["the store's Redis", "another Redis"])
+def broker(request, deploy, tmp_path):
+    """A deployment, and its broker."""
+    server = LocalValkey(data_dir=tmp_path / "valkey").start()
+    if request.param == "another Redis":
+        store = LocalValkey().start()
+        made = deploy(JOBS_ONLY="outage", valkey=store, CELERY_BROKER_URL=server.url,
+                      BRIDGE_STORE_URL=store.url)  # fmt: skip
+    else:
+        made = deploy(JOBS_ONLY="outage", valkey=server)
+    yield made, server
+    server.stop()
+
+
+def test_a_retry_waits_for_the_broker(broker):
+    deployment, server = broker
+    deployment.create_activities()
+    deployment.worker(concurrency=len(AGAIN + ENDS))
+    deployment.beat()
+    deployment.poller()
+    machine = deployment.one_state("outage", HeartbeatSeconds=60)
+    began = {how: deployment.execute(machine, id=how, how=how) for how in AGAIN + ENDS}
+    wait_until(lambda: len(deployment.seen("outage")) == len(began))
+    server.kill()
+    Path(f"{deployment.seen_file}.away").touch()
+    time.sleep(AWAY_S)
+    server.start()
+    assert {how: result(deployment, execution) for how, execution in began.items()} == {
+        "autoretry": {"id": "autoretry", "how": "autoretry", "retries": 1},
+        "retry": {"id": "retry", "how": "retry", "retries": 1},
+        "requeue": {"id": "requeue", "how": "requeue", "retries": 0},
+        "other-arguments": {
+            "id": "other-arguments", "how": "other-arguments", "changed": True, "retries": 1},
+        "no-throw": "went on",
+        "heartbeat": True,
+        "last": "TooHot",
+        "reject": "Bridge.Rejected",
+    }  # fmt: skip
+    runs = [run.id for run in deployment.seen("outage")]
+    assert sorted(runs) == sorted(
+        [*AGAIN, *ENDS, "autoretry", "other-arguments", "requeue", "retry"]
+    )
+    all_claims_gone(deployment)
+    all_alive(deployment)
+
+
+def test_time_limits_that_pass_before_the_task_begins(deploy, tmp_path):
+    """While its job waits for the store: it comes again, and then its own ending counts."""
+    broker = LocalValkey().start()
+    store = LocalValkey(data_dir=tmp_path / "valkey").start()
+    deployment = deploy(JOBS_ONLY="soft-limit hard-limit", BRIDGE_LEASE_S="8", valkey=store,
+                        CELERY_BROKER_URL=broker.url, BRIDGE_STORE_URL=store.url)  # fmt: skip
+    deployment.create_activities()
+    worker = deployment.worker(concurrency=2)
+    deployment.beat()
+    deployment.poller()
+    kinds = {"soft-limit": {"fails_after": 0.1}, "hard-limit": {"seconds": 0.1}}
+    machines = {kind: deployment.one_state(kind, HeartbeatSeconds=60) for kind in kinds}
+    os.killpg(worker.popen.pid, signal.SIGSTOP)
+    began = {
+        kind: deployment.execute(machine, id=kind, **kinds[kind])
+        for kind, machine in machines.items()
+    }
+    with redis.Redis.from_url(broker.url) as client:
+        wait_until(lambda: client.llen("celery") == len(kinds))
+    store.kill()
+    os.killpg(worker.popen.pid, signal.SIGCONT)
+    worker.says("Hard time limit (1s) exceeded")
+    time.sleep(2)
+    store.start()
+    assert result(deployment, began["soft-limit"]) == "ValueError"
+    assert result(deployment, began["hard-limit"]) is None
+    all_claims_gone(deployment)
+    broker.stop()
+
+
+APP = """
+from celery import Celery
+import bridge
+
+app = Celery("shop", broker=os.environ["CELERY_BROKER_URL"], backend=os.environ["BACKEND"])
+app.conf.update(
+    task_track_started=True, result_backend_transport_options={"retry_policy": {"timeout": 0.5}},
+)
+bridge.install(app)
+"""
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_result_backend_that_is_away(deploy, pool):
+    """It is of use to Celery only: jobs wait, or have ended already."""
+    backend = LocalValkey().start()
+    deployment = deploy(JOBS_ONLY="echo retry", BACKEND=backend.url)
+    (deployment.folder / "shop.py").write_text("import os" + APP)
+    deployment.env["PYTHONPATH"] += f":{deployment.folder}"
+    deployment.create_activities()
+    # Each process is of the app: who publishes a message says whether its result is stored.
+    worker = deployment.worker("--pool", pool, app="shop")
+    deployment.start("poller", "poll", app="shop", **CREDENTIALS).says("serves")
+    assert deployment.outcome("echo", id="0")[0] == "SUCCEEDED"
+    machine = deployment.one_state("retry", HeartbeatSeconds=60)
+    first = deployment.execute(machine, id="1", failures=1, countdown=1)
+    wait_until(lambda: deployment.seen("retry"))
+    backend.kill()
+    second = deployment.execute(deployment.one_state("echo", HeartbeatSeconds=60), id="2")
+    worker.says("did not begin")
+    backend.start()
+    assert result(deployment, first) == {"retries": 1}
+    assert result(deployment, second) == {"id": "2"}
+    backend.stop()
+
+
+def result(deployment, execution):
+    """What the execution ended with: its output, or its error."""
+    if deployment.ended(execution)["status"] == "FAILED":
+        return deployment.ended(execution)["error"]
+    # Not from the description: moto leaves out the quotes of a string.
+    return json.loads(deployment.history(execution)[-1]["executionSucceededEventDetails"]["output"])
