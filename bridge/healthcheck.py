@@ -29,6 +29,8 @@ DEADLINE_S = 6.0
 """Below the time-out of the container's health check, which would count as unhealthy."""
 STALE_S = 30.0
 """A pass begins every tick; while Step Functions hangs, those that are on hold up the next."""
+SYSTEM_QUEUE = "bridge.system"
+"""As in the registry, which would load Celery here."""
 ROLES = ("poll", "worker", "beat", "flower")
 
 
@@ -54,9 +56,15 @@ class Process:
 
     @property
     def role(self) -> str:
-        """One of ``ROLES``; empty: another command."""
+        """One of ``ROLES``; empty: another command.
+
+        A worker with ``-B`` on other queues is the beat of an app's own periodic tasks.
+        """
         role = next((arg for arg in self.args if arg in ROLES), "")
-        return "beat" if role == "worker" and {"-B", "--beat"} & {*self.args} else role
+        if role == "worker" and {"-B", "--beat"} & {*self.args}:
+            served = self.option("-Q", "--queues").split(",")
+            return "beat" if SYSTEM_QUEUE in served else role
+        return role
 
     def option(self, *names: str, default: str = "") -> str:
         """The value of an option of the command line, given in any of its ways."""
@@ -139,6 +147,8 @@ def check_beat(process: Process, signs: Signs) -> str:
 
     A poller begins passes too when no beat does: alone they would prove nothing.
     """
+    if process.args and "worker" not in process.args:
+        raise Unknown("a beat without a worker renews no lease")
     said = check_worker(process, signs)
     if process.pid and not children_of(process.pid):
         raise Sick("the process that ticks has ended: this worker's beat schedules nothing")

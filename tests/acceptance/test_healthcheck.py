@@ -113,6 +113,12 @@ class TestProcesses:
         wait_sick(deployment, beat, "the process that ticks has ended", 5)
         assert beat.alive
 
+    def test_a_beat_without_a_worker_is_not_judged(self, deployment):
+        process = deployment.start("ticker", "beat", "--loglevel", "INFO")
+        process.says("beat: Starting")
+        assert check(deployment, process) == (
+            0, "not known: a beat without a worker renews no lease")  # fmt: skip
+
     def test_a_flower_that_hangs_fails(self, deployment):
         process = flower(deployment, f"--port={free_port()}")
         wait_healthy(deployment, process)
@@ -220,7 +226,9 @@ class TestFinding:
             ("-A bridge poll", "poll"),
             ("-A bridge worker --concurrency 4", "worker"),
             ("-A bridge worker -B -Q bridge.system", "beat"),
-            ("-A bridge worker --beat", "beat"),
+            ("-A bridge worker --beat --queues=celery,bridge.system", "beat"),
+            ("-A shop worker -B", "worker"),  # the beat of the app's own periodic tasks
+            ("-A shop worker -B -Q celery", "worker"),
             ("-A bridge flower --port=5555", "flower"),
             ("-A bridge doctor", ""),
             ("", ""),
