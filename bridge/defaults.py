@@ -8,7 +8,8 @@ from bridge.broker import scheme_of
 
 DEFAULTS: dict[str, Any] = {
     "accept_content": ["json"],
-    "beat_scheduler": "celery.beat:Scheduler",  # no file: the schedule is made at each start
+    # Not only the ticks: `celery -A bridge beat` is the beat of this app's own periodic tasks too.
+    "beat_scheduler": "bridge.processes.tick_scheduler:TicksBesideSchedule",
     "broker_connection_max_retries": None,
     "broker_connection_retry_on_startup": True,
     "task_ignore_result": True,

@@ -1,4 +1,4 @@
-"""What makes any Celery app a bridge: bootsteps, signals, system tasks, beat schedule.
+"""What makes any Celery app a bridge: bootsteps, signals, system tasks.
 
 Nothing here reads a setting while it is imported or installed: what is wrong is said by the command
 that needs it, in one sentence.
@@ -16,6 +16,7 @@ from bridge import endings, system, telemetry
 from bridge.errors import SettingsError, app_name
 from bridge.fleet import Fleet
 from bridge.installation import Installation, installed
+from bridge.processes.publishing import PublishTicks
 from bridge.registry import SYSTEM_QUEUE, undeclared
 from bridge.versions import enabled
 from bridge.worker.tasks import Runner
@@ -24,9 +25,9 @@ from bridge.worker.tasks import Runner
 def install(app: Celery) -> Celery:
     """Let an existing Celery app run Step Functions activities; returns it. Harmless when repeated.
 
-    Its own settings stay as they are: the bridge adds its tasks to the beat schedule, its
-    bootsteps to the worker, and what it needs to the tasks that are activities. ``BRIDGE_TASKS`` is
-    imported only when it is set.
+    Its own settings and its beat schedule stay as they are: the bridge adds its bootsteps to the
+    worker, and what it needs to the tasks that are activities. ``BRIDGE_TASKS`` is imported only
+    when it is set.
     """
     return setup(app, imports_tasks=False)
 
@@ -41,12 +42,11 @@ def setup(app: Celery, *, imports_tasks: bool) -> Celery:
     if isinstance(getattr(app, "bridge", None), Installation):
         return app
     app.bridge = Installation(app, imports_tasks=imports_tasks)
-    app.steps["worker"].update({Runner, Fleet, system.MetricsPort})
+    app.steps["worker"].update({Runner, Fleet, system.MetricsPort, PublishTicks})
     endings.connect()
     _add_optional_parts(app)
     telemetry.connect(app)
     system.register(app)
-    app.add_defaults(lambda: _schedule(app))
     signals.import_modules.connect(_import_tasks, sender=app, dispatch_uid=("bridge", id(app)))
     return app
 
@@ -73,12 +73,6 @@ def _add_optional_parts(app: Celery) -> None:
         from bridge.kombu_mend import mend
 
         mend()
-
-
-def _schedule(app: Celery) -> dict[str, Any]:
-    """Add ours to the app's beat schedule, once its own configuration is known."""
-    app.conf.beat_schedule.update(system.schedule(app))
-    return {}
 
 
 def _check_system_queue(app: Celery) -> None:

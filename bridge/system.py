@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 from celery import Celery, bootsteps, signals
 
-from bridge import heartbeat, metrics, recovery
+from bridge import heartbeat, recovery
 from bridge.dispatch import Dispatcher
 from bridge.errors import SchemaMismatch, StoreUnavailable
 from bridge.garbage import spare_collections
 from bridge.installation import Installation, installed, pool_of
 from bridge.metrics.instruments import Instruments
+from bridge.processes.ticks import FLUSH, HEARTBEAT, METRICS, RECOVER, SystemQueue, Tick, period_s
 from bridge.registry import SYSTEM_QUEUE
 from bridge.reporter import Reporter
 from bridge.stepfunctions import Clients, Places
@@ -31,10 +34,6 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT = "bridge.heartbeat"
-FLUSH = "bridge.flush_outbox"
-RECOVER = "bridge.recover"
-METRICS = "bridge.metrics"
 OVERDUE_S = 5.0
 """An outcome that waits longer than this has no poller's reporter to take it."""
 CLOSE_S = 5.0
@@ -87,6 +86,11 @@ _permits = {
     RECOVER: threading.BoundedSemaphore(1),
     METRICS: threading.BoundedSemaphore(1),
 }
+# A pass begins at most so often in a period of its ticks: what an outage or an earlier version left
+# in the queue is drained, not worked through. Not once a period, for ticks may arrive late.
+PASSES_A_PERIOD = 4
+# When a pass of this kind last began here, by the monotonic clock.
+_began_s: dict[str, float] = {}
 _lock = threading.Lock()
 # By process: a fork has no thread, hence no loop, and nobody to ask it for its counts.
 _instruments: dict[int, Instruments] = {}
@@ -143,6 +147,8 @@ def register(app: Celery) -> None:
     signals.worker_shutdown.connect(_close_calls)
     signals.worker_process_shutdown.connect(_close_calls)
     options = {
+        "base": Tick,
+        "system_queue": SystemQueue(app),
         "ignore_result": True,
         "acks_late": False,
         "shared": False,
@@ -170,26 +176,14 @@ def register(app: Celery) -> None:
         _pass(METRICS, app, _publish)
 
 
-def schedule(app: Celery) -> dict[str, dict[str, Any]]:
-    """Entries of the beat schedule: each pass every tick, dropped when it waited for too long."""
-    settings = installed(app).settings
-    tick_s = settings.tick_s
-    options = {"queue": SYSTEM_QUEUE, "expires": max(2 * tick_s, 2.0)}
-    entries = {
-        name: {"task": name, "schedule": tick_s, "options": options}
-        for name in (HEARTBEAT, FLUSH, RECOVER)
-    }
-    if settings.metrics != "off":
-        entries[METRICS] = {"task": METRICS, "schedule": metrics.INTERVAL_S, "options": options}
-    return entries
-
-
 def _pass(name: str, app: Celery, work: Callable[[Installation, Calls], T]) -> T | None:
-    """One pass; None when enough of its kind are on here already, or the store is away."""
+    """One pass; None when enough of its kind are on here, one just began, or the store is away."""
     permit = _permits[name]
     if not permit.acquire(blocking=False):
         return None
     try:
+        if not _is_time(name, app):
+            return None
         bridge = installed(app)
         return work(bridge, _calls_of(bridge))
     except (SchemaMismatch, StoreUnavailable) as exc:
@@ -197,6 +191,14 @@ def _pass(name: str, app: Celery, work: Callable[[Installation, Calls], T]) -> T
         return None
     finally:
         permit.release()
+
+
+def _is_time(name: str, app: Celery) -> bool:
+    now_s = time.monotonic()
+    if now_s - _began_s.get(name, -math.inf) < period_s(app, name) / PASSES_A_PERIOD:
+        return False
+    _began_s[name] = now_s
+    return True
 
 
 def _heartbeat(bridge: Installation, calls: Calls) -> dict[str, int]:

@@ -16,7 +16,7 @@ from tests.unit.docs.pages import DOCS, PAGES, ROOT, blocks, without_blocks
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 SHELL = {"", "sh", "bash", "console", "shell"}
 # Celery's, and Flower's, which takes its options by itself.
-THEIRS = {"beat", "control", "events", "flower", "inspect"}
+THEIRS = {"purge", "beat", "control", "events", "flower", "inspect"}
 
 
 def test_python_compiles():

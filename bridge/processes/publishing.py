@@ -1,0 +1,64 @@
+"""Which worker publishes the ticks: one with ``-B`` that serves ``bridge.system``."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import bootsteps
+from celery.utils.imports import load_extension_class_names, symbol_by_name
+from celery.utils.nodenames import worker_direct
+
+from bridge.registry import SYSTEM_QUEUE
+
+logger = logging.getLogger(__name__)
+
+SCHEDULER = "bridge.processes.tick_scheduler:TickScheduler"
+IGNORED = (
+    "--scheduler %s is not used: a worker with -B that serves %s alone publishes the bridge's "
+    "ticks only. Start the app's own beat as a process of its own."
+)
+
+
+class PublishTicks(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Worker bootstep: gives the beat process its scheduler.
+
+    Celery's own step makes what ``-B`` asks for after all steps have been initialized, with the
+    scheduler that stands in ``worker.scheduler`` then. So a worker of ``bridge.system`` alone gets
+    ours in place of the app's. One that serves the app's queues too is also the app's own beat:
+    its scheduler stays, and ours gets a process beside it.
+    """
+
+    label = "Ticks"
+    conditional = True
+
+    def __init__(self, worker: Any, beat: bool = False, **kwargs: Any) -> None:
+        super().__init__(worker, beat=beat, **kwargs)
+        self.enabled = False
+        served = {*worker.app.amqp.queues.consume_from}
+        if SYSTEM_QUEUE not in served:
+            return
+        alone = served <= {SYSTEM_QUEUE, worker_direct(worker.hostname).name}
+        if alone:
+            # What a worker has taken and not begun returns to the queue when it is killed.
+            worker.prefetch_multiplier = 1
+        if beat and alone:
+            if kwargs.get("scheduler"):
+                logger.warning(IGNORED, kwargs["scheduler"], SYSTEM_QUEUE)
+            worker.scheduler = SCHEDULER
+        elif beat:
+            self.enabled = not _publishes_ticks(worker.scheduler)
+
+    def create(self, worker: Any) -> Any:
+        """A beat of the ticks, in a process of its own, as Celery's step makes the app's."""
+        from celery.beat import EmbeddedService
+
+        return EmbeddedService(worker.app, scheduler_cls=SCHEDULER)
+
+
+def _publishes_ticks(scheduler: Any) -> bool:
+    # Not above: a worker without -B does not load Celery's beat.
+    from bridge.processes.tick_scheduler import TicksBesideSchedule
+
+    aliases = dict(load_extension_class_names("celery.beat_schedulers"))
+    return issubclass(symbol_by_name(scheduler, aliases=aliases), TicksBesideSchedule)

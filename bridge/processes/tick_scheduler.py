@@ -1,0 +1,90 @@
+"""Schedulers for Celery's beat that publish the bridge's ticks: Celery names them, nobody imports.
+
+The ticks are in memory and follow the monotonic clock: no file to share, and a host whose clock is
+set back goes on ticking.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import Any
+
+from billiard import current_process
+from celery.beat import Scheduler, SchedulingError
+
+from bridge.errors import app_name
+from bridge.installation import installed
+from bridge.processes.ticks import periods_s
+from bridge.registry import SYSTEM_QUEUE
+
+logger = logging.getLogger(__name__)
+
+
+class TicksBesideSchedule(Scheduler):  # type: ignore[misc]
+    """The ticks, and the app's ``beat_schedule`` in memory: for ``celery -A bridge beat``."""
+
+    # redbeat, where an app imports it, asks every scheduler for the name of its lock.
+    lock_key = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._due_s: dict[str, float] | None = None
+        self._not_before_s = float("-inf")
+        # Of the worker that runs this beat beside it; 0: this beat is a command of its own.
+        self._worker_pid = 0 if current_process().name == "MainProcess" else os.getppid()
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Publish what is due; the seconds until this is to be called again.
+
+        Raises:
+            SystemExit: The worker that this beat belongs to was killed, and could not end it.
+        """
+        if self._worker_pid not in (0, os.getppid()):
+            logger.warning("the worker of this beat, process %d, is gone", self._worker_pid)
+            raise SystemExit
+        return float(min(self._publish_due(), super().tick(*args, **kwargs)))
+
+    def _publish_due(self) -> float:
+        settings = installed(self.app).settings
+        periods = periods_s(settings)
+        now_s = time.monotonic()
+        if self._due_s is None:
+            self._due_s = {name: now_s + period_s for name, period_s in periods.items()}
+        # The one that is due for longest comes first, so that none waits for ever for room.
+        for name, due_s in sorted(self._due_s.items(), key=lambda item: item[1]):
+            if max(due_s, self._not_before_s) > now_s:
+                break
+            if not self._publish(name, periods[name]):
+                self._not_before_s = now_s + settings.tick_s
+                break
+            # In step, but never several at once for the time that a publication has taken.
+            self._due_s[name] = max(due_s + periods[name], now_s)
+        due_s = max(min(self._due_s.values()), self._not_before_s)
+        return max(0.0, due_s - time.monotonic())
+
+    def _publish(self, name: str, period_s: float) -> bool:
+        entry = self.Entry(
+            name=name, task=name, schedule=period_s, options={"queue": SYSTEM_QUEUE}, app=self.app
+        )
+        try:
+            return self.apply_async(entry, producer=self.producer, advance=False) is not None
+        except SchedulingError as exc:
+            logger.warning("%s; tried again in a tick", exc)
+            return False
+
+
+class TickScheduler(TicksBesideSchedule):
+    """The ticks and nothing else: the app's own periodic tasks are for the app's own beat."""
+
+    def setup_schedule(self) -> None:
+        """Take nothing of the app's schedule."""
+        periods = periods_s(installed(self.app).settings)
+        said = ", ".join(f"{name} every {period_s:g} s" for name, period_s in periods.items())
+        logger.info("publishes %s, and nothing else", said)
+        own = sorted(self.app.conf.beat_schedule)
+        if own:
+            logger.info(
+                "periodic tasks of the app (%s) are published by its own beat, not here: "
+                "celery -A %s beat", ", ".join(own), app_name())  # fmt: skip
