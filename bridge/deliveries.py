@@ -9,13 +9,16 @@ killed in that moment leaves Redis ignorant of what it took, as it can in kombu 
 commands. Nothing is lost, for the claims know: what the worker had begun is found by its lease,
 what it had not is published anew, and a job whose acknowledgement is lost comes again and meets the
 fence.
+
+What a Redis refuses that takes no writes for now is gathered too, of any task: without it kombu
+loses the message that it has just taken, and keeps the room of one that is done.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Container
 from typing import Any
 
 from celery import bootsteps
@@ -25,6 +28,7 @@ from kombu.transport.virtual import QoS as VirtualQoS
 from kombu.utils.json import dumps
 
 from bridge.model import Job
+from bridge.refusals import Refusal
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +50,7 @@ class GatherDeliveries(bootsteps.StartStopStep):  # type: ignore[misc]
         super().__init__(consumer, **kwargs)
         self._hub = consumer.hub
         self._qos: QoS | None = None
+        self._tasks: Container[str] = ()
         self._taken: dict[str, Any] = {}
         self._done: list[str] = []
         self._waiting = False
@@ -53,9 +58,11 @@ class GatherDeliveries(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, consumer: Any) -> None:
         """Gather, also after the broker was away."""
         qos = getattr(consumer.task_consumer.channel, "qos", None)
-        if self._hub is None or not isinstance(qos, QoS):  # no loop, or another broker
+        if not isinstance(qos, QoS):  # another broker
             return
         self._qos = qos
+        if self._hub is not None:  # else no timer would tell Redis of what was gathered
+            self._tasks = consumer.app.bridge.registry.task_names
         self._gather(qos)
         self._waiting = False  # the timers of the loop before are gone
         if self._taken or self._done:
@@ -68,70 +75,137 @@ class GatherDeliveries(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _gather(self, qos: QoS) -> None:
         """Put ourselves in front of what kombu would tell Redis."""
-        append, ack = qos.append, qos.ack
+        append, ack, reject = qos.append, qos.ack, qos.reject
 
-        def gather_append(message: Any, tag: str) -> None:
-            if self._qos is None or not _is_job(message):
-                append(message, tag)
-                return
+        def keep(message: Any, tag: str, *, for_s: float) -> None:
             VirtualQoS.append(qos, message, tag)  # without Redis
             self._taken[tag] = message
-            self._flush_in(GATHER_S)
+            self._flush_in(for_s)
 
-        def gather_ack(tag: str) -> None:
-            if self._qos is None or not _is_job(qos._delivered.get(tag)):
-                ack(tag)
-                return
+        def done(tag: str, *, for_s: float) -> None:
             VirtualQoS.ack(qos, tag)  # makes room for the next message
             if self._taken.pop(tag, None) is None:
                 self._done.append(tag)
-                self._flush_in(GATHER_S)
+                self._flush_in(for_s)
 
-        def told(give_up: Callable[..., None]) -> Callable[..., None]:
-            """What kombu does, for messages that Redis knows."""
+        def gather_append(message: Any, tag: str) -> None:
+            if self._qos is not None and self._is_job(message, tag):
+                keep(message, tag, for_s=GATHER_S)
+                return
+            try:
+                append(message, tag)
+                self._flush_without_loop()
+            except Refusal as exc:
+                if self._qos is None:
+                    raise
+                logger.info("the broker is not told yet of message %s: %s", tag, exc)
+                keep(message, tag, for_s=AGAIN_S)
 
-            def give_up_told(tag: str, *args: Any, **kwargs: Any) -> None:
-                if tag in self._taken:
-                    self._flush()
-                give_up(tag, *args, **kwargs)
+        def gather_ack(tag: str) -> None:
+            if self._qos is not None and (
+                tag in self._taken or self._is_job(qos._delivered.get(tag), tag)
+            ):
+                done(tag, for_s=GATHER_S)
+                return
+            try:
+                ack(tag)
+                self._flush_without_loop()
+            except Refusal as exc:
+                if self._qos is None:
+                    raise
+                logger.info("message %s is not acknowledged yet: %s", tag, exc)
+                done(tag, for_s=AGAIN_S)
 
-            return give_up_told
+        def tell_of(tag: str) -> None:
+            """Let kombu give back only what Redis knows of."""
+            if tag in self._taken:
+                self._flush()
+            if tag in self._taken and self._qos is not None:
+                raise Refusal(f"message {tag} is not given back: the broker was not told of it")
 
+        def gather_reject(tag: str, requeue: bool = False) -> None:
+            if requeue:
+                tell_of(tag)
+                reject(tag, requeue=True)
+                return
+            self._taken.pop(tag, None)
+            try:
+                reject(tag)
+            except Refusal as exc:
+                if self._qos is None:
+                    raise
+                logger.info("message %s is not rejected yet: %s", tag, exc)
+                done(tag, for_s=AGAIN_S)
+
+        def restore_told(tag: str, *args: Any, **kwargs: Any) -> None:
+            tell_of(tag)
+            restore(tag, *args, **kwargs)
+
+        restore = qos.restore_by_tag
         qos.append, qos.ack = gather_append, gather_ack
-        qos.reject, qos.restore_by_tag = told(qos.reject), told(qos.restore_by_tag)
+        qos.reject, qos.restore_by_tag = gather_reject, restore_told
+
+    def _is_job(self, message: Any, tag: Any) -> bool:
+        if message is None or Job.of_headers(message.headers, self._tasks) is None:
+            return False
+        # What kombu itself could not keep is for kombu to refuse.
+        delivery = message.delivery_info
+        return (
+            isinstance(tag, str)
+            and tag.isascii()
+            and "exchange" in delivery
+            and ("routing_key" in delivery)
+        )
 
     def _flush_in(self, seconds: float) -> None:
         if not self._waiting:
             self._waiting = True
-            self._hub.call_later(seconds, self._flush)
+            if self._hub is not None:
+                self._hub.call_later(seconds, self._flush)
+
+    def _flush_without_loop(self) -> None:
+        """No timer does it; but a server that has taken this takes the rest."""
+        if self._waiting and self._hub is None:
+            self._flush()
 
     def _flush(self) -> None:
         self._waiting = False
         qos, taken, done = self._qos, self._taken, self._done
         if qos is None or not (taken or done):
             return
+        self._taken, self._done = {}, []  # greenlets add to them meanwhile
         try:
-            with qos.pipe_or_acquire() as pipe:
-                if done:
-                    pipe.zrem(qos.unacked_index_key, *done).hdel(qos.unacked_key, *done)
-                if taken:
-                    now = time.time()
-                    pipe.zadd(qos.unacked_index_key, dict.fromkeys(taken, now))
-                    pipe.hset(qos.unacked_key, mapping={tag: _kept(taken[tag]) for tag in taken})
-                pipe.execute()
+            try:
+                _tell(qos, taken, done)
+            except Refusal:
+                if taken and done:  # a full Redis takes what makes room
+                    _tell(qos, {}, done)
+                    done = []
+                raise
         except Exception as exc:  # noqa: BLE001 (a timer of the worker's loop: said, and tried again)
             logger.warning("the broker is not told of %d jobs taken and %d done yet: %s",
                            len(taken), len(done), exc)  # fmt: skip
+            untold = {tag: taken[tag] for tag in taken if tag not in self._done}
+            self._taken, self._done = {**untold, **self._taken}, done + self._done
             self._flush_in(AGAIN_S)
-        else:
-            self._taken, self._done = {}, []
 
 
-def _is_job(message: Any) -> bool:
-    return message is not None and Job.parse(message.headers.get("id")) is not None
+def _tell(qos: QoS, taken: dict[str, Any], done: list[str]) -> None:
+    with qos.pipe_or_acquire() as pipe:
+        if done:
+            pipe.zrem(qos.unacked_index_key, *done).hdel(qos.unacked_key, *done)
+        if kept := {tag: text for tag in taken if (text := _kept(taken[tag]))}:
+            now = time.time()
+            pipe.zadd(qos.unacked_index_key, dict.fromkeys(kept, now))
+            pipe.hset(qos.unacked_key, mapping=kept)
+        pipe.execute()
 
 
 def _kept(message: Any) -> str:
-    """A message as kombu keeps it, to give it back."""
+    """A message as kombu keeps it, to give it back; empty: it cannot be kept."""
     delivery = message.delivery_info
-    return str(dumps([message._raw, delivery["exchange"], delivery["routing_key"]]))
+    try:
+        return str(dumps([message._raw, delivery["exchange"], delivery["routing_key"]]))
+    except (RecursionError, TypeError, ValueError) as exc:
+        logger.warning("a message runs that Redis cannot keep, nor give back: %r", exc)
+        return ""

@@ -44,7 +44,7 @@ def connect() -> None:
 
 
 def _on_failure(sender: Task, task_id: str, exception: BaseException, **_: Any) -> None:
-    job = Job.parse(task_id)
+    job = _job_of(sender, task_id)
     if job is None or ended_here(job):
         return
     of = Of.ANY
@@ -73,7 +73,7 @@ def _on_failure(sender: Task, task_id: str, exception: BaseException, **_: Any) 
 
 def _on_internal_error(sender: Task, task_id: str, exception: BaseException, **_: Any) -> None:
     """Celery failed outside the task's code; its ``task_failure`` follows and says nothing more."""
-    job = Job.parse(task_id)
+    job = _job_of(sender, task_id)
     if job is None or ended_here(job):
         return
     note_end(job)
@@ -88,7 +88,7 @@ def _on_internal_error(sender: Task, task_id: str, exception: BaseException, **_
 
 
 def _on_revoked(sender: Task, request: Any, terminated: bool, expired: bool, **_: Any) -> None:
-    job = Job.parse(request.id)
+    job = _job_of(sender, request.id)
     if job is None:
         return
     if expired:
@@ -99,7 +99,7 @@ def _on_revoked(sender: Task, request: Any, terminated: bool, expired: bool, **_
     _settle(sender.app, job, outcome, of=Of.ANY if terminated else Of.UNBEGUN)
 
 
-def _on_unknown(sender: Any, name: str, id: str, **_: Any) -> None:  # noqa: A002 (Celery's name)
+def _on_unknown(sender: Any, name: Any, id: Any, **_: Any) -> None:  # noqa: A002 (Celery's name)
     job = Job.parse(id)
     if job is None:
         return
@@ -112,17 +112,35 @@ def _on_unknown(sender: Any, name: str, id: str, **_: Any) -> None:  # noqa: A00
 
 
 def _on_rejected(sender: Any, message: Any, exc: BaseException | None, **_: Any) -> None:
-    job = Job.parse((message.headers or {}).get("id"))
+    bridge = _bridge_of(sender.app)
+    if bridge is None:
+        return
+    job = Job.of_headers(message.headers, bridge.registry.task_names)
     if job is not None:
         cause = f"worker {sender.hostname} cannot read the job's message: {exc}"
         outcome = Outcome.failure("Bridge.MessageRefused", cause)
         _settle(sender.app, job, outcome, of=Of.UNBEGUN)
 
 
+def _bridge_of(app: Celery) -> Installation | None:
+    """The bridge of an app; None: it is another Celery app in this process."""
+    bridge = getattr(app, "bridge", None)
+    return bridge if isinstance(bridge, Installation) else None
+
+
+def _job_of(task: Task, task_id: object) -> Job | None:
+    """The job that has ended; None: it is another task's ending, whatever its id looks like."""
+    job = Job.parse(task_id)  # almost every other id is told by its form alone
+    if job is None:
+        return None
+    bridge = _bridge_of(task.app)
+    return job if bridge is not None and task.name in bridge.registry.task_names else None
+
+
 def _is_parent(app: Celery) -> bool:
     """Whether jobs run in children of this process."""
-    bridge = getattr(app, "bridge", None)
-    return getattr(bridge, "pool", "") == "prefork" and not in_pool_process()
+    bridge = _bridge_of(app)
+    return bridge is not None and bridge.pool == "prefork" and not in_pool_process()
 
 
 def _settle(app: Celery, job: Job, outcome: Outcome, *, of: Of = Of.ANY) -> None:
@@ -130,9 +148,9 @@ def _settle(app: Celery, job: Job, outcome: Outcome, *, of: Of = Of.ANY) -> None
 
 
 def _write(app: Celery, job: Job, write: Callable[[JobStore], str]) -> None:
-    bridge = getattr(app, "bridge", None)
-    if not isinstance(bridge, Installation):
-        return  # another Celery app in this process; the job is not of ours
+    bridge = _bridge_of(app)
+    if bridge is None:
+        return
 
     def go_on() -> None:
         answer = insist(lambda: write(bridge.jobs))

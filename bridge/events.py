@@ -1,7 +1,8 @@
-"""Gather a worker's task events for a moment before they are published.
+"""Gather the events of a worker's jobs for a moment before they are published.
 
 Celery sends what a job has to say (received, started, succeeded) with the next turn of the worker's
-loop: one message each where jobs come one by one. Gathered, they cost a third.
+loop: one message each where jobs come one by one. Gathered, they cost a third. The events of other
+tasks leave as ever, and take with them what is gathered.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import Any
 
 from celery import bootsteps
 from celery.worker.consumer.events import Events
+
+from bridge.model import Job
 
 GATHER_S = 0.1
 """How much later Flower hears of a job, at most."""
@@ -38,12 +41,18 @@ class GatherEvents(bootsteps.StartStopStep):  # type: ignore[misc]
             consumer.event_dispatcher.buffer_limit = MOST_EVENTS
 
     def _buffered(self) -> None:
-        if self._stopped:  # the loop's timers do not outlive the last job
+        if self._stopped or not self._is_of_job():  # timers do not outlive the last job
             self._at_once()
         elif not self._waiting:
             self._waiting = True
             # Perhaps from a thread of the pool: only the loop may set its timers.
             self._consumer.hub.call_soon(self._wait)
+
+    def _is_of_job(self) -> bool:
+        """Whether the last event in Celery's buffer is of a job of the bridge."""
+        dispatcher = self._consumer.event_dispatcher
+        buffered = dispatcher and dispatcher._group_buffer["task"]
+        return bool(buffered) and Job.parse(buffered[-1].get("uuid")) is not None
 
     def _wait(self) -> None:
         self._consumer.hub.call_later(GATHER_S, self._flush)

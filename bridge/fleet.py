@@ -169,8 +169,8 @@ class Lease:
                 renewal = self._bridge.jobs.renew_lease(
                     self._id, number=number, slots=self._slots(), queues=queues,
                     busy=len(state.active_requests),
-                    claim_ids=_claims_of(state.requests) | _claims_of(_active()),
-                    active=_claims_of(_active()))  # fmt: skip
+                    claim_ids=_claims_of(state.requests) | _claims_of(_active_ids()),
+                    active=_claims_of(_active_ids()))  # fmt: skip
                 if known and not renewal.renewed:
                     logger.warning(
                         "the lease of worker %s had ended before it was renewed: what it runs may "
@@ -187,7 +187,7 @@ class Lease:
 
     def _bring_outcomes(self, forgotten: Iterable[Job]) -> None:
         """Jobs that ended here, and whose ending no hook of Celery has seen."""
-        here = _claims_of(state.requests) | _claims_of(_active())
+        here = _claims_of(state.requests) | _claims_of(_active_ids())
         for job in forgotten:
             if job.claim_id in here:
                 continue  # received since
@@ -222,7 +222,7 @@ class Lease:
             logger.warning("job %s is not terminated: %s", task_id, exc)
 
 
-def _active() -> list[tuple[str, str]]:
+def _active() -> list[tuple[Any, str]]:
     """Id and task name of each Celery task that this worker runs now."""
     while True:
         try:
@@ -231,7 +231,10 @@ def _active() -> list[tuple[str, str]]:
             continue
 
 
-def _claims_of(tasks: Iterable[str | tuple[str, str]]) -> set[str]:
-    """The claims among Celery's task ids."""
-    ids = (task if isinstance(task, str) else task[0] for task in tuple(tasks))
-    return {job.claim_id for job in map(Job.parse, ids) if job is not None}
+def _active_ids() -> list[object]:
+    return [task_id for task_id, _ in _active()]
+
+
+def _claims_of(ids: Iterable[object]) -> set[str]:
+    """The claims among Celery's task ids, which may be anything that another program sends."""
+    return {job.claim_id for job in map(Job.parse, tuple(ids)) if job is not None}

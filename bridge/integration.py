@@ -69,7 +69,11 @@ def _add_optional_parts(app: Celery) -> None:
         from bridge.receiving import TakeSeveral
 
         steps.add(TakeSeveral)
-    if enabled("broker loss mend") or enabled("shared broker client"):
+    if enabled("refusal mend"):
+        from bridge.refusals import WaitOutRefusals
+
+        steps.add(WaitOutRefusals)
+    if enabled("broker loss mend") or enabled("refusal mend") or enabled("shared broker client"):
         from bridge.kombu_mend import mend
 
         mend()

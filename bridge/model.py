@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Container
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
@@ -14,7 +15,8 @@ MAX_ERROR_CHARS = 256
 MAX_CAUSE_CHARS = 32_768
 
 _PACKED = "__bridge_json__"
-_JOB_ID = re.compile(r"bridge-(?P<claim>[0-9a-f]{24})-(?P<attempt>[1-9][0-9]*)")
+# Nine digits: no claim comes to more attempts, and Lua and int() take them exactly.
+_JOB_ID = re.compile(r"bridge-(?P<claim>[0-9a-f]{24})-(?P<attempt>[1-9][0-9]{0,8})")
 
 
 class State(StrEnum):
@@ -49,10 +51,26 @@ class Job(NamedTuple):
         return f"bridge-{self.claim_id}-{self.attempt}"
 
     @classmethod
-    def parse(cls, task_id: str | None) -> Job | None:
-        """The job that a Celery task id names; None when the task is no job of the bridge."""
-        match = _JOB_ID.fullmatch(task_id or "")
+    def parse(cls, task_id: object) -> Job | None:
+        """The job that a Celery task id names; None when the task is no job of the bridge.
+
+        A task id may be anything: a message of another program carries what it likes.
+        """
+        match = _JOB_ID.fullmatch(task_id) if isinstance(task_id, str) else None
         return cls(match["claim"], int(match["attempt"])) if match else None
+
+    @classmethod
+    def of_headers(cls, headers: object, tasks: Container[str]) -> Job | None:
+        """The job whose message has these headers; None: it is not surely a job of the bridge.
+
+        Args:
+            headers: Anything that a message may carry in their place.
+            tasks: Names of the tasks that are activities.
+        """
+        if not isinstance(headers, dict) or (job := cls.parse(headers.get("id"))) is None:
+            return None
+        task = headers.get("task")
+        return job if isinstance(task, str) and task in tasks else None
 
 
 @dataclass(frozen=True, slots=True)

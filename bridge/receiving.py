@@ -7,13 +7,16 @@ there, up to a number.
 - A worker takes no more than half of what it has room for, if that is more than one: others that
   come meanwhile get the rest. Those that wait already got each its own, as they were published.
 - A message that Redis has given away, and its worker has not read, is lost with the worker. The
-  claims bring a job back, and nobody another task; so once another task has come out of these
-  queues, each message is taken by itself, as ever, until a row of jobs has come.
+  claims bring a job back, and nothing brings another task back; so once another task has come out
+  of these queues, each message is taken by itself, as ever, until a row of jobs has come.
+- A message may be anything. It is looked at, and goes on as Redis gave it to what kombu does with
+  it; if that fails, those that came with it are put back where they were.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Container
 from contextlib import suppress
 from queue import Empty
 from select import select
@@ -28,7 +31,9 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 from redis.exceptions import RedisError, ResponseError
 
+from bridge.kombu_mend import ask_unless_refused, read_unless_refused
 from bridge.model import Job
+from bridge.refusals import is_refusal, refusal
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +56,7 @@ class TakeSeveral(bootsteps.StartStopStep):  # type: ignore[misc]
         super().__init__(consumer, **kwargs)
         self._channel: Channel | None = None
         self._jobs_in_a_row = 0
+        self._tasks: Container[str] = ()
 
     def start(self, consumer: Any) -> None:
         """Take several where it can be, also after the broker was away."""
@@ -61,6 +67,7 @@ class TakeSeveral(bootsteps.StartStopStep):  # type: ignore[misc]
             return
         if isinstance(tasks.channel, Channel) and _can_take_several(tasks.channel, tasks.queues):
             self._channel = tasks.channel
+            self._tasks = consumer.app.bridge.registry.task_names
             self._take_several(tasks.channel)
 
     def stop(self, consumer: Any) -> None:
@@ -122,14 +129,21 @@ class TakeSeveral(bootsteps.StartStopStep):  # type: ignore[misc]
                 channel._in_poll = None
                 channel._flush_brpop_reauth()
 
-        channel._brpop_start, channel._brpop_read = ask, read
-        channel.handlers["BRPOP"] = read
+        def ask_or_pause(timeout: int | None = None) -> None:
+            ask_unless_refused(channel, lambda: ask(timeout))
+
+        def read_or_pause(**options: Any) -> Any:
+            return read_unless_refused(channel, lambda: read(**options))
+
+        channel._brpop_start = ask_or_pause
+        channel._brpop_read = channel.handlers["BRPOP"] = read_or_pause
 
     def _deliver(self, channel: Channel, queue: str, key: bytes, messages: list[bytes]) -> None:
         for number, message in enumerate(messages, 1):
             try:
                 raw = loads(bytes_to_str(message))
-                is_job = Job.parse(raw["headers"].get("id")) is not None
+                headers = raw.get("headers") if isinstance(raw, dict) else None
+                is_job = Job.of_headers(headers, self._tasks) is not None
                 self._jobs_in_a_row = self._jobs_in_a_row + 1 if is_job else 0
                 channel.connection._deliver(raw, queue)
             except BaseException:
@@ -138,7 +152,7 @@ class TakeSeveral(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 def _give_back(channel: Channel, key: bytes, messages: list[bytes]) -> None:
-    """Put messages that nobody has looked at where they were taken from."""
+    """Put messages that were not looked at where they were taken from."""
     # If the broker is away, the claims bring the jobs back.
     with suppress(RedisError, OSError), channel.conn_or_acquire() as client:
         if messages:
@@ -159,6 +173,8 @@ def _can_take_several(channel: Channel, queues: list[Queue]) -> bool:
         with channel.conn_or_acquire() as client:
             client.blmpop(PROBE_S, 1, key, direction="RIGHT")
     except ResponseError as exc:
+        if is_refusal(exc):  # of every command, for now
+            raise refusal(exc) from exc
         logger.info("jobs are taken one by one, for Redis refuses BLMPOP: %s", exc)
         return False
     return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from celery import Celery, Task
@@ -76,6 +77,11 @@ class Registry(Mapping[str, Activity]):
     def queues(self) -> list[str]:
         """The queues that the activities' jobs go to."""
         return sorted({activity.queue for activity in self.values()})
+
+    @cached_property
+    def task_names(self) -> frozenset[str]:
+        """Names of the tasks that are activities."""
+        return frozenset(activity.task.name for activity in self.values())
 
 
 @dataclass(frozen=True, slots=True)

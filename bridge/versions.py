@@ -29,6 +29,7 @@ Name = Literal[
     "gathered events",
     "batch receiving",
     "broker loss mend",
+    "refusal mend",
     "shared broker client",
     "status command",
 ]
@@ -94,6 +95,13 @@ PARTS: Mapping[str, Part] = {
             "a worker with unacknowledged messages may end when Redis goes away, and must be "
             "started again; its claims are recovered",
             {"kombu": KOMBU},
+        ),
+        Part(
+            "refusal mend",
+            "a worker waits for a Redis that refuses writes for now, as for one that is away",
+            "a worker ends when Redis refuses writes (a failover, too few replicas, a full "
+            "memory), and must be started again; its claims are recovered",
+            {"celery": CELERY, "kombu": KOMBU, "redis": REDIS},
         ),
         Part(
             "shared broker client",

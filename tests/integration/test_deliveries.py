@@ -16,6 +16,8 @@ from bridge.model import Job
 from tests.waiting import wait_until
 
 QUEUE = Queue("deliveries")
+TASK = "jobs.echo"
+BRIDGE = SimpleNamespace(registry=SimpleNamespace(task_names=frozenset({TASK})))
 
 
 class Worker:
@@ -27,6 +29,7 @@ class Worker:
         self.redis.flushall()
         self._url = url
         self._connections: list[Connection] = []
+        self.app = SimpleNamespace(bridge=BRIDGE)
         self.hub = Hub()
         self._close_hub = self.hub.close
         self._loop = self.hub.create_loop()
@@ -58,7 +61,7 @@ class Worker:
         QUEUE(self.channel).declare()
         producer = Producer(self.channel, routing_key=QUEUE.name)
         for each in ids:
-            producer.publish({"id": each}, headers={"id": each})
+            producer.publish({"id": each}, headers={"id": each, "task": TASK})
         return [QUEUE(self.channel).get() for _ in ids]
 
     def take_and_tell(self, *ids: str) -> list:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 
 import pytest
 from hypothesis import given
@@ -23,12 +24,53 @@ def test_a_job_id_names_claim_and_attempt():
     assert Job.parse(job.id) == job
 
 
-@pytest.mark.parametrize(
-    "task_id", [None, "", "b7d5a0a4-4f7c-4d9a-8d0a-0a0a0a0a0a0a", "bridge-xyz-1",
-                "bridge-" + "a" * 24 + "-0", "bridge-" + "a" * 24 + "-1\n"]
-)  # fmt: skip
+CLAIM = "0123456789abcdef01234567"
+NO_JOBS = [
+    *("", "b7d5a0a4-4f7c-4d9a-8d0a-0a0a0a0a0a0a", "bridge-xyz-1", f"bridge-{CLAIM}"),
+    *(f"bridge-{CLAIM}-0", f"bridge-{CLAIM}-1\n", f"bridge-{CLAIM}-01", f"bridge-{CLAIM}--1"),
+    *(f"bridge-{CLAIM}-1.0", f"bridge-{CLAIM}-1e3", f"bridge-{CLAIM}-٣", f" bridge-{CLAIM}-1"),
+    *(f"bridge-{CLAIM}-" + "9" * 10, f"bridge-{CLAIM}-" + "9" * 5_000),  # no attempt of ours
+    *(f"BRIDGE-{CLAIM}-1", f"bridge-{CLAIM.upper()}-1", f"bridge-{CLAIM}0-1"),
+    *(None, 7, 0, 1.5, True, uuid.uuid4(), [], [f"bridge-{CLAIM}-1"], {}, (), object()),
+    f"bridge-{CLAIM}-1".encode(),
+]
+
+
+@pytest.mark.parametrize("task_id", NO_JOBS, ids=lambda task_id: type(task_id).__name__)
 def test_other_task_ids_are_no_jobs(task_id):
+    """Whatever another program calls a task."""
     assert Job.parse(task_id) is None
+    assert Job.of_headers({"id": task_id, "task": "jobs.echo"}, {"jobs.echo"}) is None
+
+
+class Text(str):
+    """A string of a library's own."""
+
+    __slots__ = ()
+
+    def __str__(self):
+        return "not what it holds"
+
+
+def test_a_string_of_another_class_is_read_by_what_it_holds():
+    assert Job.parse(Text(f"bridge-{CLAIM}-2")) == Job(CLAIM, 2)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [None, [], ["id"], "id", 7, {}, {"task": "jobs.echo"}, {"id": f"bridge-{CLAIM}-1"},
+     {"id": f"bridge-{CLAIM}-1", "task": "shop.mail"}, {"id": f"bridge-{CLAIM}-1", "task": None},
+     {"id": f"bridge-{CLAIM}-1", "task": ["jobs.echo"]}, {"id": f"bridge-{CLAIM}-1", "task": {}}],
+    ids=repr,
+)  # fmt: skip
+def test_what_is_not_surely_a_job_is_none(headers):
+    """The id of a job is not enough: its task must be an activity."""
+    assert Job.of_headers(headers, frozenset({"jobs.echo"})) is None
+
+
+def test_a_job_is_known_by_id_and_task():
+    headers = {"id": f"bridge-{CLAIM}-1", "task": "jobs.echo"}
+    assert Job.of_headers(headers, frozenset({"jobs.echo"})) == Job(CLAIM, 1)
 
 
 @given(st.text(), st.integers(0, 40))

@@ -1,0 +1,90 @@
+"""Refusals of the broker's Redis: the server is there, and takes no writes for now.
+
+A demoted primary, too few replicas, a failed snapshot, a full memory: redis-py has them as
+``ResponseError``, as it has a wrong command or a forbidden one. Celery ends the worker for one
+("Unrecoverable error"), though it waits for a Redis that is away. Said as a ``Refusal``, which is a
+connection error too, Celery and kombu deal with both in one way: they try again.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from celery import bootsteps
+from redis import exceptions
+from redis.exceptions import ResponseError
+
+from bridge.store import refusals
+from bridge.store.refusals import refusal_of
+
+logger = logging.getLogger(__name__)
+
+PAUSE_S = 1.0
+"""Before a server that has refused is asked again."""
+
+_MOVED = re.compile(r"(?:^|: -?)(?:MASTERDOWN|READONLY|UNBLOCKED)\b")
+
+
+class Refusal(exceptions.ConnectionError, ResponseError):
+    """The broker's Redis takes no writes for now; as for one that is away, try again."""
+
+
+def is_refusal(exc: BaseException) -> bool:
+    """Whether this is Redis' answer that it takes no writes, or no commands, for now."""
+    if not isinstance(exc, ResponseError):
+        return False
+    return isinstance(exc, Refusal) or refusal_of(exc) not in (None, refusals.Refusal.FORBIDDEN)
+
+
+def has_moved(exc: BaseException) -> bool:
+    """Whether another server may be the primary now: connect anew, by name."""
+    classes = (exceptions.MasterDownError, exceptions.ReadOnlyError)
+    return isinstance(exc, classes) or _MOVED.search(str(exc)) is not None
+
+
+def refusal(exc: ResponseError) -> Refusal:
+    """The same as a connection error: raise it from ``exc``."""
+    return Refusal(f"Redis refuses for now: {type(exc).__name__}: {exc}")
+
+
+class WaitOutRefusals(bootsteps.Step):  # type: ignore[misc]
+    """Consumer bootstep: a refusal that is heard anywhere in the worker's loop does not end it.
+
+    Celery's result backend, for one, writes to Redis from the loop.
+    """
+
+    def __init__(self, consumer: Any, **kwargs: Any) -> None:
+        super().__init__(consumer, **kwargs)
+        loop = consumer.loop
+
+        def loop_on(*args: Any, **options: Any) -> Any:
+            try:
+                return loop(*args, **options)
+            except ResponseError as exc:
+                if isinstance(exc, Refusal) or not is_refusal(exc):
+                    raise
+                raise refusal(exc) from exc
+
+        consumer.loop = loop_on
+        consumer.on_connection_error_before_connected = _then_wait(
+            consumer.on_connection_error_before_connected
+        )
+        consumer.on_connection_error_after_connected = _then_wait(
+            consumer.on_connection_error_after_connected
+        )
+
+
+def _then_wait(on_error: Callable[[BaseException], Any]) -> Callable[[BaseException], Any]:
+    """Celery connects again at once, and this server answers at once."""
+
+    def wait(exc: BaseException) -> Any:
+        result = on_error(exc)
+        if is_refusal(exc):
+            time.sleep(PAUSE_S)
+        return result
+
+    return wait
