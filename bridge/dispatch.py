@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager, nullcontext
 from queue import SimpleQueue
 
 from kombu import Producer
-from kombu.exceptions import KombuError, OperationalError
 
 from bridge.errors import BridgeError
 from bridge.installation import Installation
 from bridge.model import Claim, Outcome
+from bridge.publish_errors import Seldom, is_final, is_outage
 from bridge.store import Unfinished
 from bridge.versions import enabled
 
@@ -27,10 +27,14 @@ SHORT_CHARS = 500
 publish."""
 
 
-class BrokerUnavailable(BridgeError):
+class NotPublished(BridgeError):
     """The broker did not take the job, or its answer was lost; publishing again is harmless."""
 
     retryable = True
+
+
+class BrokerUnavailable(NotPublished):
+    """The same because the connection to the broker failed: other jobs would fare no better."""
 
 
 class NotRegistered(BridgeError):
@@ -43,6 +47,7 @@ class Dispatcher:
     def __init__(self, installation: Installation) -> None:
         self._bridge = installation
         self._batches = enabled("batch publishing")
+        self._seldom = Seldom(logger)
         self._revocations: SimpleQueue[Unfinished] = SimpleQueue()
         self._revoker: threading.Thread | None = None
 
@@ -67,14 +72,8 @@ class Dispatcher:
                         failures.append(exc)
         except BrokerUnavailable as exc:
             return [exc] * len(claims)
-        except (KombuError, OSError) as exc:
-            reason = exc.__cause__ or exc
-            return [
-                BrokerUnavailable(
-                    f"the broker did not take {len(claims)} jobs ({type(reason).__name__}: "
-                    f"{reason}); they are published again until it does."
-                )
-            ] * len(claims)
+        except Exception as exc:  # noqa: BLE001 (whatever a transport raises: the jobs are there)
+            return [self._not_published(exc, f"{len(claims)} jobs")] * len(claims)
         return failures
 
     def _batch(self, producer: Producer, size: int) -> AbstractContextManager[object]:
@@ -97,6 +96,7 @@ class Dispatcher:
 
         Raises:
             BrokerUnavailable: The broker is away; try again.
+            NotPublished: It did not take this job; try again.
             NotRegistered: No task of this process has the activity.
         """
         activity = self._bridge.registry.get(claim.activity)
@@ -108,6 +108,11 @@ class Dispatcher:
         task = activity.task
         try:
             argument = claim.argument
+        except Exception as exc:
+            logger.exception("the input of claim %s cannot be decoded", claim.claim_id)
+            self._give_up(claim, exc)
+            return
+        try:
             task.apply_async(
                 (argument,),
                 task_id=claim.job.id,
@@ -118,15 +123,28 @@ class Dispatcher:
                 argsrepr=repr((argument,)) if len(claim.input) <= SHORT_CHARS else None,
                 kwargsrepr="{}",
             )
-        except (OperationalError, OSError) as exc:
-            raise BrokerUnavailable(
-                f"the broker did not take job {claim.job.id} ({type(exc).__name__}: {exc}); "
-                "it is published again until it does."
-            ) from exc
         except Exception as exc:
-            logger.exception("job %s of %s cannot be published", claim.job.id, claim.activity)
-            reason = f"{type(exc).__name__}: {exc}"
-            self._bridge.jobs.settle(claim.job, Outcome.failure("Bridge.NotDispatched", reason))
+            if is_final(exc, task, argument):
+                logger.exception("job %s of %s cannot be published", claim.job.id, claim.activity)
+                self._give_up(claim, exc)
+                return
+            raise self._not_published(exc, f"job {claim.job.id}") from exc
+
+    def _give_up(self, claim: Claim, exc: Exception) -> None:
+        reason = f"{type(exc).__name__}: {exc}"
+        self._bridge.jobs.settle(claim.job, Outcome.failure("Bridge.NotDispatched", reason))
+
+    def _not_published(self, exc: Exception, what: str) -> NotPublished:
+        """The error for a publish that may succeed later; it is logged, but not each time."""
+        reason = exc.__cause__ or exc
+        said = f"{type(reason).__name__}: {reason}"
+        away = is_outage(exc, self._bridge.app)
+        self._seldom.warning(
+            reason, "%s is not dispatched yet: the broker did not take it (%s). It is published "
+            "again until the broker does; this is logged once a minute.", what, said,
+        )  # fmt: skip
+        kind = BrokerUnavailable if away else NotPublished
+        return kind(f"the broker did not take {what} ({said}); it is published again until it does")
 
     def revoke_soon(self, unfinished: Unfinished) -> None:
         """Revoke a job without waiting for the broker."""
@@ -142,8 +160,10 @@ class Dispatcher:
             unfinished = self._revocations.get()
             try:
                 self.revoke(unfinished)
-            except Exception:
-                logger.exception("job %s is not revoked", unfinished.job.id)
+            except Exception as exc:  # noqa: BLE001 (it is only sooner than the lease's own news)
+                # The fence keeps it from starting; one that runs can ask, and its worker hears of
+                # it when it renews its lease.
+                self._seldom.warning(exc, "job %s is not revoked: %s", unfinished.job.id, exc)
 
     def revoke(self, unfinished: Unfinished) -> None:
         """Tell the workers that a job is not wanted any more.
@@ -152,9 +172,4 @@ class Dispatcher:
         """
         activity = self._bridge.registry.get(unfinished.activity)
         terminate = activity is not None and activity.terminate_on_cancel
-        try:
-            self._bridge.app.control.revoke(unfinished.job.id, terminate=terminate)
-        except (OperationalError, OSError) as exc:
-            # The fence keeps it from starting; one that runs can ask, and its worker hears of it
-            # when it renews its lease.
-            logger.warning("job %s is not revoked: %s", unfinished.job.id, exc)
+        self._bridge.app.control.revoke(unfinished.job.id, terminate=terminate)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.batches import Batcher, Gap
-from bridge.dispatch import BrokerUnavailable, Dispatcher
+from bridge.dispatch import Dispatcher, NotPublished
 from bridge.errors import SchemaMismatch, StepFunctionsError, StoreUnavailable
 from bridge.killpoints import KillPoint, passing
 from bridge.lanes import Lane
@@ -41,6 +41,8 @@ EMPTIES_APART_S = 0.2
 """When the only poll of an activity comes home empty, and its slot may be wanted elsewhere. One of
 several is not missed: those are opened again together, and so come home together, too."""
 MAX_BACKOFF_S = 30.0
+MAX_DISPATCH_PAUSE_S = 5.0
+"""Between two tries to publish one job."""
 MAX_PUBLISHED = 50
 """Jobs that one hop to the publisher's thread takes along."""
 PUBLISH_APART_S = 0.002
@@ -316,6 +318,7 @@ class Poller:
         return await loop.run_in_executor(self._publisher, self._dispatcher.publish_all, claims)
 
     async def _dispatch(self, claim: Claim) -> None:
+        pause_s = 1.0
         try:
             while True:
                 try:
@@ -323,11 +326,13 @@ class Poller:
                     passing(KillPoint.AFTER_DISPATCH_BEFORE_NOTE)
                     await self._note(claim.job)
                     return
-                except (BrokerUnavailable, StoreUnavailable) as exc:
-                    logger.warning("claim %s is not dispatched yet: %s", claim.claim_id, exc)
+                except (NotPublished, StoreUnavailable) as exc:
+                    if isinstance(exc, StoreUnavailable):  # the dispatcher has logged the other
+                        logger.warning("claim %s is not dispatched yet: %s", claim.claim_id, exc)
                     if self._draining.is_set():
                         return  # it is stored: recovery dispatches it, this process may end
-                    await asyncio.sleep(_jittered_s(1.0))
+                    await asyncio.sleep(_jittered_s(pause_s))
+                    pause_s = min(2 * pause_s, MAX_DISPATCH_PAUSE_S)
         except Exception:
             logger.exception("claim %s was not dispatched; recovery does it", claim.claim_id)
         finally:

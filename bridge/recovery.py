@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
+from collections import deque
 from dataclasses import dataclass
 
-from bridge.dispatch import BrokerUnavailable, Dispatcher, NotRegistered
+from bridge.dispatch import BrokerUnavailable, Dispatcher, NotPublished, NotRegistered
 from bridge.killpoints import KillPoint, passing
 from bridge.metrics import OFF, Meters
 from bridge.model import Outcome
@@ -25,6 +27,8 @@ BATCH = 100
 """At once, of all that a sweep finds: a script must not keep the others waiting."""
 HOLD_S = 10.0
 """How long a claim that is being published is hidden from other sweeps."""
+OUTAGES = 2
+"""Broken connections in a row that are taken for an outage; one may be its message's own fault."""
 
 
 @dataclass(slots=True)
@@ -76,15 +80,21 @@ async def _publish(
 ) -> bool:
     """Claims whose job is to be published, or published anew; whether there may be more."""
     unstarted = await store.take_unstarted(BATCH, hold_s=HOLD_S)
-    for claim, retry in unstarted:
+    ends, outages, left = time.monotonic() + HOLD_S, 0, deque(unstarted)
+    while left and time.monotonic() < ends:
+        claim, retry = left.popleft()
         try:
             await asyncio.to_thread(dispatcher.publish, claim, retry=retry)
         except NotRegistered as exc:
             logger.warning("%s", exc)  # another beat process may have it
-        except BrokerUnavailable as exc:
-            logger.warning("%s", exc)
-            return False  # the others would wait for the same broker
+        except NotPublished as exc:  # the dispatcher has logged it
+            outages = outages + 1 if isinstance(exc, BrokerUnavailable) else 0
+            if outages == OUTAGES:
+                return False  # the others would wait for the same broker
+            # In the next pass, one that fails each time must not stand before the others again.
+            random.shuffle(left)
         else:
+            outages = 0
             passing(KillPoint.AFTER_DISPATCH_BEFORE_NOTE)
             if await store.mark_queued(claim.job):
                 logger.info("claim %s is dispatched, attempt %d", claim.claim_id, claim.attempt)
@@ -94,4 +104,4 @@ async def _publish(
                 logger.warning("job %s had not started; it is published anew", claim.job.id)
                 done.published_anew += 1
                 meters.recovered(claim.activity, "published_anew")
-    return len(unstarted) == BATCH
+    return len(unstarted) == BATCH and not left

@@ -6,14 +6,19 @@ import json
 import os
 import uuid
 
+import amqp.exceptions
+import botocore.exceptions
+import kombu.exceptions
 import pytest
 import redis
-from celery import Celery
+from celery import Celery, Task
 
 import bridge
-from bridge.dispatch import BrokerUnavailable, Dispatcher, NotRegistered
-from bridge.model import Claim, claim_id_of
+from bridge.dispatch import BrokerUnavailable, Dispatcher, NotPublished, NotRegistered
+from bridge.model import Claim, Outcome, claim_id_of
+from bridge.store import Unfinished
 from tests.faults.proxy import Proxy
+from tests.waiting import wait_until
 
 
 def work(event):
@@ -128,3 +133,147 @@ def test_flower_is_shown_all_of_a_short_input(app, server):
     ours, celerys = shown(app, server, '{"a": {"b": {"c": {"d": 1}}}}')
     assert "..." in celerys
     assert ours == "({'a': {'b': {'c': {'d': 1}}}},)"
+
+
+def refused(code: str, message: str = "") -> Exception:
+    """An error answer of SQS, as botocore raises it; kombu lets it through."""
+    return botocore.exceptions.ClientError(
+        {"Error": {"Code": code, "Message": message}}, "SendMessage"
+    )
+
+
+def caused(cause: Exception) -> Exception:
+    """As Celery raises it for transports whose errors kombu knows."""
+    error = kombu.exceptions.OperationalError(str(cause))
+    error.__cause__ = cause
+    return error
+
+
+class Refused(Task):
+    """A task whose publish fails as it is told."""
+
+    errors: list[Exception] = []  # noqa: RUF012 (each test sets its own)
+
+    def apply_async(self, *args, **options):
+        if self.errors:
+            raise self.errors.pop(0)
+        return super().apply_async(*args, **options)
+
+
+class Jobs:
+    """Notes which claims are given up."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+
+    def settle(self, job, outcome) -> str:
+        self.outcomes.append(outcome)
+        return "stored"
+
+
+class TestWhatAFailureMeans:
+    @pytest.fixture
+    def jobs(self, app, monkeypatch):
+        app.task(work, name="refused", activity="refused", base=Refused, shared=False)
+        monkeypatch.setattr(type(app.bridge), "jobs", jobs := Jobs())
+        return jobs
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            refused("Throttling"), refused("ExpiredToken"), refused("ServiceUnavailable"),
+            refused("RequestTimeout"), refused("AccessDenied"), refused("InvalidParameterValue"),
+            refused("AWS.SimpleQueueService.NonExistentQueue"),
+            caused(amqp.exceptions.PreconditionFailed("inequivalent arg 'x-max-priority'")),
+            caused(amqp.exceptions.NotFound("no exchange 'celery'")),
+            caused(redis.exceptions.ReadOnlyError("You can't write against a read only replica.")),
+            kombu.exceptions.LimitExceeded(3), RuntimeError("a client's mistake"),
+            AttributeError("'NoneType' object has no attribute 'send'"),
+            TypeError("'NoneType' object is not subscriptable"),
+            ValueError("I/O operation on closed file."),
+        ],
+        ids=repr,
+    )  # fmt: skip
+    def test_what_may_pass_is_tried_again(self, app, server, jobs, error):
+        (claim,) = claims_of(1, "refused")
+        app.tasks["refused"].errors = [error]
+        with pytest.raises(NotPublished, match="published again") as caught:
+            Dispatcher(app.bridge).publish(claim)
+        assert not isinstance(caught.value, BrokerUnavailable)
+        assert caught.value.retryable
+        Dispatcher(app.bridge).publish(claim)
+        assert queued(app, server) == [claim.job.id]
+        assert jobs.outcomes == []
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            kombu.exceptions.OperationalError("away"), ConnectionResetError(), TimeoutError(),
+            caused(redis.exceptions.ConnectionError("refused")),
+        ],
+        ids=repr,
+    )  # fmt: skip
+    def test_a_broken_connection_is_an_outage(self, app, server, jobs, error):
+        app.tasks["refused"].errors = [error]
+        with pytest.raises(BrokerUnavailable):
+            Dispatcher(app.bridge).publish(*claims_of(1, "refused"))
+        assert jobs.outcomes == []
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            kombu.exceptions.EncodeError("no JSON"),
+            kombu.exceptions.SerializerNotInstalled("no such serializer"),
+            refused("InvalidParameterValue", "Reason: Message must be shorter than 1048576 bytes."),
+            refused("AWS.SimpleQueueService.BatchRequestTooLong"),
+            caused(amqp.exceptions.PreconditionFailed(
+                "message size 20000000 is larger than configured max size 16777216")),
+        ],
+        ids=repr,
+    )  # fmt: skip
+    def test_what_can_never_be_published_is_given_up(self, app, server, jobs, error):
+        app.tasks["refused"].errors = [error]
+        Dispatcher(app.bridge).publish(*claims_of(1, "refused"))
+        assert [outcome.error for outcome in jobs.outcomes] == ["Bridge.NotDispatched"]
+        assert queued(app, server) == []
+
+    def test_what_cannot_be_routed_is_given_up(self, app, server, jobs):
+        def nowhere(name, args, kwargs, options, task=None, **_):
+            raise LookupError("no region of this customer") if args else None
+
+        app.bridge.registry  # noqa: B018 (built while every task still has a route)
+        app.conf.task_routes = (nowhere,)
+        app.amqp.flush_routes()
+        app.amqp.router.routes = app.amqp.routes
+        Dispatcher(app.bridge).publish(*claims_of(1))
+        assert "no region of this customer" in jobs.outcomes[0].cause
+
+    def test_it_is_logged_once(self, app, jobs, caplog):
+        app.tasks["refused"].errors = [refused("Throttling") for _ in range(20)]
+        dispatcher = Dispatcher(app.bridge)
+        for claim in claims_of(5, "refused"):
+            with pytest.raises(NotPublished):
+                dispatcher.publish(claim)
+        assert caplog.text.count("is not dispatched yet") == 1
+        assert "Throttling" in caplog.text
+
+    def test_one_of_a_batch_holds_up_no_other(self, app, server, jobs):
+        app.tasks["refused"].errors = [refused("Throttling")]
+        good, bad = claims_of(2), claims_of(1, "refused")
+        failures = Dispatcher(app.bridge).publish_all([good[0], *bad, good[1]])
+        assert [type(each) for each in failures] == [type(None), NotPublished, type(None)]
+        assert queued(app, server) == [claim.job.id for claim in good]
+
+    def test_a_revocation_that_fails_is_logged_once(self, app, jobs, caplog, monkeypatch):
+        dispatcher = Dispatcher(app.bridge)
+
+        def revoke(*args, **options):
+            raise refused("Throttling")
+
+        monkeypatch.setattr(app.control, "revoke", revoke)
+        for claim in claims_of(3):
+            dispatcher.revoke_soon(Unfinished(claim.job, "work"))
+        wait_until(dispatcher._revocations.empty)
+        wait_until(lambda: "is not revoked" in caplog.text)
+        assert caplog.text.count("is not revoked") == 1
+        assert "Traceback" not in caplog.text

@@ -16,7 +16,7 @@ import pytest
 from celery import Celery
 
 from bridge import heartbeat, recovery
-from bridge.dispatch import BrokerUnavailable, NotRegistered
+from bridge.dispatch import BrokerUnavailable, NotPublished, NotRegistered
 from bridge.errors import InvalidRequest, StoreUnavailable, Throttled, TokenClosed, TooManyPollers
 from bridge.local.valkey import LocalValkey
 from bridge.model import Job, Outcome, claim_id_of
@@ -462,6 +462,34 @@ class TestRecovery:
         assert sweep().dispatched == 0
         wait_until_due(store, 0.06)
         assert sweep().dispatched == 1
+
+    @pytest.mark.parametrize("error", [NotPublished, BrokerUnavailable])
+    def test_a_claim_that_the_broker_never_takes_holds_up_no_other(self, store, monkeypatch, error):
+        """Its message alone is refused, or breaks its connection, each time and at first."""
+        poison = store.claim("token-0")
+        wait_until_due(store, 0.05)
+        for number in range(1, 10):
+            store.claim(f"token-{number}")
+        wait_until_due(store, 0.21)
+
+        class Refusing(FaultyDispatcher):
+            def publish(self, claim, *, retry=0):
+                if claim.claim_id == poison.claim_id:
+                    raise error("the broker did not take it")
+                super().publish(claim)
+
+        dispatcher = Refusing()
+        done = store.run(recovery.sweep(store=store.claims, jobs=store.jobs, dispatcher=dispatcher))
+        assert done.dispatched == len(dispatcher.published) == 9
+
+    def test_an_outage_ends_the_pass(self, store):
+        for number in range(10):
+            store.claim(f"token-{number}")
+        wait_until_due(store, 0.21)
+        dispatcher = FaultyDispatcher(faults=10)
+        done = store.run(recovery.sweep(store=store.claims, jobs=store.jobs, dispatcher=dispatcher))
+        assert done == recovery.Sweep()
+        assert dispatcher.faults == 10 - recovery.OUTAGES
 
     def test_a_claim_of_an_unknown_activity_holds_up_no_other(self, store, caplog):
         """The beat process has older code than the poller that claimed it."""

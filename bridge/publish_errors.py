@@ -1,0 +1,95 @@
+"""What a failed publish means: it can never succeed, the broker is away, or it may succeed later.
+
+Transports of kombu raise errors of their clients: those of amqp and redis as OperationalError,
+others, such as botocore's ClientError of SQS, as they are. Only what is known to be final is final.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from typing import Any
+
+from celery import Celery, Task
+from celery.exceptions import QueueNotFound
+from kombu.exceptions import (
+    KombuError,
+    OperationalError,
+    SerializationError,
+    SerializerNotInstalled,
+)
+from kombu.serialization import dumps
+
+SAID_EVERY_S = 60.0
+"""How often a warning that repeats is logged."""
+
+_FINAL = (SerializationError, SerializerNotInstalled, QueueNotFound)
+# Routing and encoding raise these, and so do clients whose connection breaks at a bad moment.
+_PERHAPS_FINAL = (TypeError, ValueError, LookupError, RecursionError)
+# SQS (1 MiB), and RabbitMQ (max_message_size).
+_TOO_LONG = re.compile(r"[Mm]essage must be shorter than|message size \d+ is larger than")
+_TOO_LONG_CODES = ("BatchRequestTooLong", "InvalidMessageContents", "MessageTooLong")
+
+
+def is_final(exc: Exception, task: Task, argument: Any) -> bool:
+    """Whether this job can never be published: not encoded, not routed, or too long."""
+    if isinstance(exc, _FINAL) or _is_too_long(exc):
+        return True
+    return isinstance(exc, _PERHAPS_FINAL) and _fails_without_a_broker(task, argument)
+
+
+def is_outage(exc: Exception, app: Celery) -> bool:
+    """Whether the connection to the broker failed, so that every other publish would fail too.
+
+    An answer of the broker that refuses one message, or one queue, is no outage.
+    """
+    reason = exc.__cause__ if isinstance(exc, KombuError) and exc.__cause__ else exc
+    if isinstance(reason, OperationalError | OSError):
+        return True
+    with app.connection_for_write() as connection:  # not connected: it knows its errors
+        return isinstance(reason, connection.connection_errors)
+
+
+def _is_too_long(exc: Exception) -> bool:
+    for each in (exc, exc.__cause__):
+        response = getattr(each, "response", None)  # botocore's ClientError
+        error = response.get("Error", {}) if isinstance(response, dict) else {}
+        if str(error.get("Code", "")).endswith(_TOO_LONG_CODES) or _TOO_LONG.search(str(each)):
+            return True
+    return False
+
+
+def _fails_without_a_broker(task: Task, argument: Any) -> bool:
+    app, args = task.app, (argument,)
+    try:
+        if task.typing:
+            task.__header__(*args)
+        options = {"queue": task.queue} if getattr(task, "queue", None) else {}
+        app.amqp.router.route(options, task.name, args, {}, task_type=task)
+        dumps((args, {}, {}), serializer=task.serializer or app.conf.task_serializer)
+    except (*_FINAL, *_PERHAPS_FINAL):
+        return True
+    except Exception:  # noqa: BLE001 (such as a router's database that is away)
+        return False
+    return False
+
+
+class Seldom:
+    """Logs a warning of one kind once a minute at most; safe to use from several threads."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._lock = threading.Lock()
+        self._until: dict[str, float] = {}
+
+    def warning(self, reason: BaseException, text: str, *args: object) -> None:
+        """Log it, unless an error of the same kind was logged within the last minute."""
+        now, kind = time.monotonic(), f"{type(reason).__name__}: {str(reason)[:60]}"
+        with self._lock:
+            self._until = {key: until for key, until in self._until.items() if until > now}
+            if kind in self._until:
+                return
+            self._until[kind] = now + SAID_EVERY_S
+        self._logger.warning(text, *args)
