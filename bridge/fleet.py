@@ -180,7 +180,7 @@ class Lease:
                 self._stop_unwanted(renewal.unwanted)
             except (SchemaMismatch, StoreUnavailable) as exc:
                 logger.warning("lease of worker %s not renewed: %s", self._id, exc)
-                pause_s = min(1.0, pause_s)
+                pause_s = min(1.0, self._interval_s / 5)
             except Exception:
                 logger.exception("lease of worker %s not renewed; the next try follows", self._id)
             self._wake.wait(pause_s)

@@ -31,7 +31,7 @@ SOCKET_TIMEOUT_S = 5.0
 SENTINEL_TIMEOUT_S = 1.0
 """Of a sentinel's answer; the next one is asked then."""
 MAX_CONNECTIONS = 32
-_TRIES = 3
+TRIES = 3
 _BACKOFF = ExponentialWithJitterBackoff(cap=1.0, base=0.05)
 
 _OPTIONS: dict[str, Any] = {
@@ -44,12 +44,13 @@ _OPTIONS: dict[str, Any] = {
 
 
 def connect(
-    settings: Settings, *, timeout_s: float | None = None, tries: int = _TRIES
+    settings: Settings, *, timeout_s: float | None = None, tries: int = TRIES
 ) -> redis.Redis:
     """A blocking client of the claim store; it connects at its first call.
 
     Args:
-        timeout_s: For connecting, and again for each answer, whatever the URL says.
+        timeout_s: For connecting, and again for each answer, whatever the URL says. A call that
+            takes longer is not tried again: its caller does it.
         tries: How often a call is tried again.
 
     Raises:
@@ -58,7 +59,11 @@ def connect(
     address = parse(settings.store_url)
     kwargs = _arguments(address, retry=redis.retry.Retry(_BACKOFF, tries))
     if timeout_s is not None:
-        kwargs |= {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
+        kwargs |= {
+            "retry": redis.retry.Retry(_BACKOFF, tries, supported_errors=(redis.ConnectionError,)),
+            "socket_connect_timeout": timeout_s,
+            "socket_timeout": timeout_s,
+        }
     with _known_to_redis_py():
         pool = _pool(address, kwargs)
         pool.connection_class(**pool.connection_kwargs)
@@ -90,7 +95,7 @@ def connect_async(settings: Settings) -> redis.asyncio.Redis:
         SettingsError: The installed redis-py does not know an option of the URL.
     """
     address = parse(settings.store_url)
-    kwargs = _arguments(address, retry=redis.asyncio.retry.Retry(_BACKOFF, _TRIES))
+    kwargs = _arguments(address, retry=redis.asyncio.retry.Retry(_BACKOFF, TRIES))
     with _known_to_redis_py():
         pool = _pool_async(address, kwargs)
         pool.connection_class(**pool.connection_kwargs)

@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 from bridge.model import Job, Outcome
 from bridge.settings import Settings
-from bridge.store.connection import ms
+from bridge.store.connection import SOCKET_TIMEOUT_S, ms
 from bridge.store.scripts import Scripts, SharedScripts
+
+MIN_LEASE_TIMEOUT_S = 0.25
 
 
 class Start(StrEnum):
@@ -78,6 +80,14 @@ class Renewal(NamedTuple):
     unwanted: frozenset[str]
 
 
+def lease_timeout_s(settings: Settings) -> float:
+    """How long a renewal may take: one that hangs is tried again before the lease ends.
+
+    Renewed every third of a lease, it leaves time for three tries.
+    """
+    return min(SOCKET_TIMEOUT_S, max(MIN_LEASE_TIMEOUT_S, settings.lease_s / 6))
+
+
 class JobStore:
     """The claims' jobs, from a worker's point of view.
 
@@ -92,6 +102,7 @@ class JobStore:
     def __init__(self, settings: Settings, *, threaded: bool = False) -> None:
         self._settings = settings
         self._scripts = Scripts(settings)  # a lease never waits for what jobs ask
+        self._of_lease = Scripts(settings, timeout_s=lease_timeout_s(settings), tries=1)
         self._of_jobs = SharedScripts(settings) if threaded else self._scripts
 
     def start(self, job: Job, *, retry: int, worker: str, run: str) -> Start:
@@ -136,7 +147,7 @@ class JobStore:
         args = (
             job.claim_id, job.attempt, worker, outcome.dump(), int(job_is_gone), patience_ms
         )  # fmt: skip
-        return Lost(self._scripts.call("lose", *args))
+        return Lost(self._of_lease.call("lose", *args))
 
     def keep_alive(self, job: Job, *, run: str) -> bool:
         """Note that a job with ``heartbeat="manual"`` makes progress; False: it lost its claim."""
@@ -168,7 +179,7 @@ class JobStore:
         announcement = json.dumps({"slots": slots, "queues": sorted(queues)})
         held = json.dumps({"busy": busy, "jobs": sorted(claim_ids), "active": sorted(active)})
         lease_ms = ms(self._settings.lease_s)
-        renewed, n, *rows = self._scripts.call(
+        renewed, n, *rows = self._of_lease.call(
             "renew_lease", worker, lease_ms, announcement, held, number
         )
         forgotten = [Job(rows[i], int(rows[i + 1])) for i in range(0, 2 * n, 2)]
@@ -181,4 +192,5 @@ class JobStore:
     def close(self) -> None:
         """Close the connections."""
         self._scripts.redis.close()
+        self._of_lease.redis.close()
         self._of_jobs.redis.close()

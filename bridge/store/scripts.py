@@ -19,7 +19,7 @@ from redis.exceptions import NoScriptError
 
 from bridge.batches import Batcher, Gap
 from bridge.settings import Settings
-from bridge.store.connection import SCHEMA, connect, connect_async, translated
+from bridge.store.connection import SCHEMA, TRIES, connect, connect_async, translated
 
 MAX_BATCH = 100
 """Scripts of one round trip: no answer waits for many others."""
@@ -48,11 +48,18 @@ def script(name: str) -> Script:
 
 
 class Scripts:
-    """The scripts, blocking; safe to use from several threads."""
+    """The scripts, blocking; safe to use from several threads.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        timeout_s: See ``connect``.
+        tries: See ``connect``.
+    """
+
+    def __init__(
+        self, settings: Settings, *, timeout_s: float | None = None, tries: int = TRIES
+    ) -> None:
         self._settings = settings
-        self.redis = connect(settings)
+        self.redis = connect(settings, timeout_s=timeout_s, tries=tries)
 
     def call(self, name: str, *args: Arg) -> Any:
         """The answer of a script.

@@ -357,6 +357,14 @@ class Proxy:
         """
         return self._drop(Drop(self, match, count, lambda link, _: link.reset()))
 
+    def swallow_next_request(self, match: bytes = b"", *, count: int = 1) -> Fault:
+        """Lose ``count`` requests and keep their connections: the client waits for an answer.
+
+        Args:
+            match: What the client's bytes contain.
+        """
+        return self._drop(Drop(self, match, count, lambda link, _: None))
+
     def heal(self) -> None:
         """End all of the above; what was delayed goes through now."""
         self.run(self._heal)

@@ -1,0 +1,58 @@
+"""A worker's lease on a network that swallows requests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+import redis
+
+from bridge import fleet
+from bridge.settings import Settings
+from bridge.store import JobStore
+from bridge.store.jobs import lease_timeout_s
+from tests.faults.proxy import Proxy
+from tests.waiting import wait_until
+
+
+@pytest.mark.parametrize("lease_s", [1, 3, 15, 300])
+def test_a_renewal_that_hangs_leaves_time_for_another(lease_s):
+    """Two thirds of a lease are left when a renewal begins."""
+    timeout_s = lease_timeout_s(Settings(lease_s=lease_s, tick_s=0.1))
+    pause_s = min(1.0, lease_s / 15)
+    assert 2 * (timeout_s + pause_s) < lease_s * 2 / 3
+    assert timeout_s <= 5
+
+
+def test_a_lease_outlives_a_connection_that_went_dead(settings, valkey, monkeypatch):
+    """The time-out of other calls is longer than this lease: healthy jobs would be lost."""
+    monkeypatch.setattr(fleet.atexit, "register", lambda call: None)
+    with Proxy("127.0.0.1", valkey.port) as proxy:
+        url = proxy.url("redis") + "/0"
+        jobs = JobStore(settings.model_copy(update={"store_url": url, "lease_s": 3.0}))
+        bridge = SimpleNamespace(settings=jobs._settings, jobs=jobs)
+        queues = SimpleNamespace(consume_from={"celery": None})
+        app = SimpleNamespace(amqp=SimpleNamespace(queues=queues))
+        worker = SimpleNamespace(hostname="w@host", autoscale=None, concurrency=4, app=app)
+        lease = fleet.Lease(bridge, worker)
+        workers = f"{settings.root_key}:workers"
+        with redis.Redis.from_url(valkey.url, decode_responses=True) as admin:
+
+            def left_s() -> float:
+                seconds, microseconds = admin.time()
+                ends_ms = admin.zscore(workers, lease._id)
+                return (ends_ms or 0) / 1000 - seconds - microseconds / 1e6
+
+            lease.start()
+            wait_until(lambda: left_s() > 0)
+            swallowed = proxy.swallow_next_request(b"EVALSHA")
+            ends = time.monotonic() + 5.5
+            while time.monotonic() < ends:
+                assert left_s() > 0, "the lease has ended"
+                time.sleep(0.05)
+            assert swallowed.hits == 1
+        lease._leave()
+        assert threading.active_count() < 10
+        jobs.close()
