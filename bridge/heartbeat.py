@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bridge.errors import BridgeError, StepFunctionsError, TokenClosed
+from bridge.errors import BridgeError, StoreUnavailable, TokenClosed
 from bridge.metrics import OFF, Meters
 from bridge.stepfunctions import Clients
 from bridge.store import Beat, ClaimStore, Unfinished
@@ -52,34 +52,48 @@ async def beat_due(
                 await clients.of(due.activity).send_task_heartbeat(
                     due.token, urgency=due.urgency_ms
                 )
-                done.sent += 1
-                meters.beat(due.activity, "sent")
             except TokenClosed as exc:
                 done.closed += 1
                 meters.beat(due.activity, "closed")
                 logger.info("claim %s is closed: %s", due.claim_id, exc.code)
-                closed = await store.close_claims([due.claim_id], reason=exc.code)
-                for unfinished in closed.unfinished:
-                    on_unfinished(unfinished)
-            except StepFunctionsError as exc:
+                await close(due, exc.code)
+            except Exception as exc:
                 done.failed += 1
                 meters.beat(due.activity, "failed")
-                logger.warning("heartbeat of claim %s failed: %s", due.claim_id, exc)
+                if isinstance(exc, BridgeError):
+                    logger.warning("heartbeat of claim %s failed: %s", due.claim_id, exc)
+                else:
+                    logger.exception("heartbeat of claim %s failed", due.claim_id)
                 # The interval is a third of what the state allows: use what is left of it.
                 await store.hasten_heartbeat(due, due.interval_s / 4)
+            else:
+                done.sent += 1
+                meters.beat(due.activity, "sent")
+
+    async def close(due: Beat, code: str) -> None:
+        closed = await store.close_claims([due.claim_id], reason=code)
+        for ended in closed.ended:
+            meters.reported(ended, ended.error, taken=False)
+        for unfinished in closed.unfinished:
+            on_unfinished(unfinished)
 
     while True:
         due = await store.take_heartbeats(BATCH)
         for unfinished in due.given_up:
-            logger.warning("claim %s is given up: nobody speaks for it", unfinished.job.claim_id)
+            logger.warning(
+                "claim %s failed: no worker holds it and its patience is over, or its manual "
+                "heartbeats have stopped", unfinished.job.claim_id)  # fmt: skip
             meters.recovered(unfinished.activity, "given_up")
             on_unfinished(unfinished)
         results = await asyncio.gather(*(beat(b) for b in due.beats), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BridgeError):
-                raise result
-            if isinstance(result, BaseException):
-                logger.error("a heartbeat failed", exc_info=result)
+        away = None
+        for result in results:  # of one heartbeat each; what went wrong with one stops no other
+            if isinstance(result, StoreUnavailable):
+                away = result
+            elif isinstance(result, BaseException):
+                logger.error("a heartbeat could not be noted", exc_info=result)
+        if away is not None:
+            raise away
         await store.hold_polls(clients.throttled)  # more claims would be lost
         if due.looked < BATCH:
             return done

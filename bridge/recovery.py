@@ -16,6 +16,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from bridge.dispatch import BrokerUnavailable, Dispatcher, NotPublished, NotRegistered
+from bridge.errors import StoreUnavailable
 from bridge.killpoints import KillPoint, passing
 from bridge.metrics import OFF, Meters
 from bridge.model import Outcome
@@ -65,7 +66,13 @@ async def _lose(done: Sweep, *, store: ClaimStore, jobs: JobStore, meters: Meter
     ours = 0
     for job, worker, activity in lost:
         outcome = Outcome.failure("Bridge.WorkerLost", f"the lease of worker {worker} ended")
-        answer = await asyncio.to_thread(jobs.lose, job, worker=worker, outcome=outcome)
+        try:
+            answer = await asyncio.to_thread(jobs.lose, job, worker=worker, outcome=outcome)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            logger.exception("job %s of worker %s is not recovered yet", job.id, worker)
+            continue
         logger.warning("job %s of worker %s was lost: %s", job.id, worker, answer)
         done.again += answer is Lost.AGAIN
         done.failed += answer is Lost.FAILED
@@ -93,6 +100,10 @@ async def _publish(
                 return False  # the others would wait for the same broker
             # In the next pass, one that fails each time must not stand before the others again.
             random.shuffle(left)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            logger.exception("claim %s is not dispatched yet", claim.claim_id)
         else:
             outages = 0
             passing(KillPoint.AFTER_DISPATCH_BEFORE_NOTE)

@@ -10,10 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from bridge.errors import BridgeError, InvalidRequest, StoreUnavailable, TokenClosed
+from bridge.errors import (
+    BridgeError,
+    EncryptionKeyUnavailable,
+    InvalidRequest,
+    StoreUnavailable,
+    TokenClosed,
+)
 from bridge.killpoints import KillPoint, passing
 from bridge.metrics import OFF, Meters
 from bridge.model import Outcome
@@ -24,11 +31,22 @@ logger = logging.getLogger(__name__)
 
 HOLD_S = 30.0
 """How long a taken outcome is hidden from other reporters; longer than a report takes."""
+MIN_DELAY_S = 1.0
 MAX_DELAY_S = 30.0
+SAID_EVERY_S = 10.0
+"""Of an outage that postpones many reports, the log has one line in this time."""
+KMS_PATIENCE_S = 900.0
+"""An outcome that the key of an encrypted activity refuses is sent again for so long: a policy may
+be mended meanwhile. Then a failure with neither error nor cause ends the state: it needs no key."""
 IDLE_S = 2.0
 
 REPORTED = "reported"
 """Why a claim is closed whose outcome Step Functions has taken."""
+
+BARE = Outcome()
+"""A failure with neither error nor cause: what is left when Step Functions refuses every other."""
+REFUSED = "Bridge.FailureRefused"
+"""What metrics call a bare failure."""
 
 OnUnfinished = Callable[[Unfinished], None]
 
@@ -54,7 +72,8 @@ class Reporter:
         self._on_closing = on_closing
         self._meters = meters
         self._sending: set[asyncio.Task[None]] = set()
-        self._tries: dict[str, int] = {}
+        self._said_at = float("-inf")
+        self._unsaid = 0
         self._stopping = False
 
     async def run(self) -> None:
@@ -108,14 +127,14 @@ class Reporter:
     async def _send(self, report: Report) -> None:
         try:
             reason, told = await self._deliver(report, report.outcome)
-            self._tries.pop(report.claim_id, None)
             passing(KillPoint.AFTER_REPORT_BEFORE_NOTE)
             self._on_closing()  # whoever wants the slot asks for it in the same round trip
             closed = await self._store.close_claims([report.claim_id], reason=reason)
             for unfinished in closed.unfinished:
                 self._on_unfinished(unfinished)
             for ended in closed.ended:
-                self._meters.reported(ended, told.error, taken=reason == REPORTED)
+                error = REFUSED if told is BARE else told.error
+                self._meters.reported(ended, error, taken=reason == REPORTED)
         except BridgeError as exc:
             await self._postpone(report, exc)
         except Exception as exc:
@@ -140,21 +159,30 @@ class Reporter:
                 "the outcome of claim %s came too late, or twice: Step Functions says %s",
                 report.claim_id, exc.code)  # fmt: skip
             return exc.code, outcome
-        except InvalidRequest as exc:
-            if not outcome.ok:
+        except (InvalidRequest, EncryptionKeyUnavailable) as exc:
+            may_change = isinstance(exc, EncryptionKeyUnavailable) and (
+                exc.code == "KmsThrottlingException" or report.waited_s < KMS_PATIENCE_S
+            )
+            if outcome is BARE or may_change:
                 raise
             # Left alone, the state would hang until its time-out.
-            logger.error("Step Functions refuses the output of claim %s: %s", report.claim_id, exc)  # noqa: TRY400
-            refused = Outcome.failure("Bridge.OutputRefused", str(exc))
-            return await self._deliver(report, refused)
+            what = "output" if outcome.ok else f"failure {outcome.error}"
+            logger.error("Step Functions refuses the %s of claim %s: %s",  # noqa: TRY400
+                         what, report.claim_id, exc)  # fmt: skip
+            instead = Outcome.failure("Bridge.OutputRefused", str(exc)) if outcome.ok else BARE
+            return await self._deliver(report, instead)
 
     async def _postpone(self, report: Report, exc: Exception) -> None:
         self._meters.postponed(type(exc).__name__)
-        tries = self._tries[report.claim_id] = self._tries.get(report.claim_id, 0) + 1
-        delay_s = min(MAX_DELAY_S, 2.0 ** min(tries - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
-        if tries == 1:
-            logger.warning("claim %s is reported again in %.1f s: %s",
-                           report.claim_id, delay_s, exc)  # fmt: skip
+        # As long again as it has waited: doubled each time, whichever reporter comes next.
+        most_s = min(max(report.waited_s, MIN_DELAY_S), MAX_DELAY_S)
+        delay_s = most_s * random.uniform(0.5, 1.0)  # noqa: S311 (jitter)
+        self._unsaid += 1
+        if time.monotonic() - self._said_at > SAID_EVERY_S:
+            others = f", as {self._unsaid - 1} others are" if self._unsaid > 1 else ""
+            logger.warning("claim %s is reported again in %.1f s%s: %s",
+                           report.claim_id, delay_s, others, exc)  # fmt: skip
+            self._said_at, self._unsaid = time.monotonic(), 0
         try:
             await self._store.postpone_report(report.claim_id, delay_s)
         except StoreUnavailable:

@@ -48,7 +48,7 @@ for i = 1, #due, 2 do
       speaks = leased and (not alive or now <= alive)
       if not leased then
         -- It may renew yet, after an outage of the store: look again before the interval is over.
-        redis.call('ZADD', key('heartbeats'), now + every / 4, id)
+        redis.call('ZADD', key('heartbeats'), now + math.floor(every / 4), id)
       elseif alive and now > alive + 3 * every and now >= amnesty then
         give_up(id, claim, ARGV[3])
       end
@@ -59,8 +59,9 @@ for i = 1, #due, 2 do
     if speaks then
       taken[#taken + 1] = id
       taken[#taken + 1] = token_of(id)
-      taken[#taken + 1] = every
-      taken[#taken + 1] = claim[6] or due[i + 1]
+      -- As numbers: Redis answers a whole one, also where a score has a fraction.
+      taken[#taken + 1] = tonumber(every)
+      taken[#taken + 1] = tonumber(claim[6] or due[i + 1])
       taken[#taken + 1] = claim[7]
     end
   end

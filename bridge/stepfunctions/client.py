@@ -223,6 +223,9 @@ class StepFunctions:
     ) -> None:
         """Deliver a failure.
 
+        With neither error nor cause it needs no right to the key of an encrypted activity; a
+        state's Retry and Catch then match it as ``States.ALL`` or ``States.TaskFailed`` only.
+
         Args:
             token: The task token.
             error: Error name that Retry and Catch match; cut at 256 characters.
@@ -237,6 +240,8 @@ class StepFunctions:
         """
         # An over-long field is refused, and leaves the state hanging until its time-out.
         fields = {"error": cut(error, MAX_ERROR_CHARS), "cause": cut(cause, MAX_CAUSE_CHARS)}
+        if not error and not cause:
+            fields = {}
         await self._report("SendTaskFailure", token, fields, retry or self._report_retry)
 
     def _check_region(self, activity_arn: str) -> None:

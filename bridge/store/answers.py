@@ -51,12 +51,17 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """An outcome that Step Functions has not taken yet."""
+    """An outcome that Step Functions has not taken yet.
+
+    Attributes:
+        waited_s: How long it has been in the outbox, by the store's clock.
+    """
 
     claim_id: str
     token: str = field(repr=False)
     outcome: Outcome = field(repr=False)
     activity: str
+    waited_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,8 @@ class Ended(NamedTuple):
     """What became of a claim that had an outcome, in seconds of the store's clock.
 
     Attributes:
-        worker: Who ran it last; empty: nobody.
+        worker: Who ran it last; empty: no worker did.
+        error: Error name of a failure that Step Functions was not told of; else empty.
         waited_s: From claimed until it first began; None: it never did.
         ran_s: Its last run; None: it was settled outside any.
         unreported_s: From its outcome until it was closed.
@@ -110,6 +116,7 @@ class Ended(NamedTuple):
 
     activity: str
     worker: str
+    error: str
     waited_s: float | None
     ran_s: float | None
     unreported_s: float | None

@@ -106,8 +106,14 @@ class ClaimStore:
         args = (limit, ms(hold_s), ms(overdue_s))
         next_due_ms, *rows = await self._scripts.call("take_outbox", *args)
         reports = [
-            Report(rows[i], rows[i + 1], Outcome.load(rows[i + 2]), rows[i + 3])
-            for i in range(0, len(rows), 4)
+            Report(
+                claim_id=rows[i],
+                token=rows[i + 1],
+                outcome=Outcome.load(rows[i + 2]),
+                activity=rows[i + 3],
+                waited_s=rows[i + 4] / 1000,
+            )
+            for i in range(0, len(rows), 5)
         ]
         return DueReports(reports, None if int(next_due_ms) < 0 else int(next_due_ms) / 1000)
 
@@ -157,8 +163,8 @@ class ClaimStore:
         return Closed(
             [Unfinished(Job(rows[i], int(rows[i + 1])), rows[i + 2]) for i in range(0, 3 * n, 3)],
             [
-                Ended(ended[i], ended[i + 1], *map(_seconds, ended[i + 2 : i + 5]))
-                for i in range(0, len(ended), 5)
+                Ended(*ended[i : i + 3], *map(_seconds, ended[i + 3 : i + 6]))
+                for i in range(0, len(ended), 6)
             ],
         )
 

@@ -16,9 +16,20 @@ import pytest
 from celery import Celery
 
 from bridge import heartbeat, recovery
+from bridge import reporter as reporter_module
 from bridge.dispatch import BrokerUnavailable, NotPublished, NotRegistered
-from bridge.errors import InvalidRequest, StoreUnavailable, Throttled, TokenClosed, TooManyPollers
+from bridge.errors import (
+    EncryptionKeyUnavailable,
+    InvalidRequest,
+    ServiceUnavailable,
+    SettingsError,
+    StoreUnavailable,
+    Throttled,
+    TokenClosed,
+    TooManyPollers,
+)
 from bridge.local.valkey import LocalValkey
+from bridge.metrics import OFF, Meters
 from bridge.model import Job, Outcome, claim_id_of
 from bridge.poller import GRANT_INTERVAL_S, IDLE_INTERVAL_S, Poller
 from bridge.registry import Activity, Registry
@@ -27,7 +38,7 @@ from bridge.service import end_tasks
 from bridge.settings import Settings
 from bridge.standin import StandIn
 from bridge.stepfunctions import ActivityTask
-from bridge.store import ClaimStore, JobStore, Pass, Wish
+from bridge.store import ClaimStore, JobStore, Pass, Report, Wish
 
 ARN = "arn:aws:states:us-east-1:123456789012:activity:resize"
 
@@ -77,6 +88,21 @@ class FaultyClient:
 
     async def send_task_failure(self, token, *, error, cause):
         await self._call(error, token)
+
+
+class Counting(Meters):
+    """Notes the errors of what was reported, and whether Step Functions took them."""
+
+    def __init__(self):
+        self.reports = []
+
+    def reported(self, ended, error, *, taken):
+        self.reports.append((error, taken))
+
+
+def sizes(thing):
+    """How much each collection of an object holds."""
+    return {name: len(value) for name, value in vars(thing).items() if hasattr(value, "__len__")}
 
 
 class FaultyDispatcher:
@@ -306,17 +332,17 @@ class TestPoller:
             jobs.close()
 
 
-def reporter(store, client, unfinished):
+def reporter(store, client, unfinished, meters=OFF):
     def on_unfinished(job):
         unfinished.append(job)
 
     return Reporter(clients=client, store=store.claims, concurrent_calls=4,
-                    on_unfinished=on_unfinished)  # fmt: skip
+                    on_unfinished=on_unfinished, meters=meters)  # fmt: skip
 
 
-def flush_until(store, client, condition):
+def flush_until(store, client, condition, meters=OFF):
     """Report again and again until the condition holds."""
-    store.run_until(reporter(store, client, []), condition)
+    store.run_until(reporter(store, client, [], meters), condition)
 
 
 class TestReporter:
@@ -351,6 +377,65 @@ class TestReporter:
         flush_until(store, client, lambda: store.status().in_flight == 0)
         assert [kind for kind, _ in client.sent] == ["success", "Bridge.OutputRefused"]
 
+    @pytest.mark.parametrize("ok", [True, False])
+    def test_a_failure_that_is_refused_ends_without_error_and_cause(self, store, caplog, ok):
+        """Sent again for ever, it would keep the state hanging until its time-out."""
+        job = store.running()
+        outcome = Outcome(output="1") if ok else Outcome.failure("Boom", "no")
+        store.jobs.settle(job, outcome)
+        refusal = InvalidRequest("no", code="ValidationException")
+        client = FaultyClient(calls=[refusal] * (2 if ok else 1))
+        meters = Counting()
+        flush_until(store, client, lambda: store.status().in_flight == 0, meters=meters)
+        told = [kind for kind, _ in client.sent]
+        assert told == (["success", "Bridge.OutputRefused", ""] if ok else ["Boom", ""])
+        assert meters.reports == [("Bridge.FailureRefused", True)]
+        assert f"claim {job.claim_id}" in caplog.text
+
+    def test_a_key_that_is_refused_is_waited_for_but_not_for_ever(self, store, monkeypatch):
+        """Its policy may be mended; an execution must not hang until its time-out either."""
+        denied = EncryptionKeyUnavailable("no", code="KmsAccessDeniedException")
+        throttled = EncryptionKeyUnavailable("slow down", code="KmsThrottlingException")
+        store.settled("token-1")
+        client = FaultyClient(calls=[denied])
+        flush_until(store, client, lambda: store.status().in_flight == 0)
+        assert [kind for kind, _ in client.sent] == ["success", "success"]
+        monkeypatch.setattr(reporter_module, "KMS_PATIENCE_S", 0.0)
+        store.settled("token-2")
+        client = FaultyClient(calls=[throttled, denied, denied])
+        flush_until(store, client, lambda: store.status().in_flight == 0)
+        told = [kind for kind, _ in client.sent]
+        assert told == ["success", "success", "Bridge.OutputRefused", ""]
+
+    def test_an_outage_leaves_nothing_behind_in_the_reporter(self, store, caplog):
+        """What it remembers and says of an outage does not grow with the claims that wait."""
+        caplog.set_level(logging.WARNING)
+        for n in range(50):
+            store.settled(f"token-{n}")
+        away = ServiceUnavailable("away")
+        sender = reporter(store, FaultyClient(calls=[away] * 50), [])
+        before = sizes(sender)
+        assert store.run(sender.flush(overdue_s=0)) == 50
+        assert sizes(sender) == before
+        assert caplog.text.count("is reported again in") == 1
+
+    def test_a_report_waits_as_long_again_as_it_has_waited(self, store, monkeypatch):
+        """Whichever reporter comes next; at least half a second, half a minute at most."""
+        delays = []
+
+        async def postponed(claim_id, delay_s):
+            delays.append(delay_s)
+            return True
+
+        monkeypatch.setattr(store.claims, "postpone_report", postponed)
+        sender = reporter(store, FaultyClient(), [])
+        for waited_s in (0.0, 8.0, 1e6):
+            report = Report("c", "t", Outcome(output="1"), "resize", waited_s)
+            store.run(sender._postpone(report, ServiceUnavailable("away")))
+        assert 0.5 <= delays[0] <= 1
+        assert 4 <= delays[1] <= 8
+        assert 15 <= delays[2] <= 30
+
     def test_a_bug_is_said_and_the_report_stays(self, store, caplog):
         store.settled()
         client = FaultyClient(calls=[ZeroDivisionError("a bug")])
@@ -382,12 +467,16 @@ class TestReporter:
         assert client.sent == []
 
 
-def beat(store, client, unfinished=None):
+def beat(store, client, unfinished=None, meters=OFF):
     def on_unfinished(job):
         (unfinished if unfinished is not None else []).append(job)
 
     passing = heartbeat.beat_due(
-        clients=client, store=store.claims, concurrent_calls=4, on_unfinished=on_unfinished
+        clients=client,
+        store=store.claims,
+        concurrent_calls=4,
+        on_unfinished=on_unfinished,
+        meters=meters,
     )
     return store.run(passing)
 
@@ -429,6 +518,75 @@ class TestHeartbeat:
                     unfinished)  # fmt: skip
         assert (done.closed, unfinished) == (1, [(job, "resize")])
         assert store.status().in_flight == 0
+
+    def test_a_settled_claim_whose_token_is_closed_is_counted_as_reported_too_late(self, store):
+        """As if the reporter had heard it: with the name of the error."""
+        for token, outcome in {
+            "token-1": Outcome(output="1"), "token-2": Outcome.failure("Boom", "it broke"),
+        }.items():  # fmt: skip
+            store.jobs.settle(store.running(token, interval_s=0.05), outcome)
+        wait_until_due(store, 0.06)
+        meters = Counting()
+        gone = TokenClosed("gone", code="TaskTimedOut")
+        beat(store, FaultyClient(calls=[gone, gone]), meters=meters)
+        assert sorted(meters.reports) == [("", False), ("Boom", False)]
+        assert store.status().in_flight == 0
+
+    @pytest.mark.parametrize("odd", [ZeroDivisionError("a bug"), SettingsError("no such region")])
+    def test_an_odd_exception_of_one_stops_no_other(self, store, monkeypatch, odd, caplog):
+        """Each heartbeat is for itself; the one comes again before its interval is over."""
+        monkeypatch.setattr(heartbeat, "BATCH", 4)
+        for n in range(10):
+            store.claim(f"token-{n}", interval_s=0.4)
+        wait_until_due(store, 0.41)
+        done = beat(store, FaultyClient(calls=[odd]))
+        assert (done.sent, done.failed) == (9, 1)
+        assert str(odd) in caplog.text
+        wait_until_due(store, 0.12)
+        assert beat(store, FaultyClient()).sent == 1
+
+    def test_a_store_that_is_away_for_one_note_does_not_keep_the_others_of_its_batch(self, store):
+        """The pass ends then, and says so."""
+        for n in range(3):
+            store.claim(f"token-{n}", interval_s=0.05)
+        wait_until_due(store, 0.06)
+
+        class Away(ClaimStore):
+            async def close_claims(self, claim_ids, *, reason):
+                raise StoreUnavailable("away")
+
+        async def main():
+            claims = Away(store.settings)
+            try:
+                await heartbeat.beat_due(clients=client, store=claims, concurrent_calls=1,
+                                         on_unfinished=lambda _: None)  # fmt: skip
+            finally:
+                await claims.close()
+
+        client = FaultyClient(calls=[TokenClosed("gone", code="TaskTimedOut")])
+        with pytest.raises(StoreUnavailable):
+            store.run(main())
+        assert len(client.sent) == 3
+
+    @pytest.mark.parametrize("interval_s", [10 / 3, 0.3333, 1.0001])
+    def test_an_interval_that_is_no_whole_number(self, store, interval_s):
+        """A quarter of it is a score with a fraction, once its worker's lease has ended."""
+        job = store.running(interval_s=interval_s)
+        heartbeats = f"{store.settings.root_key}:heartbeats"
+
+        def due_at(score):
+            store.jobs._scripts.redis.zadd(heartbeats, {job.claim_id: score})
+
+        due_at(1.25)
+        store.jobs.leave("w1")
+        assert beat(store, FaultyClient()).sent == 0
+        ((_, score),) = store.jobs._scripts.redis.zrange(heartbeats, 0, -1, withscores=True)
+        assert score == int(score)
+        store.worker()
+        due_at(1764241234833.25)  # as an earlier version left it
+        assert beat(store, FaultyClient(calls=[Throttled("slow down")])).failed == 1
+        due_at(1)
+        assert beat(store, FaultyClient()).sent == 1
 
     def test_a_throttled_beat_comes_again_before_its_interval_is_over(self, store):
         store.claim(interval_s=0.4)
@@ -508,6 +666,31 @@ class TestRecovery:
         )
         assert done.dispatched == 1
         assert "no task here has it" in caplog.text
+
+    def test_an_odd_exception_of_one_claim_holds_up_no_other(self, store, caplog):
+        for token in ("token-1", "token-2"):
+            store.claim(token)
+
+        class Odd(FaultyDispatcher):
+            def publish(self, claim, *, retry=0):
+                if claim.claim_id == claim_id_of("token-1"):
+                    raise ZeroDivisionError("a bug")
+                super().publish(claim)
+
+        class OddJobs(JobStore):
+            def lose(self, job, **kwargs):
+                if job.claim_id == claim_id_of("token-3"):
+                    raise ZeroDivisionError("a bug")
+                return super().lose(job, **kwargs)
+
+        for token in ("token-3", "token-4"):
+            store.running(token, max_attempts=2)
+        wait_until_due(store, 1.1)
+        jobs = OddJobs(store.settings)
+        done = store.run(recovery.sweep(store=store.claims, jobs=jobs, dispatcher=Odd()))
+        jobs.close()
+        assert (done.again, done.dispatched) == (1, 2)
+        assert caplog.text.count("a bug") >= 2
 
     def test_a_dead_workers_job_runs_again(self, store):
         job = store.running(max_attempts=2)

@@ -87,8 +87,8 @@ def test_a_reporter_that_waits_while_its_server_is_demoted(server):
 def test_a_right_that_is_missing_is_named(server):
     """An administrator has to know which."""
     valkey, admin = server
-    admin.execute_command("ACL", "SETUSER", "poor", "on", ">p", "~*", "+@all", "-zadd")
-    jobs = JobStore(Settings(store_url=valkey.url.replace("//", "//poor:p@")))
+    admin.execute_command("ACL", "SETUSER", "poor", "on", ">s3cret", "~*", "+@all", "-zadd")
+    jobs = JobStore(Settings(store_url=valkey.url.replace("//", "//poor:s3cret@")))
     try:
         with pytest.raises(StoreUnavailable, match=r"poor has no permissions to run the 'zadd'"):
             jobs.renew_lease("w1", number=1, slots=1, queues=["celery"])

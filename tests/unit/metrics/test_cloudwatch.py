@@ -67,8 +67,8 @@ def refusal(code: str, message: str) -> ClientError:
 class TestWhatIsSent:
     def test_jobs_by_activity_and_worker_and_failures_by_name(self, client, publisher):
         meters = CloudWatchMeters(publisher)
-        meters.reported(Ended("resize", "w1@host#abc", 0.1, 2.0, 0.01), "", taken=True)
-        meters.reported(Ended("resize", "w1@host#def", 0.1, 3.0, 0.01), "Boom", taken=True)
+        meters.reported(Ended("resize", "w1@host#abc", "", 0.1, 2.0, 0.01), "", taken=True)
+        meters.reported(Ended("resize", "w1@host#def", "", 0.1, 3.0, 0.01), "Boom", taken=True)
         publisher.flush()
         found = {each["MetricName"]: each for each in client.sent}
         assert len(found) == len(client.sent) == 3
@@ -83,7 +83,7 @@ class TestWhatIsSent:
 
     def test_a_job_that_never_ran_has_no_time(self, client, publisher):
         CloudWatchMeters(publisher).reported(
-            Ended("resize", "", None, None, 0.1), "Bridge.NotStarted", taken=True)  # fmt: skip
+            Ended("resize", "", "", None, None, 0.1), "Bridge.NotStarted", taken=True)  # fmt: skip
         publisher.flush()
         assert {each["MetricName"] for each in client.sent} == {"TasksProcessed", "TaskErrors"}
         assert client.sent[0]["Dimensions"][1]["Value"] == "none"

@@ -66,8 +66,8 @@ def use(meters: Meters) -> None:
     meters.throttled("SendTaskHeartbeat")
     meters.beat("resize", "sent")
     meters.recovered("resize", "again")
-    meters.reported(Ended("resize", "w1#a", 0.3, 2.0, 0.02), "", taken=True)
-    meters.reported(Ended("resize", "w1#a", None, None, None), "Boom", taken=False)
+    meters.reported(Ended("resize", "w1#a", "", 0.3, 2.0, 0.02), "", taken=True)
+    meters.reported(Ended("resize", "w1#a", "", None, None, None), "Boom", taken=False)
     meters.postponed("ServiceUnavailable")
 
 
@@ -115,7 +115,7 @@ def test_names_follow_the_conventions(metric):
 def test_the_exposition_parses(registry, meters, generate, parse):
     registry.register(FleetCollector(FakeReader(), {"resize": FakeActivity}))
     use(meters)
-    meters.reported(Ended('odd"\n\\name', "", 1.0, 1.0, 1.0), 'Über"\n\\Error', taken=True)
+    meters.reported(Ended('odd"\n\\name', "", "", 1.0, 1.0, 1.0), 'Über"\n\\Error', taken=True)
     parsed = {family.name: family for family in parse(generate(registry).decode())}
     assert {sample.labels["error"] for sample in parsed["bridge_reports"].samples} == {
         "", "Boom", 'Über"\n\\Error'}  # fmt: skip
@@ -140,8 +140,8 @@ def test_times_are_observed_where_they_are_known(registry, meters):
 def test_error_names_are_bounded(registry, meters):
     """Users choose them, and each is a series."""
     for number in range(MAX_ERRORS + 50):
-        meters.reported(Ended("resize", "", None, None, None), f"Error{number}", taken=True)
-    meters.reported(Ended("resize", "", None, None, None), "Error0", taken=True)
+        meters.reported(Ended("resize", "", "", None, None, None), f"Error{number}", taken=True)
+    meters.reported(Ended("resize", "", "", None, None, None), "Error0", taken=True)
     (family,) = (f for f in registry.collect() if f.name == "bridge_reports")
     found = {s.labels["error"]: s.value for s in family.samples if s.name.endswith("_total")}
     assert len(found) == MAX_ERRORS + 1

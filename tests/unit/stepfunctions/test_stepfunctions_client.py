@@ -140,6 +140,12 @@ class TestCallsOnTheWire:
         ]
         assert len({sent.connection for sent in server.calls}) == 1, "kept alive"
 
+    def test_a_failure_with_neither_error_nor_cause_has_no_such_fields(self, server):
+        """Fields that are there, empty or not, need a right to the key of an encrypted activity."""
+        call(lambda client: fail(client, "", ""))
+        (sent,) = server.calls
+        assert sent.fields == {"taskToken": TOKEN}
+
     def test_a_session_token_is_sent_and_signed(self, server, monkeypatch):
         monkeypatch.setenv("AWS_SESSION_TOKEN", "session-token")
         call(beat)
