@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial, wraps
 from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Celery, Task, bootsteps
+from celery.local import Proxy
 from kombu.exceptions import SerializationError
 
 from bridge.context import Current, running_here
@@ -33,18 +35,19 @@ _NEVER_PUBLISHED = (AttributeError, LookupError, SerializationError, TypeError, 
 class _ActivityTask(Task):  # type: ignore[misc]
     """Put in front of the class of every task that is an activity."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        call = super().__call__
-        job = Job.parse(self.request.id)
-        # Without a job of ours, or inside one already, it is the plain task that the user wrote.
-        if job is None or self.request.called_directly or running_here():
-            return call(*args, **kwargs)
-        context = None
-        if args:
-            event, context = unwrap(unpack(args[0]))
-            args = (event, *args[1:])
-        bridge = installed(self.app)
-        return run_job(bridge, self, job, context, lambda: call(*args, **kwargs))
+    def start_strategy(self, app: Celery, consumer: Any, **options: Any) -> Callable[..., Any]:
+        """Called by Celery for what it does with a message of the task: jobs have their own way."""
+        start = super().start_strategy
+        take_call = start(app, consumer, **options)
+        take_job = start.__func__(_TaskOfJobs(lambda: self), app, consumer, **options)
+
+        def take(message: Any, body: Any, *rest: Any, **more: Any) -> Any:
+            # The body is there with Celery's first protocol only, which has no headers.
+            said = message.headers if body is None else body
+            of_job = Job.parse(said.get("id")) is not None
+            return (take_job if of_job else take_call)(message, body, *rest, **more)
+
+        return take
 
     def before_start(self, *args: Any, **kwargs: Any) -> None:
         """Called by Celery before each run."""
@@ -86,20 +89,52 @@ class _ActivityTask(Task):  # type: ignore[misc]
         return list(args or ()) == list(request.args) and (kwargs or {}) == request.kwargs
 
 
+class _CalledActivityTask(_ActivityTask):
+    """The same for a class with a ``__call__`` of its own, which belongs to the user's code."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return _call(self, super().__call__, *args, **kwargs)
+
+
+class _TaskOfJobs(Proxy):  # type: ignore[misc]
+    """An activity's task as the requests of its jobs see it; all else is the task's own.
+
+    The fence makes late acks safe. What becomes of a lost worker's claim is for the store to say:
+    by Celery's own answers a job would run again without limit, or three minutes late.
+    """
+
+    acks_late = True
+    acks_on_failure = acks_on_timeout = acks_on_failure_or_timeout = True
+    reject_on_worker_lost = retry_on_worker_lost = False
+
+
+def _call(task: Task, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Run a job, or make any other call as it is."""
+    job = Job.parse(task.request.id)
+    # Inside a job, too, a call of the task is the plain function that the user wrote.
+    if job is None or task.request.called_directly or running_here():
+        return call(*args, **kwargs)
+    context = None
+    if args:
+        event, context = unwrap(unpack(args[0]))
+        args = (event, *args[1:])
+    return run_job(installed(task.app), task, job, context, lambda: call(*args, **kwargs))
+
+
 def equip(app: Celery) -> None:
     """Put the runner around every task that is an activity; harmless when repeated."""
     for activity in installed(app).registry.values():
         task = activity.task
-        if not isinstance(task, _ActivityTask):
-            cls = type(task)
-            task.__class__ = type(
-                cls.__name__, (_ActivityTask, cls), {"__module__": cls.__module__}
-            )
-        # The fence makes late acks safe; what becomes of a lost worker's claim is the store's to
-        # say, and Celery's own answers would run it again without limit, or three minutes late.
-        task.acks_late = True
-        task.reject_on_worker_lost = False
-        task.retry_on_worker_lost = False
+        if isinstance(task, _ActivityTask):
+            continue
+        cls = type(task)
+        # Celery calls `run` of a task whose class has no `__call__` of its own, and a class that
+        # gets one changes what a task that calls itself sees.
+        has_call = cls.__call__ is not Task.__call__
+        ours = _CalledActivityTask if has_call else _ActivityTask
+        task.__class__ = type(cls.__name__, (ours, cls), {"__module__": cls.__module__})
+        if not has_call:
+            task.run = wraps(task.run)(partial(_call, task, task.run))
 
 
 class Runner(bootsteps.Step):  # type: ignore[misc]
