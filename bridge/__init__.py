@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bridge.errors import ActivityError
+from bridge.errors import ActivityError, CannotLoad
 
 if TYPE_CHECKING:
     from bridge.context import Current, JobCancelled, current
@@ -31,5 +31,9 @@ _LAZY = {
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
+        try:
+            module = import_module(_LAZY[name])
+        except (ImportError, AttributeError) as exc:
+            raise CannotLoad(exc) from exc
+        return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from celery import Celery
+from bridge.errors import CannotLoad
 
-from bridge.defaults import defaults_for
-from bridge.integration import setup
-from bridge.settings import DEFAULT_BROKER_URL
+try:
+    from celery import Celery
+
+    from bridge.defaults import defaults_for
+    from bridge.integration import setup
+    from bridge.settings import DEFAULT_BROKER_URL
+except (ImportError, AttributeError) as exc:
+    raise CannotLoad(exc) from exc
 
 app = Celery("bridge")
 app.add_defaults({"broker_url": DEFAULT_BROKER_URL})

@@ -8,6 +8,7 @@ one exception that is Celery's, too, ``JobCancelled``, stands in ``bridge.contex
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from typing import ClassVar
 
 import click
@@ -38,6 +39,30 @@ class SettingsError(BridgeError, click.ClickException):
 
 class SchemaMismatch(SettingsError):
     """The claim store is in use by a version of the bridge with another layout of keys."""
+
+
+class CannotLoad(BridgeError):
+    """A module of the bridge, or of what it needs, cannot be imported here.
+
+    No ``ImportError``: Celery drops one that an app's module raises, and then says that the module
+    has no attribute ``celery``.
+
+    Args:
+        reason: What the import raised.
+    """
+
+    def __init__(self, reason: Exception) -> None:
+        found = []
+        for package in ("celery", "kombu", "redis"):
+            try:
+                found.append(f"{package} {version(package)}")
+            except PackageNotFoundError:
+                found.append(f"no {package}")
+        super().__init__(
+            f"the bridge cannot be loaded ({type(reason).__name__}: {reason}). Installed here: "
+            f"{', '.join(found)}. `pip check` says whether versions do not fit together; "
+            "`pip install --upgrade celery-stepfunctions` brings what fits."
+        )
 
 
 class ActivityMissing(SettingsError):
