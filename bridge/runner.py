@@ -219,7 +219,7 @@ def _show_as_revoked(task: Task) -> None:
 
 def in_pool_process() -> bool:
     """Whether this is a process of a prefork pool."""
-    return bool(current_process()._name != "MainProcess")
+    return bool(current_process().name != "MainProcess")
 
 
 def _is_from_signal(exc: SystemExit) -> bool:

@@ -58,9 +58,9 @@ class Part:
     switched: bool = True
 
 
-CELERY: Range = ((5, 7), (5, 8))
-KOMBU: Range = ((5, 7), (5, 8))
-REDIS: Range = ((6, 4), (9, 0))
+CELERY: Range = ((5, 5), (5, 8))
+KOMBU: Range = ((5, 5), (5, 8))
+REDIS: Range = ((5, 0), (9, 0))
 
 PARTS: Mapping[str, Part] = {
     part.name: part
@@ -87,7 +87,7 @@ PARTS: Mapping[str, Part] = {
             "batch receiving",
             "a worker takes several jobs from Redis in one round trip (BLMPOP)",
             "a worker takes jobs from Redis one by one",
-            {"celery": CELERY, "kombu": KOMBU, "redis": REDIS},
+            {"celery": CELERY, "kombu": ((5, 7), (5, 8)), "redis": REDIS},
         ),
         Part(
             "broker loss mend",
@@ -101,7 +101,7 @@ PARTS: Mapping[str, Part] = {
             "a worker waits for a Redis that refuses writes for now, as for one that is away",
             "a worker ends when Redis refuses writes (a failover, too few replicas, a full "
             "memory), and must be started again; its claims are recovered",
-            {"celery": CELERY, "kombu": KOMBU, "redis": REDIS},
+            {"celery": ((5, 7), (5, 8)), "kombu": ((5, 7), (5, 8)), "redis": REDIS},
         ),
         Part(
             "shared broker client",

@@ -15,7 +15,7 @@ from typing import Any
 import redis
 import redis.asyncio
 import redis.sentinel
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import FullJitterBackoff
 
 from bridge.errors import SchemaMismatch, SettingsError, StoreUnavailable
 from bridge.masking import mask_url, scrub
@@ -32,11 +32,13 @@ SENTINEL_TIMEOUT_S = 1.0
 """Of a sentinel's answer; the next one is asked then."""
 MAX_CONNECTIONS = 32
 TRIES = 3
-_BACKOFF = ExponentialWithJitterBackoff(cap=1.0, base=0.05)
+_BACKOFF = FullJitterBackoff(cap=1.0, base=0.05)
 
 _OPTIONS: dict[str, Any] = {
     "decode_responses": True,
     "health_check_interval": 15,
+    # redis-py 5 repeats no command without it; later ones do.
+    "retry_on_error": [redis.exceptions.ConnectionError, redis.exceptions.TimeoutError],
     "socket_connect_timeout": SOCKET_TIMEOUT_S,
     "socket_keepalive": True,
     "socket_timeout": SOCKET_TIMEOUT_S,

@@ -142,7 +142,9 @@ class Runner(bootsteps.Step):  # type: ignore[misc]
 
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
-        if worker.pool_start_method == "spawn" and installed(worker.app).registry:
+        # Celery 5.5 and 5.6 have no such setting: they fork.
+        method = getattr(worker, "pool_start_method", "fork")
+        if method == "spawn" and installed(worker.app).registry:
             raise SettingsError(
                 "worker_pool_start_method is 'spawn': Celery gives spawned children a copy of the "
                 "app without the bridge, so that no outcome would be stored. Use 'fork', or "

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import boto3
 from botocore.config import Config
 
+from bridge import versions
 from bridge.local.processes import die_with_parent
 from bridge.local.valkey import LocalValkey
 from tests.waiting import wait_until
@@ -84,7 +85,10 @@ class Deployment:
         self.seen_file = folder / "seen.log"
         self.processes: list[Process] = []
         ours = ("BRIDGE_", "CELERY_", "AWS_")
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+        # The switch is the run's, for the tests of other versions: see tests/guests.
+        self.env = {
+            k: v for k, v in os.environ.items() if not k.startswith(ours) or k == versions.SWITCH
+        }
         self.env |= {
             "AWS_ENDPOINT_URL_SFN": stepfunctions_url,
             "AWS_REGION": REGION,

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from bridge import versions
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance
@@ -204,6 +205,9 @@ def test_a_soft_time_limit_while_the_store_is_away(deploy):
     assert wait_until(lambda: deployment.status()["totals"]["in_flight"] == 0)
 
 
+@pytest.mark.skipif(
+    versions.installed_version("celery") < (5, 7), reason="Celery 5.7 brought spawned pools"
+)
 def test_a_spawned_pool_is_refused(deploy):
     """Celery gives spawned children a copy of the app without the bridge."""
     ended = deploy(JOBS_ONLY="echo").run("worker", "--pool-start-method", "spawn")
