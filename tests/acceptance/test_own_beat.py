@@ -186,6 +186,18 @@ class TestNoPile:
         assert len(passes) <= 5 + 4 * took_s / TICK_S
 
 
+class TestOutage:
+    def test_ticks_go_on_when_the_broker_is_back(self, shop):
+        beat = worker(shop, "-B", "-Q", "bridge.system")
+        beat.says("Task bridge.recover[")
+        shop.valkey.kill()
+        beat.says("Couldn't apply scheduled task bridge.")
+        shop.valkey.start()
+        before = beat.output.count("Task bridge.recover[")
+        wait_until(lambda: beat.output.count("Task bridge.recover[") > before + 4)
+        assert longest(shop, 1.0) <= 10
+
+
 def longest(shop: Deployment, for_s: float) -> int:
     """How long the bridge's queue was at most."""
     most, until = 0, time.monotonic() + for_s

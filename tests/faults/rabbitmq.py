@@ -96,6 +96,11 @@ class RabbitMQ:
             for name in names:
                 connection.channel().queue_delete(name)
 
+    def waiting(self, name: str) -> int:
+        """How many messages are in this queue, without those that a consumer holds."""
+        with Connection(f"{LOOPBACK}:{self.port}") as connection:
+            return int(connection.channel().queue_declare(name, passive=True).message_count)
+
     def queue_type(self, name: str) -> str:
         """Whether this durable queue is "classic" or "quorum"."""
         with Connection(f"{LOOPBACK}:{self.port}") as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -86,6 +87,29 @@ class TestMainPath:
         assert [broker.queue_type(name) for name in QUEUES] == ["classic", "classic"]
         all_claims_gone(deployment)
         all_alive(deployment)
+
+
+class TestTicks:
+    def test_they_never_pile_up(self, fleet, broker):
+        """Not while their worker is frozen, nor when what it held returns to the queue."""
+        deployment = fleet("echo")
+        beat = deployment.beat()
+        beat.says("Task bridge.recover[")
+        beat.signal(signal.SIGSTOP)
+        until, longest = time.monotonic() + 5, 0
+        while time.monotonic() < until:
+            longest = max(longest, broker.waiting(SYSTEM_QUEUE))
+        assert 0 < longest <= 10
+        beat.kill()
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            assert broker.waiting(SYSTEM_QUEUE) <= 10
+        second = deployment.beat()
+        wait_until(lambda: broker.waiting(SYSTEM_QUEUE) == 0, what="the queue is drained")
+        broker.restart()
+        before = second.output.count("Task bridge.heartbeat[")
+        wait_until(lambda: second.output.count("Task bridge.heartbeat[") > before + 4,
+                   timeout_s=60, what="ticks go on when RabbitMQ is back")  # fmt: skip
 
 
 class TestConfirms:
