@@ -250,8 +250,8 @@ def _limits(
               "docs/capacity.md, Past one machine."),
         Limit("activities", load.activities, 0.0, quotas.ACTIVITIES, "",
               "Use fewer activities, or ask AWS for more."),
-        Limit("bytes of an input", load.input_bytes, 0.0, quotas.PAYLOAD_BYTES, "",
+        Limit("bytes of an input", load.input_bytes, 0.0, quotas.INPUT_BYTES, "",
               "Put it into S3 and pass where it is."),
-        Limit("bytes of an output", load.output_bytes, 0.0, quotas.PAYLOAD_BYTES, "",
+        Limit("bytes of an output", load.output_bytes, 0.0, quotas.OUTPUT_BYTES, "",
               "Put it into S3 and return where it is."),
     ]  # fmt: skip

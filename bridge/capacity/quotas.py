@@ -51,8 +51,10 @@ OPERATIONS = tuple(_LARGE)
 POLLS_PER_ACTIVITY = 1_000
 OPEN_EXECUTIONS = 1_000_000
 ACTIVITIES = 100_000
-PAYLOAD_BYTES = 262_144
-"""Input, and output, as UTF-8."""
+INPUT_BYTES = 1_048_576
+"""Of an activity task, as UTF-8: GetActivityTask's ``input`` since November 2025."""
+OUTPUT_BYTES = 262_144
+"""Of SendTaskSuccess, as UTF-8."""
 
 
 def buckets(region: str) -> Mapping[str, Bucket]:

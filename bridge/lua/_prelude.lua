@@ -56,8 +56,8 @@ local function claim_fields(id, ...)
 end
 
 local function token_of(id)
-  -- The longest token has 2,048 characters; the input behind it may have a million.
-  return string.match(redis.call('GETRANGE', key('task', id), 0, 4095), '^[^\n]*')
+  -- The longest token has 2,048 characters, of up to four bytes; the input behind it may have 1 MiB.
+  return string.match(redis.call('GETRANGE', key('task', id), 0, 8191), '^[^\n]*')
 end
 
 -- At maxmemory Redis refuses a script whose first write may take memory, and refuses no later write

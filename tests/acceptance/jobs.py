@@ -6,6 +6,7 @@ swallows the next task of its activity. Each run appends a line to ``JOBS_SEEN``
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -38,6 +39,17 @@ def note(kind: str, event) -> None:
 def echo(event):
     note("echo", event)
     return event
+
+
+@shared_task(activity=activity("sized"), heartbeat=1)
+def sized(event):
+    """How large the input is, and whether its text arrived."""
+    note("sized", event)
+    text = event["text"]
+    return {
+        "bytes": len(json.dumps(event, ensure_ascii=False).encode()),
+        "same": set(text) == {"ä"},
+    }
 
 
 @shared_task(activity=activity("sleep"), heartbeat=1)

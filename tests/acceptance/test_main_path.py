@@ -36,6 +36,29 @@ class TestContext:
         assert plain == {"event": {"id": "p"}, "execution": None}
 
 
+class TestInputs:
+    @pytest.mark.parametrize("pool", ["prefork", "threads"])
+    def test_an_input_of_1_mib_is_run(self, deploy, pool):
+        """What GetActivityTask may bring since November 2025; through store, message and pool."""
+        deployment = deploy(JOBS_ONLY="sized")
+        deployment.create_activities()
+        deployment.worker("--pool", pool)
+        deployment.poller()
+        most = 1_048_576
+        given = json.dumps({"id": "large", "text": ""})
+        text = "ä" * ((most - len(given)) // 2)
+        event = json.dumps({"id": "large", "text": text}, ensure_ascii=False)
+        event += " " * (most - len(event.encode()))
+        machine = deployment.one_state("sized")
+        execution = deployment.sfn.start_execution(stateMachineArn=machine, input=event)
+        ended = deployment.ended(execution["executionArn"])
+        assert ended["status"] == "SUCCEEDED", ended
+        said = json.loads(ended["output"])
+        assert said["same"]
+        assert most - 2 <= said["bytes"] <= most
+        assert "Traceback" not in deployment.output
+
+
 class TestHeartbeat:
     def test_a_job_longer_than_its_heartbeat_seconds_succeeds(self, everything):
         """HeartbeatSeconds 3, a job of 10 s: the beat process keeps its token alive."""

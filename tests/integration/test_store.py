@@ -46,9 +46,11 @@ class TestStoreClaim:
         store.claim()
         assert store.status().polls == 1
 
-    def test_a_long_input_of_many_lines_and_its_token_stay_apart(self, store):
-        """They share a key."""
-        token, event = "T" * 2_048, json.dumps(["x" * 1_000] * 250, indent=1) + "\n"
+    @pytest.mark.parametrize("character", ["T", "ü", "𝄞"])
+    def test_a_long_input_of_many_lines_and_its_token_stay_apart(self, store, character):
+        """They share a key; the longest of both, counted as Step Functions does."""
+        event = json.dumps(["x" * 1_000] * 1_000, indent=1)
+        token, event = character * 2_048, event + "\n" * (1_048_576 - len(event))
         claim = store.claim(token, event=event, interval_s=0.01)
         ((taken, _),) = wait_until(
             lambda: store.run(store.claims.take_unstarted(10, hold_s=60)))  # fmt: skip

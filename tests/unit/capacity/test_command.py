@@ -40,7 +40,7 @@ class TestExit:
         assert "StartExecution gives out: it bears 300 tasks/s" in result.stdout
 
     def test_1_for_an_input_that_is_too_large(self):
-        result = run(*SMALL, "--input-bytes", "300000")
+        result = run(*SMALL, "--input-bytes", "1048577")
         assert result.exit_code == 1
         assert "Put it into S3" in result.stdout
 

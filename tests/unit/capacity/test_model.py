@@ -147,9 +147,10 @@ class TestFirst:
         assert name in [each.name for each in above.exceeded]
 
     def test_a_size_is_exceeded_at_any_rate(self):
-        found = limit("bytes of an input", input_bytes=262_145)
-        assert (found.exceeded, found.growth) == (True, None)
-        assert not limit("bytes of an input", input_bytes=262_144).exceeded
+        for what, most in {"input": 1_048_576, "output": 262_144}.items():
+            found = limit(f"bytes of an {what}", **{f"{what}_bytes": most + 1})
+            assert (found.exceeded, found.growth) == (True, None)
+            assert not limit(f"bytes of an {what}", **{f"{what}_bytes": most}).exceeded
 
     def test_the_remedy_of_heartbeats_suffices(self):
         changes = {"rate": 100, "duration_s": 3_600}
