@@ -39,7 +39,7 @@ class Fleet(bootsteps.StartStopStep):  # type: ignore[misc]
         super().__init__(worker, **kwargs)
         bridge = installed(worker.app)
         log_off(logger)
-        _serve_all_queues(worker.app, bridge)
+        _choose_queues(worker.app, bridge)
         _refuse_other_schema(worker.app, bridge)
         _warn_of_pool(worker, bridge)
         self.lease = Lease(bridge, worker)
@@ -55,13 +55,20 @@ class Fleet(bootsteps.StartStopStep):  # type: ignore[misc]
     terminate = stop
 
 
-def _serve_all_queues(app: Any, bridge: Installation) -> None:
-    """Without -Q, serve every queue of an activity too; never the bridge's own."""
+def _choose_queues(app: Any, bridge: Installation) -> None:
+    """Without -Q: never the bridge's own, and for ``celery -A bridge`` every activity's queue.
+
+    Another app's worker serves what it served before: in the queue of an activity there may be
+    ordinary tasks, which are for the workers that the app has for them.
+    """
     queues = app.amqp.queues
-    # The only sign that -Q was not given; celery is pinned below 5.8.
-    if queues._consume_from is None:
+    if queues._consume_from is not None:  # the only sign that -Q was given
+        return
+    if bridge.imports_tasks:
         names = {*queues.consume_from, *bridge.registry.queues} - {SYSTEM_QUEUE}
         queues.select(sorted(names))
+    elif SYSTEM_QUEUE in queues.consume_from:
+        queues.deselect(SYSTEM_QUEUE)
 
 
 def _refuse_other_schema(app: Any, bridge: Installation) -> None:
