@@ -22,6 +22,16 @@ from bridge.registry import SYSTEM_QUEUE
 logger = logging.getLogger(__name__)
 
 
+class _NoEvents:
+    """In the place of Celery's dispatcher of ``task-sent``, where an app has these events on.
+
+    Three a tick would bury the app's own in Flower.
+    """
+
+    def publish(self, *args: Any, **kwargs: Any) -> None:
+        """Publish no event."""
+
+
 class TicksBesideSchedule(Scheduler):  # type: ignore[misc]
     """The ticks, and the app's ``beat_schedule`` in memory: for ``celery -A bridge beat``."""
 
@@ -65,9 +75,8 @@ class TicksBesideSchedule(Scheduler):  # type: ignore[misc]
         return max(0.0, due_s - time.monotonic())
 
     def _publish(self, name: str, period_s: float) -> bool:
-        entry = self.Entry(
-            name=name, task=name, schedule=period_s, options={"queue": SYSTEM_QUEUE}, app=self.app
-        )
+        options = {"queue": SYSTEM_QUEUE, "event_dispatcher": _NoEvents()}
+        entry = self.Entry(name=name, task=name, schedule=period_s, options=options, app=self.app)
         try:
             return self.apply_async(entry, producer=self.producer, advance=False) is not None
         except SchedulingError as exc:
