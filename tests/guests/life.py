@@ -1,0 +1,248 @@
+"""What an app did while it lived, in a form in which two lives are compared.
+
+``live`` starts the app's processes, runs its ``drive.py``, and ends them. With the bridge, a poller
+and the bridge's beat process run beside it, and executions start before ``drive.py`` and end after
+it. What the bridge's jobs did is left out of all records.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from bridge.model import Job
+from tests.guests.guest import Guest
+from tests.waiting import wait_until
+
+PORT = re.compile(r"127\.0\.0\.1:\d+")
+JOB = re.compile(r"Job: \d+")
+UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+EXECUTIONS = 6
+ASPECTS = ("results", "done", "order", "events", "signals", "inspected")
+"""Of a life, that the bridge must not change."""
+Row = tuple[str, ...]
+
+
+@dataclass
+class Life:
+    """One life.
+
+    Attributes:
+        results: What ``drive.py`` printed: results, states, exceptions of the app's tasks.
+        done: What the app's tasks noted that they did, each line with its count.
+        order: The same as it came, for the kinds of notes that start with ``order``.
+        events: Task events: type, task, what it says; with counts.
+        signals: Signals that the app heard: process, signal, task; with counts.
+        inspected: What the workers answer to ``celery inspect``, by worker.
+        executions: Status and output of each execution.
+        output: Logs of all processes.
+    """
+
+    results: Any = None
+    done: Counter[Row] = field(default_factory=Counter)
+    order: list[Row] = field(default_factory=list)
+    events: Counter[Row] = field(default_factory=Counter)
+    signals: Counter[Row] = field(default_factory=Counter)
+    inspected: dict[str, Any] = field(default_factory=dict)
+    executions: list[tuple[str, Any]] = field(default_factory=list)
+    output: str = ""
+
+
+def live(
+    guest: Guest,
+    workers: Callable[[Guest], None],
+    *,
+    activity: str,
+    activity_task: str,
+    broker_url: str,
+    broker_options: dict[str, Any] | None = None,
+    events: bool = True,
+    prepare: Callable[[Guest], object] | None = None,
+    leave_out: Callable[[Row], bool] = lambda _: False,
+) -> Life:
+    """Let the app live.
+
+    Args:
+        workers: Starts the app's processes.
+        activity_task: The task that serves ``activity``.
+        activity: Of the executions; each has ``{"number": n}`` for its input.
+        broker_url: Where its events are.
+        broker_options: The app's ``broker_transport_options`` that name keys.
+        events: False: the broker has neither events nor remote control.
+        prepare: What happens before any process starts.
+        leave_out: Rows of events and signals whose count depends on how long the life lasts.
+    """
+    life = Life()
+    listener = _Listener(broker_url, broker_options) if events else None
+    if prepare is not None:
+        prepare(guest)
+    if guest.bridge:
+        guest.start_bridge()
+    workers(guest)
+    executions: list[str] = []
+    if guest.bridge:
+        executions = guest.execute(activity, *({"number": n} for n in range(EXECUTIONS)))
+    life.results = json.loads(without_ids(guest.python("drive.py")))
+    if guest.bridge:
+        life.executions = guest.ended(executions)
+    if events:
+        life.inspected = _inspect(
+            guest, _app_on(broker_url, broker_options), leave_out=activity_task
+        )
+    guest.finish()
+    if listener is not None:
+        life.events = _kept(listener.rows(), leave_out)
+    for kind in ("did", "order"):
+        rows = [tuple(words) for words in guest.notes(kind)]
+        if kind == "did":
+            life.done = Counter(rows)
+        else:
+            life.order = rows
+    heard = Counter(
+        (role, name, task)
+        for role, name, task_id, task in guest.notes("signal")
+        if role != "bridge" and role != "command" and Job.parse(task_id) is None
+    )
+    life.signals = _kept(heard, leave_out)
+    life.output = guest.output
+    return life
+
+
+def _kept(rows: Counter[Row], leave_out: Callable[[Row], bool]) -> Counter[Row]:
+    return Counter({row: number for row, number in rows.items() if not leave_out(row)})
+
+
+class _Listener:
+    """Hears what ``celery events`` hears."""
+
+    def __init__(self, url: str, options: dict[str, Any] | None) -> None:
+        self._heard: list[dict[str, Any]] = []
+        self._app = _app_on(url, options)
+        self._ready = threading.Event()
+        threading.Thread(target=self._listen, daemon=True).start()
+        assert self._ready.wait(30)
+
+    def _listen(self) -> None:
+        with suppress(Exception), self._app.connection() as connection:  # ends with the broker
+            receiver = self._app.events.Receiver(connection, handlers={"*": self._heard.append})
+            self._ready.set()
+            receiver.capture(limit=None, timeout=None, wakeup=False)
+
+    def rows(self) -> Counter[Row]:
+        """Once every worker has said that it went away."""
+        count = Counter[str]
+
+        def all_offline() -> bool:
+            kinds = count(e["type"] for e in self._heard if e["hostname"] != "bridge@guest")
+            return kinds["worker-offline"] >= kinds["worker-online"] > 0
+
+        with suppress(AssertionError):  # what is missing is said by the comparison
+            wait_until(all_offline, timeout_s=20)
+        names = {
+            event["uuid"]: f"{event['name']}{event.get('args', '')}"
+            for event in self._heard
+            if event["type"] in ("task-sent", "task-received")
+        }
+        return Counter(
+            (event["type"], _of(names, event), *_said(event))
+            for event in self._heard
+            if event["type"] != "worker-heartbeat"
+            and event["hostname"] != "bridge@guest"
+            and Job.parse(event.get("uuid")) is None
+        )
+
+
+def _of(names: dict[str, str], event: dict[str, Any]) -> str:
+    if "uuid" not in event:
+        return event["hostname"]
+    return without_ids(names.get(event["uuid"], "?"))
+
+
+def _said(event: dict[str, Any]) -> list[str]:
+    keys = ("queue", "routing_key", "exchange", "retries", "kwargs", "result", "exception")
+    return [without_ids(f"{key}={event[key]}") for key in keys if key in event]
+
+
+def without_ids(text: str) -> str:
+    """The text with a word in the place of each task id, and of each number of a pool's job."""
+    return JOB.sub("Job: <number>", UUID.sub("<id>", text))
+
+
+def _app_on(url: str, options: dict[str, Any] | None) -> Celery:
+    app = Celery("listener", broker=url, set_as_current=False)
+    app.conf.broker_transport_options = options or {}
+    return app
+
+
+def _inspect(guest: Guest, app: Celery, *, leave_out: str) -> dict[str, Any]:
+    """What does not change from life to life, without counts of the task ``leave_out``."""
+    with app as asker:
+        inspect = asker.control.inspect(timeout=10)
+
+        def ask(kind: str) -> dict[str, Any]:
+            answers = None
+            with suppress(OperationalError):
+                answers = getattr(inspect, kind)()
+            return {
+                worker: answer
+                for worker, answer in sorted((answers or {}).items())
+                if worker != "bridge@guest"
+            }
+
+        names = list(ask("ping"))
+        inspect = asker.control.inspect(destination=names, timeout=20, limit=len(names))
+        return {
+            "workers": names,
+            "registered": {
+                worker: [task for task in tasks if not task.startswith("bridge.")]
+                for worker, tasks in ask("registered").items()
+            },
+            "queues": {
+                worker: sorted(json.dumps(queue, sort_keys=True) for queue in queues)
+                for worker, queues in ask("active_queues").items()
+            },
+            "stats": {worker: _lasting(stats, leave_out) for worker, stats in ask("stats").items()},
+            "conf": {worker: _without_ours(conf, guest) for worker, conf in ask("conf").items()},
+        }
+
+
+def _lasting(stats: dict[str, Any], leave_out: str) -> dict[str, Any]:
+    kept = ("implementation", "max-concurrency", "max-tasks-per-child", "timeouts")
+    return {
+        "pool": {key: stats["pool"].get(key) for key in kept},
+        "prefetch_count": stats["prefetch_count"],
+        "total": {name: total for name, total in stats["total"].items() if name != leave_out},
+    }
+
+
+def _without_ours(conf: dict[str, Any], guest: Guest) -> dict[str, str]:
+    """Settings: the bridge adds the module of its tasks to ``include``, and nothing else."""
+    conf["include"] = sorted(m for m in conf.get("include", ()) if not m.startswith("bridge."))
+    said = {key: PORT.sub("127.0.0.1:<port>", repr(value)) for key, value in conf.items()}
+    return {key: value.replace(str(guest.folder), "<folder>") for key, value in said.items()}
+
+
+def same(lives: tuple[Life, Life], aspect: str) -> None:
+    """Assert that this attribute of both lives is the same."""
+    without, with_ = (getattr(life, aspect) for life in lives)
+    assert without, f"the app without the bridge has no {aspect}"
+    if isinstance(without, Counter):
+        assert difference(without, with_) == []
+    else:
+        assert with_ == without
+
+
+def difference(without: Counter[Row], with_: Counter[Row]) -> Sequence[str]:
+    """What only one life has, for people."""
+    return [f"- {row} ×{number}" for row, number in sorted((without - with_).items())] + [
+        f"+ {row} ×{number}" for row, number in sorted((with_ - without).items())
+    ]

@@ -1,0 +1,57 @@
+"""A Django project: results in its database, DatabaseScheduler, a periodic task of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.guests.life import ASPECTS, EXECUTIONS, same
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.lasts(90)]
+
+
+def prepare(guest):
+    guest.python("manage.py", "migrate", "--verbosity", "0")
+
+
+def workers(guest):
+    guest.worker("main", "--concurrency", "2")
+    guest.start("beat", "beat", "--loglevel", "INFO", says="beat: Starting...")
+
+
+def of_beat(row) -> bool:
+    """Of its periodic task: how often it runs depends on how long the life lasts."""
+    return any("tidy" in word for word in row)
+
+
+@pytest.fixture(scope="module")
+def lives(two_lives):
+    found = two_lives(
+        "djshop", workers, prepare=prepare,
+        activity="django-ship", activity_task="orders.tasks.ship",
+        leave_out=of_beat)  # fmt: skip
+    for life in found:
+        for stats in life.inspected["stats"].values():
+            stats["total"].pop("orders.tasks.tidy", None)
+    return found
+
+
+@pytest.mark.parametrize(
+    "aspect", [aspect for aspect in ASPECTS if aspect not in ("done", "order")]
+)
+def test_same(lives, aspect):
+    same(lives, aspect)
+
+
+def test_its_own_beat_goes_on(lives):
+    """Once a second; the scheduler counts whole seconds, and two cores are shared by all tests."""
+    for life in lives:
+        times = [float(row[-1]) for row in life.order]
+        lasted_s = times[-1] - times[0]
+        assert len(times) >= 5
+        assert len(times) - 1 == pytest.approx(lasted_s, abs=2)
+
+
+def test_activities(lives):
+    _, with_ = lives
+    shipped = [("SUCCEEDED", {"order": number, "state": "shipped"}) for number in range(EXECUTIONS)]
+    assert with_.executions == shipped, with_.output
