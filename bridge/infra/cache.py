@@ -10,7 +10,7 @@ DURABILITY = (
     "ElastiCache has no append-only file (AOF) together with Multi-AZ. Replication is "
     "asynchronous: a failover may lose the last moments of writes. A claim lost so is heartbeaten "
     "no more: its state's HeartbeatSeconds ends it, and its Retry runs it again. Where that is too "
-    "much, MemoryDB keeps a durable log and speaks the same protocol."
+    "much, MemoryDB keeps a durable log: name it in BRIDGE_STORE_URL (rediss+cluster://)."
 )
 
 

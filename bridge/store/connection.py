@@ -20,7 +20,16 @@ from redis.backoff import FullJitterBackoff
 from bridge.errors import SchemaMismatch, SettingsError, StoreUnavailable
 from bridge.masking import mask_url, scrub
 from bridge.settings import Settings
+from bridge.store.cluster import (
+    AsyncSlotConnection,
+    AsyncSlotOwner,
+    AsyncSlotSSLConnection,
+    SlotConnection,
+    SlotOwner,
+    SlotSSLConnection,
+)
 from bridge.store.refusals import WHAT_FOLLOWS, other_schema, refusal_of
+from bridge.store.sentinel import AsyncSentinels, Sentinels
 from bridge.store_url import Address, Kind, parse
 
 SCHEMA = 1
@@ -28,8 +37,8 @@ SCHEMA = 1
 the version before would misread. ``_prelude.lua`` says what never changes."""
 
 SOCKET_TIMEOUT_S = 5.0
-SENTINEL_TIMEOUT_S = 1.0
-"""Of a sentinel's answer; the next one is asked then."""
+NODE_TIMEOUT_S = 1.0
+"""Of an answer to where the claims are, by a sentinel or a node; the next one is asked then."""
 MAX_CONNECTIONS = 32
 TRIES = 3
 _BACKOFF = FullJitterBackoff(cap=1.0, base=0.05)
@@ -59,6 +68,7 @@ def connect(
         SettingsError: The installed redis-py does not know an option of the URL.
     """
     address = parse(settings.store_url)
+    tries = min(tries, _tries(address))
     kwargs = _arguments(address, retry=redis.retry.Retry(_BACKOFF, tries))
     if timeout_s is not None:
         kwargs |= {
@@ -67,23 +77,29 @@ def connect(
             "socket_timeout": timeout_s,
         }
     with _known_to_redis_py():
-        pool = _pool(address, kwargs)
+        pool = _pool(address, settings.root_key, kwargs)
         pool.connection_class(**pool.connection_kwargs)
     return redis.Redis.from_pool(pool)
 
 
-def _pool(address: Address, kwargs: dict[str, Any]) -> redis.ConnectionPool:
+def _pool(address: Address, key: str, kwargs: dict[str, Any]) -> redis.ConnectionPool:
     if address.kind is Kind.SOCKET:
         return redis.ConnectionPool(
             connection_class=redis.UnixDomainSocketConnection, path=address.path, **kwargs
         )
     if address.kind is Kind.SENTINEL:
-        sentinels = redis.sentinel.Sentinel(  # type: ignore[no-untyped-call]
-            address.nodes, address.min_other_sentinels, _to_sentinels(address)
-        )
+        sentinels = Sentinels(
+            address.nodes, address.min_other_sentinels,
+            _to_sentinels(address) | {"retry": redis.retry.Retry(_BACKOFF, 0)},
+        )  # fmt: skip
         return redis.sentinel.SentinelConnectionPool(  # type: ignore[no-untyped-call]
             address.master_name, sentinels, ssl=address.tls, **kwargs
         )
+    if address.kind is Kind.CLUSTER:
+        return redis.sentinel.SentinelConnectionPool(  # type: ignore[no-untyped-call]
+            "", SlotOwner(address.nodes, key, _to_nodes(address, kwargs)),
+            connection_class=SlotSSLConnection if address.tls else SlotConnection, **kwargs,
+        )  # fmt: skip
     ((host, port),) = address.nodes
     return redis.ConnectionPool(
         connection_class=redis.SSLConnection if address.tls else redis.Connection,
@@ -97,21 +113,29 @@ def connect_async(settings: Settings) -> redis.asyncio.Redis:
         SettingsError: The installed redis-py does not know an option of the URL.
     """
     address = parse(settings.store_url)
-    kwargs = _arguments(address, retry=redis.asyncio.retry.Retry(_BACKOFF, TRIES))
+    kwargs = _arguments(address, retry=redis.asyncio.retry.Retry(_BACKOFF, _tries(address)))
     with _known_to_redis_py():
-        pool = _pool_async(address, kwargs)
+        pool = _pool_async(address, settings.root_key, kwargs)
         pool.connection_class(**pool.connection_kwargs)
     return redis.asyncio.Redis.from_pool(pool)
 
 
-def _pool_async(address: Address, kwargs: dict[str, Any]) -> redis.asyncio.ConnectionPool:
-    if address.kind is Kind.SENTINEL:  # few connections: calls are made one batch after the other
-        sentinels = redis.asyncio.Sentinel(  # type: ignore[no-untyped-call]
-            address.nodes, address.min_other_sentinels, _to_sentinels(address)
-        )
+def _pool_async(address: Address, key: str, kwargs: dict[str, Any]) -> redis.asyncio.ConnectionPool:
+    # Neither of these two waits for a free connection; few are used, one batch after the other.
+    if address.kind is Kind.SENTINEL:
+        sentinels = AsyncSentinels(
+            address.nodes, address.min_other_sentinels,
+            _to_sentinels(address) | {"retry": redis.asyncio.retry.Retry(_BACKOFF, 0)},
+        )  # fmt: skip
         return redis.asyncio.SentinelConnectionPool(  # type: ignore[no-untyped-call]
             address.master_name, sentinels, ssl=address.tls, **kwargs
         )
+    if address.kind is Kind.CLUSTER:
+        return redis.asyncio.SentinelConnectionPool(  # type: ignore[no-untyped-call]
+            "", AsyncSlotOwner(address.nodes, key, _to_nodes(address, kwargs)),
+            connection_class=AsyncSlotSSLConnection if address.tls else AsyncSlotConnection,
+            **kwargs,
+        )  # fmt: skip
     kwargs = {"max_connections": MAX_CONNECTIONS, "timeout": None, **kwargs}
     if address.kind is Kind.SOCKET:
         return redis.asyncio.BlockingConnectionPool(
@@ -121,6 +145,15 @@ def _pool_async(address: Address, kwargs: dict[str, Any]) -> redis.asyncio.Conne
     return redis.asyncio.BlockingConnectionPool(
         connection_class=redis.asyncio.SSLConnection if address.tls else redis.asyncio.Connection,
         host=host, port=port, **kwargs)  # fmt: skip
+
+
+def _tries(address: Address) -> int:
+    """How often a call, and each connection for it, is tried again.
+
+    Where a connection asks several servers first, every try may take seconds; who called tries
+    again soon.
+    """
+    return 1 if address.kind in (Kind.SENTINEL, Kind.CLUSTER) else TRIES
 
 
 def _arguments(address: Address, **more: Any) -> dict[str, Any]:
@@ -140,12 +173,20 @@ def _arguments(address: Address, **more: Any) -> dict[str, Any]:
 def _to_sentinels(address: Address) -> dict[str, Any]:
     """redis-py's arguments of every connection to a sentinel."""
     kwargs = {
-        "socket_connect_timeout": SENTINEL_TIMEOUT_S, "socket_timeout": SENTINEL_TIMEOUT_S,
+        "socket_connect_timeout": NODE_TIMEOUT_S, "socket_timeout": NODE_TIMEOUT_S,
         **address.sentinel_options,
     }  # fmt: skip
     if any(name.startswith("ssl_") for name in kwargs):
         kwargs.setdefault("ssl", True)
     return kwargs
+
+
+def _to_nodes(address: Address, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """redis-py's arguments of a connection that asks a node where the claims are."""
+    asks = {name: value for name, value in kwargs.items() if name not in ("db", "retry")}
+    asks["retry"] = type(kwargs["retry"])(_BACKOFF, 0)
+    short = {"socket_connect_timeout": NODE_TIMEOUT_S, "socket_timeout": NODE_TIMEOUT_S}
+    return {**asks, **short, "ssl": address.tls}
 
 
 def _credentials(name: str) -> redis.CredentialProvider:

@@ -43,6 +43,7 @@ _CLASSES: tuple[tuple[type[Exception], Refusal], ...] = (
     (exceptions.MasterDownError, Refusal.AWAY),
     (exceptions.ClusterDownError, Refusal.AWAY),
     (exceptions.TryAgainError, Refusal.AWAY),
+    (exceptions.AskError, Refusal.AWAY),  # its slot moves, key by key, to another node
     (exceptions.ConnectionError, Refusal.AWAY),
     (exceptions.TimeoutError, Refusal.AWAY),
     (OSError, Refusal.AWAY),

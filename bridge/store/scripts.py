@@ -20,6 +20,7 @@ from redis.exceptions import NoScriptError
 from bridge.batches import Batcher, Gap
 from bridge.settings import Settings
 from bridge.store.connection import SCHEMA, TRIES, connect, connect_async, translated
+from bridge.store_url import Kind, parse
 
 MAX_BATCH = 100
 """Scripts of one round trip: no answer waits for many others."""
@@ -47,6 +48,19 @@ def script(name: str) -> Script:
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
+def keys_of(settings: Settings) -> tuple[str, ...]:
+    """The keys that a script is called with: the root.
+
+    In a Redis Cluster also one that never exists. While the slot moves, key by key, a node refuses
+    a script some of whose keys it has not (TRYAGAIN). Of the root alone it has all or nothing, and
+    the script would run until it comes to a claim that has gone.
+    """
+    root = settings.root_key
+    if parse(settings.store_url).kind is Kind.CLUSTER:
+        return root, f"{root}:claim:"  # named as a claim's key, to which every user has the right
+    return (root,)
+
+
 class Scripts:
     """The scripts, blocking; safe to use from several threads.
 
@@ -59,6 +73,7 @@ class Scripts:
         self, settings: Settings, *, timeout_s: float | None = None, tries: int = TRIES
     ) -> None:
         self._settings = settings
+        self._keys = keys_of(settings)
         self.redis = connect(settings, timeout_s=timeout_s, tries=tries)
 
     def call(self, name: str, *args: Arg) -> Any:
@@ -70,9 +85,9 @@ class Scripts:
         text, sha = script(name)
         with translated(self._settings):
             try:
-                return self.redis.evalsha(sha, 1, self._settings.root_key, *args)
+                return self.redis.evalsha(sha, len(self._keys), *self._keys, *args)
             except NoScriptError:
-                return self.redis.eval(text, 1, self._settings.root_key, *args)
+                return self.redis.eval(text, len(self._keys), *self._keys, *args)
 
 
 class _Call(NamedTuple):
@@ -80,10 +95,10 @@ class _Call(NamedTuple):
     args: tuple[Arg, ...]
 
 
-def _put(calls: Sequence[_Call], pipe: Any, settings: Settings) -> None:
+def _put(calls: Sequence[_Call], pipe: Any, keys: tuple[str, ...]) -> None:
     """Let a pipeline of redis-py, of either kind, make these calls."""
     for name, args in calls:
-        pipe.evalsha(script(name).sha, 1, settings.root_key, *args)
+        pipe.evalsha(script(name).sha, len(keys), *keys, *args)
 
 
 class _Caller:
@@ -159,7 +174,7 @@ class SharedScripts(Scripts):
         if len(calls) == 1:
             return [super().call(calls[0].name, *calls[0].args)]
         pipe = self.redis.pipeline(transaction=False)
-        _put(calls, pipe, self._settings)
+        _put(calls, pipe, self._keys)
         answers: list[Any] = pipe.execute(raise_on_error=False)
         for place, answer in enumerate(answers):
             if isinstance(answer, NoScriptError):
@@ -175,6 +190,7 @@ class AsyncScripts:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._keys = keys_of(settings)
         self.redis = connect_async(settings)
         self._batches = Batcher(self._answers, most=MAX_BATCH, apart_s=APART_S)
 
@@ -191,7 +207,7 @@ class AsyncScripts:
         if len(calls) == 1:
             return [await self._answer(calls[0])]
         pipe = self.redis.pipeline(transaction=False)
-        _put(calls, pipe, self._settings)
+        _put(calls, pipe, self._keys)
         answers: list[Any] = await pipe.execute(raise_on_error=False)
         for place, answer in enumerate(answers):
             if isinstance(answer, NoScriptError):
@@ -201,6 +217,6 @@ class AsyncScripts:
     async def _answer(self, call: _Call) -> Any:
         text, sha = script(call.name)
         try:
-            return await self.redis.evalsha(sha, 1, self._settings.root_key, *call.args)
+            return await self.redis.evalsha(sha, len(self._keys), *self._keys, *call.args)
         except NoScriptError:
-            return await self.redis.eval(text, 1, self._settings.root_key, *call.args)
+            return await self.redis.eval(text, len(self._keys), *self._keys, *call.args)

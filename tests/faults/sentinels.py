@@ -89,14 +89,11 @@ class Sentinels:
             f"sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}\n"
             f"sentinel failover-timeout {NAME} 5000\n"
         )
-        process = subprocess.Popen(
-            [str(_binary.get_binary_path()), str(config), "--sentinel"],
-            stdin=subprocess.DEVNULL,
-            stdout=(folder / "log").open("wb"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-        )
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [str(_binary.get_binary_path()), str(config), "--sentinel"], stdout=log,
+                stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True,
+                preexec_fn=die_with_parent)  # fmt: skip
         wait_until(lambda: listens(port), what=f"the sentinel on port {port} listens")
         return process
 
