@@ -36,12 +36,33 @@ RABBITMQ_TRANSPORT_OPTIONS: dict[str, Any] = {
 }
 
 
+SQS_DEFAULTS: dict[str, Any] = {
+    "broker_transport_options": {
+        "polling_interval": 0.1,
+        "visibility_timeout": 21_600,
+        "wait_time_seconds": 10,
+    },
+    # Celery's SQS transport has no fanout, which both need.
+    "worker_enable_remote_control": False,
+    "worker_send_task_events": False,
+}
+
+
 def defaults_for(broker: object) -> dict[str, Any]:
-    """The settings for what Celery takes as a broker: a URL, or several."""
-    if scheme_of(broker) in ("redis", "rediss", "sentinel"):
-        return {**DEFAULTS, "broker_transport_options": REDIS_TRANSPORT_OPTIONS}
-    return {
-        **DEFAULTS,
-        "broker_transport_options": RABBITMQ_TRANSPORT_OPTIONS,
-        "broker_heartbeat": 30,
-    }
+    """The settings for what Celery takes as a broker: a URL, or several.
+
+    A broker of another kind gets none for its transport: what one of them knows, another refuses.
+    """
+    match scheme_of(broker).lower():
+        case "redis" | "rediss" | "sentinel":
+            return {**DEFAULTS, "broker_transport_options": REDIS_TRANSPORT_OPTIONS}
+        case "amqp" | "amqps" | "pyamqp" | "librabbitmq":
+            return {
+                **DEFAULTS,
+                "broker_transport_options": RABBITMQ_TRANSPORT_OPTIONS,
+                "broker_heartbeat": 30,
+            }
+        case "sqs":
+            return {**DEFAULTS, **SQS_DEFAULTS}
+        case _:
+            return DEFAULTS
