@@ -91,8 +91,12 @@ class Guest:
             env={**self.env, "ROLE": "command", **env}, capture_output=True, text=True,
             timeout=START_S, check=False)  # fmt: skip
 
-    def python(self, *args: str, **env: str) -> str:
-        """What Python prints, run in the app's folder."""
+    def python(self, code: str, **env: str) -> str:
+        """What this code prints, run in the app's folder."""
+        return self.script("-c", code, **env)
+
+    def script(self, *args: str, **env: str) -> str:
+        """What ``python ARGS`` prints, run in the app's folder."""
         done = subprocess.run(
             [sys.executable, *args], cwd=self.folder, env={**self.env, "ROLE": "driver", **env},
             capture_output=True, text=True, timeout=180, check=False)  # fmt: skip

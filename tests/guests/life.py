@@ -11,7 +11,7 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from bridge.model import Job
+from bridge.registry import SYSTEM_QUEUE
 from tests.guests.guest import Guest
 from tests.waiting import wait_until
 
@@ -91,7 +92,7 @@ def live(
     executions: list[str] = []
     if guest.bridge:
         executions = guest.execute(activity, *({"number": n} for n in range(EXECUTIONS)))
-    life.results = json.loads(without_ids(guest.python("drive.py")))
+    life.results = json.loads(without_ids(guest.script("drive.py")))
     if guest.bridge:
         life.executions = guest.ended(executions)
     if events:
@@ -210,22 +211,36 @@ def _inspect(guest: Guest, app: Celery, *, leave_out: str) -> dict[str, Any]:
                 worker: sorted(json.dumps(queue, sort_keys=True) for queue in queues)
                 for worker, queues in ask("active_queues").items()
             },
-            "stats": {worker: _lasting(stats, leave_out) for worker, stats in ask("stats").items()},
+            "stats": {worker: _lasting(stats) for worker, stats in ask("stats").items()},
+            "total": _totals(ask("stats").values(), leave_out),
             "conf": {worker: _without_ours(conf, guest) for worker, conf in ask("conf").items()},
         }
 
 
-def _lasting(stats: dict[str, Any], leave_out: str) -> dict[str, Any]:
+def _totals(stats: Iterable[dict[str, Any]], leave_out: str) -> Counter[str]:
+    """How often each task ran; not by worker, for workers share queues."""
+    totals: Counter[str] = Counter()
+    for each in stats:
+        totals.update(each["total"])
+    del totals[leave_out]
+    return totals
+
+
+def _lasting(stats: dict[str, Any]) -> dict[str, Any]:
     kept = ("implementation", "max-concurrency", "max-tasks-per-child", "timeouts")
     return {
         "pool": {key: stats["pool"].get(key) for key in kept},
         "prefetch_count": stats["prefetch_count"],
-        "total": {name: total for name, total in stats["total"].items() if name != leave_out},
     }
 
 
 def _without_ours(conf: dict[str, Any], guest: Guest) -> dict[str, str]:
-    """Settings: the bridge adds the module of its tasks to ``include``, and nothing else."""
+    """Settings: the bridge adds the module of its tasks to ``include``, and nothing else.
+
+    An app that names all its queues has to name the bridge's too: see the Flask app.
+    """
+    if isinstance(queues := conf.get("task_queues"), list):
+        conf["task_queues"] = [queue for queue in queues if queue["name"] != SYSTEM_QUEUE]
     conf["include"] = sorted(m for m in conf.get("include", ()) if not m.startswith("bridge."))
     said = {key: PORT.sub("127.0.0.1:<port>", repr(value)) for key, value in conf.items()}
     return {key: value.replace(str(guest.folder), "<folder>") for key, value in said.items()}
@@ -235,10 +250,22 @@ def same(lives: tuple[Life, Life], aspect: str) -> None:
     """Assert that this attribute of both lives is the same."""
     without, with_ = (getattr(life, aspect) for life in lives)
     assert without, f"the app without the bridge has no {aspect}"
-    if isinstance(without, Counter):
-        assert difference(without, with_) == []
+    if not isinstance(without, Counter):
+        without, with_ = Counter(_flat(without)), Counter(_flat(with_))
+    found = difference(without, with_)
+    assert not found, "\n".join(found)
+
+
+def _flat(value: Any, *path: str) -> Iterator[Row]:
+    """Each leaf, with where it is."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _flat(each, *path, str(key))
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from _flat(each, *path, str(number))
     else:
-        assert with_ == without
+        yield (*path, repr(value))
 
 
 def difference(without: Counter[Row], with_: Counter[Row]) -> Sequence[str]:

@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.lasts(60)]
 
 
 def prepare(guest):
-    guest.python("drive.py", "before")
+    guest.script("drive.py", "before")
 
 
 def workers(guest):

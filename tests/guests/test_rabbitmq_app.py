@@ -15,7 +15,7 @@ pytestmark = [
 
 
 def prepare(guest):
-    guest.python("drive.py", "before")
+    guest.script("drive.py", "before")
 
 
 def workers(guest):
