@@ -39,7 +39,9 @@
 --                               region and account; <place> is empty for the processes' own
 -- root:passes           hash    heartbeat|recovery -> when the last pass began (Unix ms);
 --                               beat:<pass> -> when the last of a beat process did;
---                               amnesty -> until when no worker is taken for dead
+--                               amnesty -> until when no worker is taken for dead;
+--                               server -> run id of the server that the last pass of recovery met;
+--                               takeover -> until when workers say anew what they have
 local root = KEYS[1]
 
 local function key(name, of)

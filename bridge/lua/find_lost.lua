@@ -6,6 +6,10 @@
 --
 -- When nobody has looked for longer than the gap, the store itself may have been away, and leases
 -- have ended that nobody could renew: for the time of the amnesty no worker is taken for dead.
+--
+-- The same when another server answers than the last time: a replica that has taken over, or one that
+-- has restarted, may not know the last moments of writes, leases among them. What workers say when they
+-- renew tells what they run; until then no job is published anew: see take_unstarted.
 run_at_maxmemory()
 local other = other_schema()
 if other then
@@ -16,6 +20,17 @@ local last = tonumber(redis.call('HGET', key('passes'), 'recovery') or now)
 redis.call('HSET', key('passes'), 'recovery', now)
 if now - last > tonumber(ARGV[2]) then
   redis.call('HSET', key('passes'), 'amnesty', now + ARGV[3])
+end
+local info = redis.pcall('INFO', 'server') -- a user may not have the right
+local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
+if server then
+  local known = redis.call('HGET', key('passes'), 'server')
+  if known ~= server then
+    redis.call('HSET', key('passes'), 'server', server)
+  end
+  if known and known ~= server then
+    redis.call('HSET', key('passes'), 'amnesty', now + ARGV[3], 'takeover', now + ARGV[3])
+  end
 end
 if now < tonumber(redis.call('HGET', key('passes'), 'amnesty') or 0) then
   return lost

@@ -27,4 +27,15 @@ end
 move(id, claim[1], state, 'claimed', worker, 'attempt', attempt + 1, 'until', now + ARGV[6])
 redis.call('HDEL', key('claim', id), 'again', 'retry')
 redis.call('ZADD', key('unstarted'), now, id)
+-- It has said that it has this job, and would keep the next attempt from being published.
+local has = redis.call('HGET', key('held'), ARGV[3])
+if has then
+  has = cjson.decode(has)
+  local jobs = {}
+  for _, each in ipairs(has.jobs) do
+    if each ~= id then jobs[#jobs + 1] = each end
+  end
+  has.jobs = jobs
+  redis.call('HSET', key('held'), ARGV[3], cjson.encode(has))
+end
 return 'again'

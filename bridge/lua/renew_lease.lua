@@ -8,7 +8,7 @@
 -- Clock   end of the lease
 --
 -- Forgotten: the job ended, and its ending reached nobody; only its worker can know. Unwanted: its
--- claim was closed, or runs elsewhere.
+-- claim was closed, or runs elsewhere, or is unknown: a failover of Redis has lost it, with its token.
 run_at_maxmemory()
 local other = other_schema()
 if other then
@@ -37,7 +37,7 @@ for _, id in ipairs(redis.call('SMEMBERS', key('runs', worker))) do
 end
 for _, id in ipairs(held.active) do
   local claim = claim_fields(id, 'state', 'worker')
-  if claim[1] == 'closed' or (claim[1] == 'running' and claim[2] ~= worker) then
+  if not claim[1] or claim[1] == 'closed' or (claim[1] == 'running' and claim[2] ~= worker) then
     answer[#answer + 1] = id
   end
 end

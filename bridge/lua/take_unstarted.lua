@@ -8,6 +8,9 @@
 -- A job that is published and has not started may wait behind others, or its message may be in no
 -- queue any more: a broker lost it, or a worker died with it. It is published anew when no worker
 -- has it and one has room; should the first message turn up, the fence drops the later one.
+--
+-- A claim that is to be published may have been: that it was, and that its job began, may be lost with
+-- the server that was told. So none is published that a worker has, or may have.
 run_at_maxmemory()
 local now, grace = now_ms(), tonumber(ARGV[3])
 local room_in, held = nil, nil
@@ -27,14 +30,17 @@ local function look_at_the_workers()
 end
 
 local taken = {}
+if now < tonumber(redis.call('HGET', key('passes'), 'takeover') or 0) then
+  return taken
+end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('unstarted'), '-inf', now,
     'LIMIT', 0, ARGV[1])) do
   local claim = claim_fields(id, 'activity', 'attempt', 'retry', 'state', 'queue', 'again')
-  local wanted = claim[4] == 'claimed'
+  if not room_in then look_at_the_workers() end
+  local wanted = claim[4] == 'claimed' and not held[id]
   if wanted then
     redis.call('ZADD', key('unstarted'), now + ARGV[2], id)
   else
-    if not room_in then look_at_the_workers() end
     wanted = room_in[claim[5]] and not held[id]
     local again = tonumber(claim[6] or 0)
     -- Once it is published anew, mark_queued makes it wait for longer.
