@@ -1,0 +1,55 @@
+"""Says which messages plain Celery survives: ``python -m tests.foreign.sieve < in > out``.
+
+A message a line. It goes through kombu's Message and Celery's own handler, of an app without the
+bridge; no process is needed that could end.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import suppress
+from types import SimpleNamespace
+
+from celery.exceptions import TaskRevokedError
+from celery.worker import state
+from kombu import Connection
+from kombu.utils.json import loads
+
+from tests.foreign.app import app
+
+
+def main() -> None:
+    logging.disable(logging.CRITICAL)
+    consumer = app.Worker(pool="solo", hostname="sieve@here", loglevel=None).consumer
+    consumer.pool = SimpleNamespace(apply_async=lambda *_, **__: None)  # runs nothing
+
+    def give_to_pool(request):
+        with suppress(TaskRevokedError):
+            request.execute_using_pool(consumer.pool)
+
+    consumer.on_task_request = give_to_pool
+    consumer.qos = SimpleNamespace(
+        increment_eventually=lambda *_: None, decrement_eventually=lambda *_: None
+    )
+    consumer.update_strategies()
+    handle = consumer.create_task_handler()
+    channel = Connection("memory://").channel()
+    for line in sys.stdin:
+        state.revoked.clear()  # by one that expired, perhaps with the same id
+        try:
+            message = channel.Message(loads(line), channel=channel)
+            message.accept = app.conf.accept_content and {
+                "application/json", "application/x-python-serialize"
+            }  # fmt: skip
+            message.delivery_info["exchange"], message.delivery_info["routing_key"]
+            channel.qos.append(message, message.delivery_tag)
+            handle(message)
+        except Exception as exc:  # noqa: BLE001
+            sys.stdout.write(f"{type(exc).__name__}\n")
+        else:
+            sys.stdout.write("ok\n")
+
+
+if __name__ == "__main__":
+    main()
