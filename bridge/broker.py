@@ -126,8 +126,9 @@ def _of_connection(connection: Connection, urls: tuple[str, ...]) -> Address:
     if "://" in (connection.hostname or ""):
         return _of_socket(connection, tls)
     options = dict(tls)
-    if connection.credential_provider:
-        options["credential_provider"] = _name(connection.credential_provider)
+    provider = getattr(connection, "credential_provider", None)  # kombu 5.6 and newer
+    if provider:
+        options["credential_provider"] = _name(provider)
     is_sentinel = transport.default_port == SENTINEL_PORT  # which kombu names in no better way
     nodes = _sentinels(urls) if is_sentinel else ()
     port = SENTINEL_PORT if is_sentinel else PORT
