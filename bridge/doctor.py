@@ -35,6 +35,7 @@ from bridge.masking import mask_url, mask_urls, scrub
 from bridge.registry import SYSTEM_QUEUE, undeclared
 from bridge.stepfunctions import Connection, Places, RetryPolicy, StepFunctions, resolve
 from bridge.store import ServerInfo, Status, StatusReader, describe_server
+from bridge.store.refusals import Refusal, refusal_of
 from bridge.store_url import parse
 
 AFTER_POLL_S = 25.0
@@ -175,6 +176,15 @@ async def _call(name: str, place: str, call: Callable[[], Awaitable[object]]) ->
     return _warning(check, "a token that is none was taken", "is this endpoint Step Functions?")
 
 
+_REMEDIES = {
+    Refusal.AWAY: "start Redis, or set BRIDGE_STORE_URL",
+    Refusal.FORBIDDEN: "give the user of the store's URL the right that the sentence names, with "
+    "ACL SETUSER; only workers do with fewer keys: see docs/howto/secure.md",
+    Refusal.FULL: "give it more memory (maxmemory), or remove what is not the bridge's",
+    Refusal.READ_ONLY: "name the primary in BRIDGE_STORE_URL, or mend what the sentence names",
+}
+
+
 def _store(bridge: Installation) -> Iterator[Finding]:
     check = "claim store"
     try:
@@ -184,9 +194,11 @@ def _store(bridge: Installation) -> Iterator[Finding]:
         yield _failure(check, str(exc), "do what the sentence says")
         return
     except BridgeError as exc:
-        yield _failure(check, str(exc), "start Redis, or set BRIDGE_STORE_URL")
+        refusal = refusal_of(exc.__cause__) if isinstance(exc.__cause__, Exception) else None
+        yield _failure(check, str(exc), _REMEDIES[refusal or Refusal.AWAY])
         return
-    yield _ok(check, f"{mask_url(bridge.settings.store_url)}, version {server.version}")
+    version = f"version {server.version or 'unknown'}"
+    yield _ok(check, f"{mask_url(bridge.settings.store_url)}, {version}")
     if not parse(bridge.settings.store_url).verified:
         yield _warning(
             "claim store's certificate", "it is not checked: anybody between could pose as Redis",
@@ -197,8 +209,11 @@ def _store(bridge: Installation) -> Iterator[Finding]:
 
 
 def _server(server: ServerInfo) -> Iterator[Finding]:
-    number = tuple(int(part) for part in server.version.split(".")[:2] if part.isdigit())
-    if number < OLDEST_REDIS:
+    number = tuple(int(part) for part in (server.version or "").split(".")[:2] if part.isdigit())
+    unknown = "unknown: the server does not tell"
+    if server.forbidden:
+        unknown = f"unknown: the store's user may not call {' and '.join(server.forbidden)}"
+    if server.version and number < OLDEST_REDIS:
         yield _failure("Redis' version", server.version, "use Redis 6.2 or newer, or Valkey")
     if server.persistent:
         yield _ok("claims survive a restart of Redis", "appendonly is on")
@@ -208,16 +223,19 @@ def _server(server: ServerInfo) -> Iterator[Finding]:
     else:
         yield _warning(
             "claims survive a restart of Redis",
-            "appendonly is off" if server.persistent is False else "the server does not tell",
+            "appendonly is off" if server.persistent is False else unknown,
             "set appendonly yes (or run replicas with failover): a restart loses every claim",
         )
     if server.policy is None:
-        yield _warning("maxmemory-policy", "the server does not tell", "make sure of noeviction")
+        yield _warning("maxmemory-policy", unknown, "make sure of noeviction")
     elif server.policy == "noeviction":
         yield _ok("maxmemory-policy", server.policy)
     else:
         remedy = "set maxmemory-policy noeviction: anything else drops claims and jobs silently"
         yield _failure("maxmemory-policy", server.policy, remedy)
+    if server.clock_s is None:
+        yield _warning("clocks", unknown, "make sure that NTP runs here and on Redis' host")
+        return
     skew_s = abs(server.clock_s - time.time())
     if skew_s > CLOCK_SKEW_S:
         yield _warning(

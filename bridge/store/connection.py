@@ -28,7 +28,7 @@ from bridge.store.cluster import (
     SlotOwner,
     SlotSSLConnection,
 )
-from bridge.store.refusals import WHAT_FOLLOWS, other_schema, refusal_of
+from bridge.store.refusals import WHAT_FOLLOWS, Refusal, other_schema, refusal_of
 from bridge.store.sentinel import AsyncSentinels, Sentinels
 from bridge.store_url import Address, Kind, parse
 
@@ -231,6 +231,8 @@ def translated(settings: Settings) -> Iterator[None]:
         if refusal is None:
             raise  # a script of ours is wrong
         said = scrub(str(exc), parse(settings.store_url).secrets)
+        if refusal is Refusal.FORBIDDEN and "access a key" in said:  # Redis does not say which
+            said = f"{said.rstrip('.')}; the bridge's keys are ~{settings.root_key}*"
         raise StoreUnavailable(
             f"the claim store {mask_url(settings.store_url)} {refusal.value} "
             f"({type(exc).__name__}: {said.rstrip('.')}): {WHAT_FOLLOWS[refusal]}"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import redis
 
 from bridge.settings import Settings
 from bridge.store.connection import connect, translated
+from bridge.store.refusals import Refusal, refusal_of
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +20,8 @@ class ServerInfo:
     """What Redis says of itself; None where it does not tell, as managed ones may not.
 
     Attributes:
+        forbidden: Commands that the store's user may not call, such as ``INFO``; what they would
+            have said is None.
         version: Of Redis, or of what it is compatible with.
         policy: ``maxmemory-policy``.
         persistent: Whether an append-only file is written.
@@ -23,12 +30,13 @@ class ServerInfo:
         clock_s: Its clock, Unix seconds.
     """
 
-    version: str
+    forbidden: tuple[str, ...]
+    version: str | None
     policy: str | None
     persistent: bool | None
-    replicas: int
-    cluster: bool
-    clock_s: float
+    replicas: int | None
+    cluster: bool | None
+    clock_s: float | None
 
 
 def describe_server(settings: Settings) -> ServerInfo:
@@ -40,23 +48,46 @@ def describe_server(settings: Settings) -> ServerInfo:
     client = connect(settings)
     try:
         with translated(settings):
-            info = client.info()
-            seconds, microseconds = client.time()
+            forbidden: list[str] = []
+            info = _allowed("INFO", client.info, forbidden) or {}
+            policy = info.get("maxmemory_policy")
+            if policy is None:
+                config = _allowed("CONFIG", lambda: _config(client, "maxmemory-policy"), forbidden)
+                policy = config or None
+            now = _allowed("TIME", client.time, forbidden)
             return ServerInfo(
-                version=str(info.get("redis_version", "")),
-                policy=info.get("maxmemory_policy") or _config(client, "maxmemory-policy"),
-                persistent=None if "aof_enabled" not in info else bool(info["aof_enabled"]),
-                replicas=int(info.get("connected_slaves", 0)),
-                cluster=bool(info.get("cluster_enabled", 0)),
-                clock_s=seconds + microseconds / 1e6,
+                forbidden=tuple(forbidden),
+                version=info.get("redis_version"),
+                policy=policy,
+                persistent=_known(bool, info.get("aof_enabled")),
+                replicas=_known(int, info.get("connected_slaves")),
+                cluster=_known(bool, info.get("cluster_enabled")),
+                clock_s=now and now[0] + now[1] / 1e6,
             )
     finally:
         client.close()
 
 
+def _allowed(name: str, call: Callable[[], T], forbidden: list[str]) -> T | None:
+    """What a command answers; None, and noted, when the user may not call it."""
+    try:
+        return call()
+    except redis.exceptions.ResponseError as exc:
+        if refusal_of(exc) is not Refusal.FORBIDDEN:
+            raise
+        forbidden.append(name)
+        return None
+
+
+def _known(kind: Callable[[Any], T], value: Any) -> T | None:
+    return None if value is None else kind(value)
+
+
 def _config(client: redis.Redis, name: str) -> str | None:
     try:
         found = client.config_get(name)
+    except redis.exceptions.NoPermissionError:
+        raise
     except redis.exceptions.ResponseError:  # managed servers hide the command
         return None
     return str(found[name]) if name in found else None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+import redis
 
 from bridge.local.valkey import LocalValkey
 from tests.acceptance.deployment import HERE, Deployment
+from tests.acceptance.test_secrecy import rights_of
 from tests.faults.http_proxy import HttpProxy, answer
 from tests.waiting import wait_until
 
@@ -52,6 +55,41 @@ def test_all_is_well(whole):
     assert "failure" not in shown.stdout
     assert "SendTaskHeartbeat" in shown.stdout
     assert "noeviction" in shown.stdout
+
+
+@pytest.mark.parametrize("rights", [None, "~* &* +@all -info", "~* &* +@all -config -info"])
+def test_what_the_user_may_not_ask_is_unknown(whole, rights):
+    """Of Redis itself; the claims are read all the same. None: the guide's user of pollers."""
+    arguments = rights_of("poller", whole.prefix)[1:]
+    if rights:
+        arguments = ["reset", "on", ">s3cret", *rights.split()]
+    with redis.Redis.from_url(whole.valkey.url) as admin:
+        admin.execute_command("ACL SETUSER", "some", *arguments)
+    url = whole.valkey.url.replace("redis://", "redis://some:s3cret@")
+    bad = findings(whole, CELERY_BROKER_URL=url)
+    unknown = {check for check in bad if bad[check]["detail"].startswith("unknown: the store's")}
+    assert set(bad) == unknown, bad
+    assert "claims survive a restart of Redis" in unknown
+    assert all("may not call INFO" in each["detail"] for each in bad.values())
+    assert all("start Redis" not in each["remedy"] for each in bad.values())
+
+
+@pytest.mark.parametrize(
+    ("rights", "missing"),
+    [("~* &* +@all -evalsha -eval", "evalsha"), ("~other &* +@all", r"key.*~\{\S+\}\*"),
+     ("~* &* +@all -zrange -zrangebyscore -hgetall -hget", "command|zrange|hget"),
+     ("~* &* +@all -time", "time")],
+)  # fmt: skip
+def test_a_right_that_the_bridge_needs_is_named(whole, rights, missing):
+    with redis.Redis.from_url(whole.valkey.url) as admin:
+        admin.execute_command("ACL SETUSER", "poor", "reset", "on", ">s3cret", *rights.split())
+    url = whole.valkey.url.replace("redis://", "redis://poor:s3cret@")
+    bad = findings(whole, BRIDGE_STORE_URL=url)["claim store"]
+    assert "forbids it" in bad["detail"]
+    assert re.search(missing, bad["detail"]), bad
+    assert "ACL SETUSER" in bad["remedy"]
+    assert "start Redis" not in bad["remedy"]
+    assert "s3cret" not in str(bad)
 
 
 @pytest.mark.parametrize(

@@ -101,10 +101,10 @@ def test_no_token_leaves_redis_except_to_aws(deploy):
                 assert by_script or command.startswith(("EVALSHA ", "EVAL ")), line[:80]
 
 
-def rights_of_workers(prefix: str) -> list[str]:
-    """The arguments of ACL SETUSER, as the guide gives them."""
+def rights_of(user: str, prefix: str) -> list[str]:
+    """The arguments of ACL SETUSER, as the guide gives them: the user's name first."""
     text = (Path(__file__).parents[2] / "docs/howto/secure.md").read_text()
-    (rights,) = re.findall(r"^ACL SETUSER (worker .*?)^```", text, re.DOTALL | re.MULTILINE)
+    (rights,) = re.findall(rf"^ACL SETUSER ({user} .*?)^```", text, re.DOTALL | re.MULTILINE)
     return rights.replace("{bridge}", f"{{{prefix}}}").split()
 
 
@@ -112,11 +112,13 @@ def test_a_worker_does_its_jobs_without_the_right_to_read_tokens(deploy):
     deployment = deploy(JOBS_ONLY="echo endings poison retry sleep")
     url = deployment.valkey.url.replace("redis://", "redis://worker:s3cret@")
     with redis.Redis.from_url(deployment.valkey.url) as admin:
-        admin.execute_command("ACL SETUSER", *rights_of_workers(deployment.prefix))
+        admin.execute_command("ACL SETUSER", *rights_of("worker", deployment.prefix))
         deployment.create_activities()
         worker = deployment.worker(CELERY_BROKER_URL=url)
-        deployment.beat()
-        deployment.poller()
+        admin.execute_command("ACL SETUSER", *rights_of("poller", deployment.prefix))
+        others = {"CELERY_BROKER_URL": url.replace("//worker:", "//poller:")}
+        deployment.beat(**others)
+        deployment.poller(**others)
         assert deployment.outcome("echo", id="e")[0] == "SUCCEEDED"
         assert "refuses BLMPOP" not in worker.output
         assert deployment.outcome("endings", id="x", how="exception")[0] == "FAILED"
