@@ -99,7 +99,7 @@ def _warn_of_pool(worker: Any, bridge: Installation) -> None:
         limits = ["soft_time_limit"] if activity.task.soft_time_limit else []
         if activity.task.time_limit and pool != "gevent":
             limits.append("time_limit")
-        if activity.terminate_on_cancel and pool != "gevent":
+        if activity.terminate_on_cancel and pool not in ("gevent", "eventlet"):
             logger.warning(
                 "activity %s: Celery's %s pool cannot terminate a job, so terminate_on_cancel of "
                 "task %s has no effect; use --pool prefork, or ask bridge.current().cancelled",

@@ -109,7 +109,7 @@ def process_name() -> str:
 
 
 def pool_of(worker: Any) -> str:
-    """Which pool a worker has: ``"prefork"``, ``"thread"``, ``"solo"`` or ``"gevent"``."""
+    """A worker's pool: ``"prefork"``, ``"thread"``, ``"solo"``, ``"gevent"`` or ``"eventlet"``."""
     return str(getattr(worker.pool_cls, "__module__", "")).rpartition(".")[2]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from typing import Any
 
 from bridge.errors import ActivityError, BridgeError
@@ -47,6 +48,18 @@ def failure_of(exc: BaseException) -> Outcome:
         # A subclass may have set neither, or no text.
         return Outcome.failure(str(exc.error or "").strip() or _name_of(exc), str(exc.cause or ""))
     return Outcome.failure(_name_of(exc), words_of(exc))
+
+
+def is_of_green_pool(exc: BaseException, *, limit_s: float | None) -> bool:
+    """Whether a pool of greenlets ended the job by it: Celery then says why, and not the job.
+
+    gevent and eventlet raise ``GreenletExit`` in what is terminated, gevent its own ``Timeout`` at
+    a hard time limit. A ``Timeout`` of other seconds is the task's own.
+    """
+    greenlet, gevent = sys.modules.get("greenlet"), sys.modules.get("gevent")
+    if greenlet and isinstance(exc, greenlet.GreenletExit):
+        return True
+    return bool(limit_s and gevent and isinstance(exc, gevent.Timeout) and exc.seconds == limit_s)
 
 
 def _name_of(exc: BaseException) -> str:

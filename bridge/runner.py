@@ -41,7 +41,7 @@ from bridge.errors import BridgeError, SchemaMismatch, StoreUnavailable
 from bridge.installation import Installation, worker_id
 from bridge.killpoints import KillPoint, passing
 from bridge.model import Job, Outcome
-from bridge.outcomes import failure_of, output_of, words_of
+from bridge.outcomes import failure_of, is_of_green_pool, output_of, words_of
 from bridge.statemachine import Context
 from bridge.store import Settled, Start
 
@@ -138,7 +138,8 @@ def run_job(
             # Celery takes it for its own, and ends the worker with all that it runs.
             raise EndedItself("the task ran out of memory") from exc
         except BaseException as exc:  # KeyboardInterrupt, for one, is an ending like any other
-            fail(failure_of(exc))
+            if not is_of_green_pool(exc, limit_s=_hard_limit_s(task)):
+                fail(failure_of(exc))
             raise
     passing(KillPoint.AFTER_RUN_BEFORE_OUTCOME)
     _settle(bridge, job, outcome)
@@ -228,6 +229,11 @@ def _is_from_signal(exc: SystemExit) -> bool:
     billiard 4.3 says ``sys.exit(-(256 - signal number))`` then.
     """
     return in_pool_process() and isinstance(exc.code, int) and exc.code in _FROM_SIGNAL
+
+
+def _hard_limit_s(task: Task) -> float | None:
+    limit_s, _ = task.request.timelimit or (None, None)
+    return limit_s or task.time_limit  # type: ignore[no-any-return]
 
 
 def _delay_s(retry: Retry) -> float:
