@@ -14,6 +14,7 @@ from bridge.errors import BridgeError
 from bridge.installation import Installation
 from bridge.model import Claim, Outcome
 from bridge.publish_errors import Seldom, is_final, is_outage
+from bridge.registry import ACTIVITY_HEADER
 from bridge.store import Unfinished
 from bridge.versions import enabled
 
@@ -122,6 +123,7 @@ class Dispatcher:
                 confirm_timeout=CONFIRM_TIMEOUT_S,
                 argsrepr=repr((argument,)) if len(claim.input) <= SHORT_CHARS else None,
                 kwargsrepr="{}",
+                headers={ACTIVITY_HEADER: claim.activity},
             )
         except Exception as exc:
             if is_final(exc, task, argument):

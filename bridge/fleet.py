@@ -20,7 +20,7 @@ from kombu.exceptions import OperationalError
 from bridge.errors import SchemaMismatch, StoreUnavailable
 from bridge.installation import Installation, adopt_worker_id, installed, pool_of
 from bridge.model import Job, Outcome
-from bridge.registry import SYSTEM_QUEUE
+from bridge.registry import ACTIVITY_HEADER, SYSTEM_QUEUE
 from bridge.store import check_schema
 from bridge.versions import log_off
 
@@ -209,15 +209,17 @@ class Lease:
         At the second renewal that says so: between the outcome of a job and its acknowledgement its
         claim may be closed already, and the process on its way to the next job.
         """
-        for task_id, name in _active():
-            job = Job.parse(task_id)
+        for request in _active():
+            job = Job.parse(request.id)
             if job is None or job.claim_id not in unwanted & self._unwanted:
                 continue
-            task = self._worker.app.tasks.get(name)
-            if any(a.terminate_on_cancel for a in self._bridge.registry.values() if a.task is task):
+            activity = self._bridge.registry.of_job(
+                request.request_dict.get(ACTIVITY_HEADER), self._worker.app.tasks.get(request.type)
+            )
+            if activity is not None and activity.terminate_on_cancel:
                 logger.warning("job %s still runs though nobody wants it: terminated", job.id)
                 # Not here: while the broker is away the call hangs, and the lease would end.
-                threading.Thread(target=self._terminate, args=(task_id,), daemon=True).start()
+                threading.Thread(target=self._terminate, args=(request.id,), daemon=True).start()
         self._unwanted = unwanted
 
     def _terminate(self, task_id: str) -> None:
@@ -229,17 +231,17 @@ class Lease:
             logger.warning("job %s is not terminated: %s", task_id, exc)
 
 
-def _active() -> list[tuple[Any, str]]:
-    """Id and task name of each Celery task that this worker runs now."""
+def _active() -> list[Any]:
+    """The requests of all Celery tasks that this worker runs now."""
     while True:
         try:
-            return [(request.id, request.name) for request in tuple(state.active_requests)]
+            return list(state.active_requests)
         except RuntimeError:  # the worker's own thread has changed the set meanwhile
             continue
 
 
 def _active_ids() -> list[object]:
-    return [task_id for task_id, _ in _active()]
+    return [request.id for request in _active()]
 
 
 def _claims_of(ids: Iterable[object]) -> set[str]:

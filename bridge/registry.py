@@ -20,6 +20,8 @@ from bridge.names import check_activity
 from bridge.settings import Settings
 
 SYSTEM_QUEUE = "bridge.system"
+ACTIVITY_HEADER = "bridge_activity"
+"""Header of a job's message: its activity. Celery keeps it in a retry."""
 OPTIONS = ("heartbeat", "on_lost", "max_attempts", "terminate_on_cancel")
 
 MAX_HEARTBEAT_S = 86_400
@@ -72,6 +74,16 @@ class Registry(Mapping[str, Activity]):
 
     def __len__(self) -> int:
         return len(self._by_name)
+
+    def of_job(self, name: object, task: Task | None) -> Activity | None:
+        """The activity of a job of this task, by what its message says; None: not known.
+
+        A task may serve several. The messages of older versions do not say which.
+        """
+        activity = self.get(name) if isinstance(name, str) else None
+        if activity is not None and (task is None or activity.task is task):
+            return activity
+        return next((a for a in self.values() if a.task is task), None)
 
     @property
     def queues(self) -> list[str]:

@@ -42,6 +42,7 @@ from bridge.installation import Installation, worker_id
 from bridge.killpoints import KillPoint, passing
 from bridge.model import Job, Outcome
 from bridge.outcomes import failure_of, is_of_green_pool, output_of, words_of
+from bridge.registry import ACTIVITY_HEADER
 from bridge.statemachine import Context
 from bridge.store import Settled, Start
 
@@ -165,7 +166,8 @@ def _log_of(
 ) -> Callable[..., None]:
     """Logs an event of this run, with how long it has lasted; its end is a metric too."""
     began = time.monotonic()
-    activity = next((a.name for a in bridge.registry.values() if a.task is task), task.name)
+    found = bridge.registry.of_job(task.request.get(ACTIVITY_HEADER), task)
+    activity = found.name if found else task.name
     fields: dict[str, Any] = {
         "activity": activity,
         "claim_id": job.claim_id,

@@ -15,12 +15,12 @@ from typing import Any
 from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Celery, Task, bootsteps
 from celery.local import Proxy
-from kombu.exceptions import SerializationError
 
 from bridge.context import Current, running_here
 from bridge.errors import SettingsError
 from bridge.installation import installed, pool_of
 from bridge.model import Job, unpack
+from bridge.publish_errors import is_final
 from bridge.runner import begin, run_job
 from bridge.statemachine import unwrap
 
@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 PUBLISH_RETRY_S = 1.0
 
-_NEVER_PUBLISHED = (AttributeError, LookupError, SerializationError, TypeError, ValueError)
-"""A message that cannot be encoded or routed; all else is the broker's."""
+_OF_OPTIONS = (LookupError, TypeError, ValueError)
+"""What a call with impossible options raises."""
 
 
 class _ActivityTask(Task):  # type: ignore[misc]
@@ -68,18 +68,20 @@ class _ActivityTask(Task):  # type: ignore[misc]
 
         Recovery knows the input only. A retry with other arguments waits for the broker here.
         """
+        repeats = self._repeats_its_input(*args)
         while True:
             try:
                 return publish(*args, **options)
             except SoftTimeLimitExceeded:
                 pass  # while it waits for the broker; the hard limit still holds
-            except _NEVER_PUBLISHED:
-                raise
-            except Exception as exc:  # noqa: BLE001 (each broker has errors of its own)
+            except Exception as exc:
+                in_vain = not repeats and isinstance(exc, _OF_OPTIONS)
+                if in_vain or is_final(exc, self, next(iter(self.request.args), None)):
+                    raise
                 logger.warning(
                     "the broker did not take the retry of job %s (%s: %s); it waits for it",
                     job._job_id, type(exc).__name__, exc)  # fmt: skip
-            if self._repeats_its_input(*args):
+            if repeats:
                 job._published = False
                 return None
             time.sleep(PUBLISH_RETRY_S)

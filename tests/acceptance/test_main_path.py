@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
@@ -219,6 +220,23 @@ class TestBoundTask:
         deployment.worker()
         deployment.poller()
         assert deployment.outcome("bound", id="b") == ("SUCCEEDED", {"id": "b"}, "")
+
+    def test_a_task_of_several_activities_says_which_it_serves(self, deploy):
+        """In its first run and after a retry."""
+        deployment = deploy(JOBS_ONLY="retry")
+        binding = {f"{deployment.prefix}-{kind}": "jobs.retry" for kind in ("also", "too")}
+        deployment.env["BRIDGE_ACTIVITIES"] = json.dumps(binding)
+        deployment.create_activities()
+        worker = deployment.worker()
+        deployment.poller()
+        for kind in ("retry", "too", "also"):
+            assert deployment.outcome(kind, id=kind, failures=1)[0] == "SUCCEEDED"
+        said = re.findall(rf"(task_\w+) activity={deployment.prefix}-(\w+)", worker.output)
+        assert said == [
+            (event, kind)
+            for kind in ("retry", "too", "also")
+            for event in ("task_started", "task_retried", "task_started", "task_completed")
+        ]
 
 
 class TestRefusedStart:

@@ -55,6 +55,20 @@ def test_defaults(app):
     assert (activity.queue, activity.terminate_on_cancel) == ("celery", False)
 
 
+def test_a_job_is_of_the_activity_that_its_message_names(app):
+    """Of one of its task; older messages name none."""
+    task(app, activity="resize")
+    task(app, name="other", activity="zip")
+    bind("crop", "work", terminate_on_cancel=True)
+    activities, work = built(app), app.tasks["work"]
+    assert activities.of_job("crop", work).terminate_on_cancel
+    assert not activities.of_job("resize", work).terminate_on_cancel
+    assert activities.of_job("zip", work).name == "crop"
+    assert activities.of_job(None, work).name == "crop"
+    assert activities.of_job(["crop"], work).name == "crop"
+    assert activities.of_job("gone", None) is None
+
+
 def test_a_task_without_activity_is_none(app):
     task(app)
     assert len(built(app)) == 0
