@@ -18,6 +18,7 @@ from bridge.fleet import Fleet
 from bridge.installation import Installation, installed
 from bridge.processes.publishing import PublishTicks
 from bridge.registry import SYSTEM_QUEUE, undeclared
+from bridge.settings import is_set
 from bridge.versions import enabled
 from bridge.worker.tasks import Runner
 
@@ -93,13 +94,19 @@ def _check_system_queue(app: Celery) -> None:
 
 
 def _import_tasks(sender: Celery, **_: Any) -> None:
-    """Import the modules of ``BRIDGE_TASKS``."""
+    """Import the modules of ``BRIDGE_TASKS``.
+
+    A worker reads all settings here, because Celery logs with a traceback what a bootstep raises.
+    An app's own beat, shell or report has no use for them, and must not end because one is
+    missing or wrong.
+    """
     bridge = installed(sender)
-    settings = bridge.settings
+    context = click.get_current_context(silent=True)
+    settings = bridge.settings if context and context.info_name == "worker" else None
     _check_system_queue(sender)
-    if not bridge.imports_tasks and "tasks" not in settings.model_fields_set:
+    if not bridge.imports_tasks and not is_set("tasks"):
         return
-    for module in settings.tasks:
+    for module in (settings or bridge.settings).tasks:
         try:
             sender.loader.import_task_module(module)
         except ModuleNotFoundError as exc:

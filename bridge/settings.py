@@ -169,6 +169,11 @@ class Settings(BaseSettings):
         return "{" + self.store_prefix + "}"
 
 
+def is_set(name: str) -> bool:
+    """Whether the environment has this setting; reads and checks no other."""
+    return f"{PREFIX}{name}".upper() in map(str.upper, os.environ)
+
+
 def load(
     *, derive_store: Callable[[], str] = lambda: DEFAULT_BROKER_URL,
     env: Mapping[str, str] = os.environ,

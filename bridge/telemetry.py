@@ -15,6 +15,7 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 from bridge.installation import installed
+from bridge.settings import is_set
 
 _FIELDS = ("levelname", "name", "message", "processName", "process")
 _RENAMED = {"levelname": "level", "name": "logger", "processName": "process", "process": "pid"}
@@ -40,7 +41,8 @@ def connect(app: Celery) -> None:
 
 
 def _format(app: Celery, logger: logging.Logger) -> None:
-    if installed(app).settings.log_format != "json":
+    # The app's own processes must not end here for want of another setting.
+    if not is_set("log_format") or installed(app).settings.log_format != "json":
         return
     for handler in logger.handlers:
         handler.setFormatter(

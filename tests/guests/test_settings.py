@@ -31,3 +31,14 @@ def test_settings_and_options_stay(guest):
     for found_in in (without, found):
         del found_in["tasks"]["shop.tasks.pack"]
     assert found["tasks"] == without["tasks"]
+
+
+def test_report_stays(guest):
+    """`celery report` prints the same; the bridge's module of tasks is in `include`."""
+    said = []
+    for bridge in (False, True):
+        done = guest("plain", bridge=bridge).celery("report", CELERY_BROKER_URL="memory://")
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout.splitlines())
+    without, with_ = said
+    assert with_ == without
