@@ -133,8 +133,10 @@ class Guest:
 
     def execute(self, activity: str, *events: Any) -> list[str]:
         """Start an execution of one Task state for each event; their ARNs."""
+        activities = self.sfn.list_activities()["activities"]
+        arn = next(each["activityArn"] for each in activities if each["name"] == activity)
         task = {
-            "Type": "Task", "Resource": f"arn:aws:states:{REGION}:{ACCOUNT}:activity:{activity}",
+            "Type": "Task", "Resource": arn,
             "HeartbeatSeconds": 60, "TimeoutSeconds": 120, "End": True,
         }  # fmt: skip
         machine = self.sfn.create_state_machine(

@@ -42,12 +42,12 @@ def test_same(lives, aspect):
 
 
 def test_its_own_beat_goes_on(lives):
-    """Once a second; the scheduler counts whole seconds, and two cores are shared by all tests."""
+    """Once a second and never twice; on shared cores it may come late."""
     for life in lives:
         times = [float(row[-1]) for row in life.order]
         lasted_s = times[-1] - times[0]
         assert len(times) >= 5
-        assert len(times) - 1 == pytest.approx(lasted_s, abs=2)
+        assert lasted_s / 2 <= len(times) - 1 <= lasted_s + 1
 
 
 def test_activities(lives):

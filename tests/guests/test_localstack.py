@@ -22,7 +22,7 @@ NEEDED = "import localstack.runtime.main, localstack.services.stepfunctions.prov
 
 def _python() -> str:
     """The Python that has LocalStack's server; empty: none."""
-    command = shutil.which("localstack")
+    command = shutil.which("localstack-supervisor")  # of the server; `localstack` is its client
     if command is None:
         return ""
     python = Path(command).resolve().with_name("python")
@@ -37,7 +37,7 @@ def localstack(tmp_path_factory) -> Iterator[str]:
     """Where LocalStack answers."""
     python = _python()
     if not python:
-        pytest.skip("no localstack on PATH whose Python has localstack-core[runtime]")
+        pytest.skip("no localstack-supervisor on PATH whose Python has localstack-core[runtime]")
     address, folder = f"127.0.0.1:{free_port()}", tmp_path_factory.mktemp("localstack")
     env = clean_environment() | {
         "DISABLE_EVENTS": "1",
