@@ -51,6 +51,7 @@ class StandIn:
     async def run(self) -> None:
         """Look once a tick."""
         while not self._stopped.is_set():
+            await self._watch_clock()
             for kind in Pass:
                 await self._look(kind)
             await _wait(self._stopped, self._tick_s)
@@ -61,6 +62,14 @@ class StandIn:
     def stop(self) -> None:
         """Begin no more passes; those that are on are finished."""
         self._stopped.set()
+
+    async def _watch_clock(self) -> None:
+        try:
+            await self._store.watch_clock()
+        except StoreUnavailable as exc:
+            logger.debug("the clock of Redis is not watched: %s", exc)  # _look says it
+        except Exception:
+            logger.exception("the clock of Redis is not watched; it is looked at again")
 
     async def _look(self, kind: Pass) -> None:
         running = self._running[kind]

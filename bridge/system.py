@@ -202,6 +202,7 @@ def _is_time(name: str, app: Celery) -> bool:
 
 
 def _heartbeat(bridge: Installation, calls: Calls) -> dict[str, int]:
+    calls.wait(calls.store.watch_clock())
     calls.wait(calls.store.note_beat(Pass.HEARTBEAT))
     done = calls.wait(
         heartbeat.beat_due(
@@ -212,6 +213,7 @@ def _heartbeat(bridge: Installation, calls: Calls) -> dict[str, int]:
 
 
 def _flush(bridge: Installation, calls: Calls) -> int:
+    calls.wait(calls.store.watch_clock())
     reporter = Reporter(
         clients=calls.clients, store=calls.store, on_unfinished=calls.dispatcher.revoke_soon,
         concurrent_calls=bridge.settings.concurrent_calls,
@@ -228,6 +230,7 @@ def _publish(bridge: Installation, calls: Calls) -> None:
 
 
 def _recover(bridge: Installation, calls: Calls) -> dict[str, int]:
+    calls.wait(calls.store.watch_clock())
     calls.wait(calls.store.note_beat(Pass.RECOVERY))
     done = calls.wait(
         recovery.sweep(

@@ -31,7 +31,10 @@
 -- root:workers          zset    worker -> end of its lease (Unix ms)
 -- root:fleet            hash    worker -> {"slots": n, "queues": [...]}
 -- root:held             hash    worker -> {"busy": n, "jobs": [claim, ...], "active": [...]}: what
---                               Celery has given it, and what of that it runs
+--                               Celery has given it, and what of that it runs; and clock,
+--                               offset, slack: Redis' TIME when it was last watched, and what
+--                               makes the store's of it (ms): here, for the user of workers has a
+--                               right to this key
 -- root:runs:<worker>    set     claims that it runs
 -- root:pollers          zset    poller -> end of its lease (Unix ms)
 -- root:polls:<poller>   hash    <activity>|<queue> -> its open polls
@@ -48,9 +51,38 @@ local function key(name, of)
   return of and root .. ':' .. name .. ':' .. of or root .. ':' .. name
 end
 
-local function now_ms()
+local function redis_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- The store's clock is Redis' plus an offset. Redis' may jump: NTP sets it, or a failover comes to a
+-- host with another one. Pollers and beat processes watch it, and note when they last did; workers
+-- note it with their leases. What is far from the last note is in doubt: until a process that has
+-- watched says what is true, no time passes in the store. A jump then goes into the offset, so that
+-- no score or deadline is wrong; without one the time has passed. Nil: it has never been watched.
+local function noted_clock()
+  return unpack(redis.call('HMGET', key('held'), 'clock', 'offset', 'slack'))
+end
+
+local function in_doubt(time, last, slack)
+  return time < last - 1000 or time > last + slack
+end
+
+local function note_clock(last, offset, slack)
+  redis.call('HSET', key('held'), 'clock', last, 'offset', offset, 'slack', slack)
+end
+
+local instant
+local function now_ms()
+  if not instant then
+    local last, offset, slack = noted_clock()
+    instant = redis_ms()
+    if last then
+      instant = (in_doubt(instant, last, slack) and last or instant) + offset
+    end
+  end
+  return instant
 end
 
 local function claim_fields(id, ...)
@@ -64,8 +96,8 @@ end
 
 -- At maxmemory Redis refuses a script whose first write may take memory, and refuses no later write
 -- of one whose first takes none (Redis 6.2, 7 and Valkey 9 do so). A script that keeps tokens alive or
--- brings claims to their end calls this first: a write that changes nothing. Only so can a full
--- store drain.
+-- brings claims to their end removes something first, or calls this: a write that changes nothing.
+-- Only so can a full store drain.
 local function run_at_maxmemory()
   redis.call('PERSIST', root)
 end
@@ -112,12 +144,9 @@ local function load(queue, by)
   end
 end
 
--- Moves a claim on, and takes it from the worker that ran it; then fields and values to set.
+-- Moves a claim on, and takes it from the worker that ran it; then fields and values to set. What is
+-- removed comes first, for a store at maxmemory.
 local function move(id, activity, from, to, worker, ...)
-  if not (waits[from] and waits[to]) then
-    tally(activity, from, -1)
-    tally(activity, to, 1)
-  end
   if waits[from] and not waits[to] then
     redis.call('ZREM', key('unstarted'), id)
     redis.call('HDEL', key('claim', id), 'until')
@@ -125,6 +154,10 @@ local function move(id, activity, from, to, worker, ...)
   if worker then
     redis.call('SREM', key('runs', worker), id)
     redis.call('HDEL', key('claim', id), 'worker', 'run', 'alive', 'missing')
+  end
+  if not (waits[from] and waits[to]) then
+    tally(activity, from, -1)
+    tally(activity, to, 1)
   end
   redis.call('HSET', key('claim', id), 'state', to, ...)
 end

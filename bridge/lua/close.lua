@@ -8,7 +8,6 @@
 -- Clock   since when it is settled; a closed claim is remembered: for a day if its job was not
 --         finished, so that it can be told why; else for as long as a lost call to store it may be
 --         repeated
-run_at_maxmemory()
 local unfinished_s, finished_s = 86400, 900
 local unfinished, ended, now = {}, {}, now_ms()
 
@@ -28,9 +27,9 @@ for i = 2, #ARGV do
   if state and state ~= 'closed' then
     local settled, claimed = state == 'settled', claimed_ms(id, activity)
     local failed_as = settled and unreported_error(id)
+    redis.call('ZREM', key('claims', activity), id) -- first: it takes no memory
     tally(activity, state, -1)
     load(claim[5], -1)
-    redis.call('ZREM', key('claims', activity), id)
     redis.call('ZREM', key('heartbeats'), id)
     if settled then redis.call('ZREM', key('outbox'), id) end
     if waits[state] then redis.call('ZREM', key('unstarted'), id) end

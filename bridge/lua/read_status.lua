@@ -10,7 +10,9 @@ local other = other_schema(true)
 if other then
   return other
 end
-local now = now_ms()
+-- Not now_ms: where no process watches the clock, that stands still.
+local _, offset = noted_clock()
+local now = redis_ms() + (offset or 0)
 local status = {tally = {}, oldest = {}, workers = {}, pollers = {}, lost = {}, passes = {}, ended = {}}
 local activities = {}
 for _, activity in ipairs(ARGV) do

@@ -15,7 +15,11 @@ if other then
   return other
 end
 local worker, now = ARGV[1], now_ms()
-local renewed = has_lease(worker, now)
+local renewed, time = has_lease(worker, now), redis_ms()
+local last, offset, slack = noted_clock()
+if last and not in_doubt(time, last, slack) then
+  note_clock(time, offset, slack)
+end
 redis.call('ZADD', key('workers'), now + ARGV[2], worker)
 redis.call('HSET', key('fleet'), worker, ARGV[3])
 redis.call('HSET', key('held'), worker, ARGV[4])

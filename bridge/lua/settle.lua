@@ -6,7 +6,6 @@
 --         | 'running' another delivery runs, whose outcome counts | 'waiting' none runs: the job
 --         begins, or begins again, later | 'closed' the claim is closed
 -- Clock   due in the outbox at once
-run_at_maxmemory()
 local id = ARGV[1]
 local claim = claim_fields(id, 'activity', 'state', 'attempt', 'worker')
 local state = claim[2]

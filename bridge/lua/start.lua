@@ -8,7 +8,6 @@
 --         'running'  | another delivery of this attempt runs
 --         'unleased' | the worker's lease is not there yet, or has ended: ask again
 -- Clock   the worker's lease; manual heartbeats
-run_at_maxmemory()
 local id, attempt, retry, worker, run = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local claim = claim_fields(id, 'activity', 'state', 'attempt', 'retry', 'worker', 'run', 'manual',
   'every', 'begun', 'waited')

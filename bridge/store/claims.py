@@ -20,6 +20,7 @@ from bridge.store.answers import (
     Unstarted,
     Wish,
 )
+from bridge.store.clock import ClockWatch
 from bridge.store.connection import SOCKET_TIMEOUT_S, ms, translated
 from bridge.store.scripts import AsyncScripts
 
@@ -57,6 +58,7 @@ class ClaimStore:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._scripts = AsyncScripts(settings)
+        self._clock = ClockWatch(self._scripts, settings)
 
     async def store(
         self, claim: Claim, *, token: str, queue: str, interval_s: float, manual: bool,
@@ -191,6 +193,10 @@ class ClaimStore:
         """One did not get through: beat again after the delay, before the interval is over."""
         args = (beat.claim_id, ms(delay_s), beat.missed_ms)
         return bool(await self._scripts.call("hasten_heartbeat", *args))
+
+    async def watch_clock(self) -> None:
+        """See whether Redis' clock has jumped; what keeps tokens alive calls it once a tick."""
+        await self._clock.look()
 
     async def note_beat(self, kind: Pass) -> None:
         """A beat process begins a pass of this kind."""

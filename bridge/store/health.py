@@ -42,12 +42,16 @@ def read_signs(settings: Settings, *, timeout_s: float) -> Signs:
             pipeline.zrange(f"{root}:workers", 0, -1, withscores=True)
             pipeline.zrange(f"{root}:pollers", 0, -1, withscores=True)
             pipeline.hgetall(f"{root}:passes")
-            schema, (seconds, microseconds), workers, pollers, passes = pipeline.execute()
+            pipeline.hget(f"{root}:held", "offset")
+            schema, (seconds, microseconds), workers, pollers, passes, offset_ms = (
+                pipeline.execute()
+            )
     finally:
         client.close()
     if schema not in (None, str(SCHEMA)):
         raise mismatch(settings, schema)
-    now_s = seconds + microseconds / 1e6
+    # See _prelude.lua.
+    now_s = seconds + microseconds / 1e6 + int(offset_ms or 0) / 1000
     return Signs(
         {worker: ends_ms / 1000 - now_s for worker, ends_ms in workers},
         {poller: ends_ms / 1000 - now_s for poller, ends_ms in pollers},

@@ -101,6 +101,9 @@ GO_ON: dict[str, tuple[Callable[[Store], object], Callable[[Store, object], obje
         lambda s, job: s.jobs.renew_lease(
             "w1", number=10**6, slots=4, queues=["celery"], claim_ids=[]).renewed,
     ),
+    "set_clock": (
+        lambda s: s.run(s.claims.watch_clock()), lambda s, _: take(s, "set_clock", 1, 0) == 0
+    ),
     "settle": (Store.running, lambda s, job: s.jobs.settle(job, OK) is Settled.STORED),
     "start": (
         lambda s: (s.worker(), s.claim().job)[1],
@@ -119,6 +122,7 @@ GO_ON: dict[str, tuple[Callable[[Store], object], Callable[[Store, object], obje
             s.running(max_attempts=2), worker="w1", outcome=FAILED, job_is_gone=True),
         lambda s, _: len(s.run(s.claims.take_unstarted(10, hold_s=60))) == 1,
     ),
+    "watch_clock": (Store.claim, lambda s, _: s.run(s.claims.watch_clock()) is None),
     "withdraw_poller": (
         lambda s: (s.worker(), s.run(s.claims.grant_polls("p1", WISH))),
         lambda s, _: s.run(s.claims.withdraw_poller("p1")),
