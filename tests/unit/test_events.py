@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
+
 from bridge.events import GatherEvents
+from bridge.model import Job
 
 
 def test_a_worker_without_events_starts():
@@ -15,3 +18,22 @@ def test_a_worker_without_events_starts():
     step = GatherEvents(consumer)
     step.start(consumer)
     step.stop(consumer)
+
+
+@pytest.mark.parametrize(
+    ("uuid", "gathered"),
+    [(Job("0123456789abcdef01234567", 1).id, True), ("5b9b2b5e-6d0a-4a35-9ed0-6b4a6b6e3b6e", False),
+     (7, False), (None, False), ([], False)],
+)  # fmt: skip
+def test_only_the_events_of_jobs_wait(uuid, gathered):
+    """Those of other tasks leave as Celery sends them, and take with them what waits."""
+    sent: list[str] = []
+    hub = SimpleNamespace(call_soon=lambda call: sent.append("waits"))
+    dispatcher = SimpleNamespace(_group_buffer={"task": [{"uuid": uuid}]})
+    consumer = SimpleNamespace(
+        hub=hub, event_dispatcher=dispatcher, on_send_event_buffered=lambda: sent.append("at once")
+    )
+    step = GatherEvents(consumer)
+    step.start(consumer)
+    consumer.on_send_event_buffered()
+    assert sent == ["waits" if gathered else "at once"]
