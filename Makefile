@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALLED := $(VENV)/.installed
-GUESTS := $(VENV)/.guests
+# One of another Python is built anew: make test PYTHON=python3.13
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+INSTALLED := $(VENV)/.installed-$(VERSION)
+GUESTS := $(VENV)/.guests-$(VERSION)
 ARGS ?=
 
 .PHONY: help install demo test guests bench chaos docs lint format clean
@@ -16,6 +18,7 @@ install: ## Build .venv with everything
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Say PYTHON=python3.12, for example.")'
+	@test ! -e $(VENV) -o -x $(VENV)/bin/python$(VERSION) || rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(ARGS) --constraint constraints.txt --editable '.[local,dev]'
 	@# Else each process of the tests compiles it anew where PYTHONDONTWRITEBYTECODE is set.

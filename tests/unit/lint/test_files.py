@@ -33,7 +33,7 @@ def test_short_tags_are_their_long_forms():
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("a.json", '{"a": 1,\n}', "a.json:2: no valid JSON"),
+        ("a.json", '{"a": 1,\n"b" 2}', "a.json:2: no valid JSON"),
         ("a.yaml", "a: [1\nb: 2", "a.yaml:2: no valid YAML"),
         ("a.yaml", "a: !!python/object:os.system {}", "no valid YAML"),
         ("a.json", "[" * 100_000, "nested too deeply"),
