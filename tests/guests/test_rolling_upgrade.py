@@ -1,0 +1,94 @@
+"""Processes of two versions side by side, replaced one after the other under load, both ways.
+
+The other version is the commit that ``upgrade_from.txt`` names; its store has the schema of ours.
+Name the tag of the last release there from 0.2.0 on. A change that raises the schema names its own
+commit: versions of two schemas never run side by side (tests/acceptance/test_schema.py).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tarfile
+from collections import Counter
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.deployment import CELERY, HERE
+from tests.faults.load import Load, all_claims_gone
+from tests.guests.environments import ROOT
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.lasts(120), pytest.mark.timeout(400)]
+
+RECORDED = Path(__file__).with_name("upgrade_from.txt")
+BETWEEN = 12
+"""Executions that end between two replacements, so that the versions work together."""
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory) -> Path:
+    """A folder with the package of the recorded commit."""
+    commit = RECORDED.read_text("utf-8").strip()
+    made = subprocess.run(
+        ["git", "archive", "--format=tar", commit, "bridge"],
+        cwd=ROOT, capture_output=True, check=False,
+    )  # fmt: skip
+    if made.returncode:
+        pytest.skip(f"no git history with commit {commit}: {made.stderr.decode().strip()}")
+    folder = tmp_path_factory.mktemp("recorded")
+    with tarfile.open(fileobj=BytesIO(made.stdout)) as tar:
+        tar.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture
+def versions(recorded):
+    """Environment of the processes of each version."""
+    paths = {"old": recorded, "new": ROOT}
+    found = {name: {"PYTHONPATH": f"{path}:{HERE}"} for name, path in paths.items()}
+    for name, env in found.items():
+        said = subprocess.run(
+            [CELERY.with_name("python"), "-c", "import bridge; print(bridge.__file__)"],
+            env={**os.environ, **env}, capture_output=True, text=True, check=True, cwd="/",
+        )  # fmt: skip
+        assert said.stdout.strip() == str(paths[name] / "bridge" / "__init__.py")
+    return found
+
+
+@pytest.mark.parametrize("before", ["old", "new"])
+def test_one_process_after_the_other(deploy, versions, before):
+    """0 lost, 0 run twice; the new process of each kind starts before the old one ends."""
+    after = {"old": "new", "new": "old"}[before]
+    deployment = deploy(JOBS_ONLY="safe", BRIDGE_LEASE_S="5")
+    deployment.create_activities(**versions[before])
+    starts = {
+        "worker": lambda env: deployment.worker(concurrency=4, **env),
+        "poller": lambda env: deployment.poller(**env),
+        "beat": lambda env: deployment.beat(**env),
+        "threads": lambda env: deployment.worker("--pool", "threads", concurrency=4, **env),
+    }
+    running = {name: start(versions[before]) for name, start in starts.items()}
+    machine = deployment.one_state("safe", HeartbeatSeconds=10)
+    with Load(deployment, machine, per_s=4, seconds=1) as load:
+        for name, start in starts.items():
+            done = len(deployment.seen("safe"))
+            wait_until(
+                lambda done=done: len(deployment.seen("safe")) >= done + BETWEEN, timeout_s=60,
+                what=f"{BETWEEN} more jobs before the {name} is replaced",
+            )  # fmt: skip
+            old, running[name] = running[name], start(versions[after])
+            old.signal(signal.SIGTERM)
+            assert old.wait(90) == 0, old.output
+        done = len(deployment.seen("safe"))
+        wait_until(lambda: len(deployment.seen("safe")) >= done + BETWEEN, timeout_s=60)
+    assert load.statuses() == {"SUCCEEDED": len(load.executions)}
+    assert len(load.executions) >= 5 * BETWEEN
+    all_claims_gone(deployment)
+    # on_lost="retry": what is lost runs again, which would show as a second run of its input.
+    runs = Counter(run.id for run in deployment.seen("safe"))
+    assert runs == {str(number): 1 for number in range(len(load.executions))}
+    assert all(process.alive for process in running.values())

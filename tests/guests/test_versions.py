@@ -1,0 +1,80 @@
+"""The Celery, kombu and redis-py that people have: main path, kills, endings and drain with each.
+
+The tests are those of ``make test``, run by an interpreter with other versions installed. With 5.7
+and all parts on, ``make test`` has run them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from bridge import versions
+from tests.guests.environments import ROOT, environment
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.lasts(480), pytest.mark.timeout(900)]
+
+ENDINGS = (
+    "test_a_failure_has_a_name",
+    "test_a_success_at_the_edge",
+    "test_a_hard_time_limit_is_named",
+    "test_a_soft_time_limit_is_the_tasks_own_exception",
+    "test_celery_retries_inside_one_claim",
+    "test_exhausted_retries_fail_with_the_last_exception",
+    "test_a_requeued_message_runs_again",
+    "test_a_revoked_job_is_named",
+    "test_what_would_end_a_worker_of_processes",
+)
+SELECTED = (
+    # main path
+    "tests/acceptance/test_main_path.py::TestMany::test_two_pollers_three_workers_each_input_once",
+    "tests/acceptance/test_main_path.py::TestExistingApp::test_ten_lines_work_the_same",
+    # kills
+    "tests/faults/test_kills.py::TestWorker::test_a_child_in_mid_job",
+    "tests/faults/test_kills.py::TestWorker::test_a_whole_worker_with_eight_running_jobs",
+    # endings, but those with a deployment of their own
+    *(f"tests/acceptance/test_endings.py::{name}" for name in ENDINGS),
+    # drain
+    "tests/acceptance/test_processes.py::TestDrain::test_a_worker_finishes_what_it_runs",
+    "tests/acceptance/test_processes.py::TestDrain::"
+    "test_open_polls_come_home_and_what_they_bring_is_dispatched[15]",
+)
+PARTS = (
+    "tests/integration/test_deliveries.py",
+    "tests/integration/test_kombu_mend.py",
+    "tests/faults/test_redis_away.py::test_away_for_twenty_seconds[killed]",
+)
+"""What reaches inside: with other versions than those of ``make test``."""
+
+CASES = {
+    "celery-5.5": (("celery==5.5.*", "redis==5.*"), "on", "celery 5.5, kombu 5.5, redis 5.2"),
+    "celery-5.6": (("celery==5.6.*", "kombu==5.6.*"), "on", "celery 5.6, kombu 5.6, redis 6.4"),
+    "kombu-5.7": (("celery==5.6.*", "kombu==5.7.*"), "on", "celery 5.6, kombu 5.7, redis 8.1"),
+    "redis-6": (("celery==5.7.*", "redis==6.*"), "on", "celery 5.7, kombu 5.7, redis 6.4"),
+    "all-off": (("celery==5.7.*",), "off", "celery 5.7, kombu 5.7, redis 8.1"),
+}
+ASK = (
+    "from bridge import versions as v; "
+    "print(', '.join(f'{n} {\".\".join(map(str, v.installed_version(n)))}' "
+    "for n in ('celery', 'kombu', 'redis')))"
+)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_all_as_it_should_be(case):
+    wanted, switch, expected = CASES[case]
+    python = environment(case, *wanted)
+    said = subprocess.run([python, "-c", ASK], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == expected
+    tests = SELECTED if switch == "off" else (*SELECTED, *PARTS)
+    done = subprocess.run(
+        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests],
+        env={**os.environ, versions.SWITCH: switch},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-8000:]
