@@ -7,7 +7,7 @@ written to be harmless when repeated.
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
@@ -19,6 +19,7 @@ from redis.backoff import FullJitterBackoff
 
 from bridge.errors import SchemaMismatch, SettingsError, StoreUnavailable
 from bridge.masking import mask_url, scrub
+from bridge.redis_options import text_of
 from bridge.settings import Settings
 from bridge.store.cluster import (
     AsyncSlotConnection,
@@ -158,7 +159,7 @@ def _tries(address: Address) -> int:
 
 def _arguments(address: Address, **more: Any) -> dict[str, Any]:
     """redis-py's arguments of every connection to the store."""
-    kwargs = {**_OPTIONS, **more, "db": address.db, **address.options}
+    kwargs = {**_OPTIONS, **more, "db": address.db, **_known_to_all(address.options)}
     if address.kind is Kind.SOCKET:
         kwargs.pop("socket_keepalive")
     if address.username:
@@ -174,7 +175,7 @@ def _to_sentinels(address: Address) -> dict[str, Any]:
     """redis-py's arguments of every connection to a sentinel."""
     kwargs = {
         "socket_connect_timeout": NODE_TIMEOUT_S, "socket_timeout": NODE_TIMEOUT_S,
-        **address.sentinel_options,
+        **_known_to_all(address.sentinel_options),
     }  # fmt: skip
     if any(name.startswith("ssl_") for name in kwargs):
         kwargs.setdefault("ssl", True)
@@ -187,6 +188,14 @@ def _to_nodes(address: Address, kwargs: dict[str, Any]) -> dict[str, Any]:
     asks["retry"] = type(kwargs["retry"])(_BACKOFF, 0)
     short = {"socket_connect_timeout": NODE_TIMEOUT_S, "socket_timeout": NODE_TIMEOUT_S}
     return {**asks, **short, "ssl": address.tls}
+
+
+def _known_to_all(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Of redis-py 5, asyncio, ``ssl_cert_reqs`` takes a word only."""
+    return {
+        name: text_of(value) if name == "ssl_cert_reqs" else value
+        for name, value in options.items()
+    }
 
 
 def _credentials(name: str) -> redis.CredentialProvider:

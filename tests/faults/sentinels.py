@@ -100,7 +100,7 @@ class Sentinels:
     def _all_agree(self) -> bool:
         for port in self.ports:
             with redis.Redis(port=port, decode_responses=True) as client:
-                seen = client.sentinel_master(NAME)
+                seen = client.execute_command("SENTINEL MASTER", NAME)
                 if seen["num-other-sentinels"] < len(self.ports) - 1 or seen["num-slaves"] < 1:
                     return False
         return True
