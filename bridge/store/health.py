@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from bridge.settings import Settings
 from bridge.store.connection import SCHEMA, connect, mismatch, translated
 
+PASSES = ("heartbeat", "recovery")
+
 
 @dataclass(frozen=True, slots=True)
 class Signs:
@@ -41,7 +43,7 @@ def read_signs(settings: Settings, *, timeout_s: float) -> Signs:
             pipeline.time()
             pipeline.zrange(f"{root}:workers", 0, -1, withscores=True)
             pipeline.zrange(f"{root}:pollers", 0, -1, withscores=True)
-            pipeline.hgetall(f"{root}:passes")
+            pipeline.hmget(f"{root}:passes", PASSES)  # it holds more than passes
             pipeline.hget(f"{root}:held", "offset")
             schema, (seconds, microseconds), workers, pollers, passes, offset_ms = (
                 pipeline.execute()
@@ -55,5 +57,6 @@ def read_signs(settings: Settings, *, timeout_s: float) -> Signs:
     return Signs(
         {worker: ends_ms / 1000 - now_s for worker, ends_ms in workers},
         {poller: ends_ms / 1000 - now_s for poller, ends_ms in pollers},
-        {kind: now_s - float(began_ms) / 1000 for kind, began_ms in passes.items()},
-    )
+        {kind: now_s - float(began_ms) / 1000
+         for kind, began_ms in zip(PASSES, passes, strict=True) if began_ms is not None},
+    )  # fmt: skip

@@ -9,6 +9,7 @@ import redis
 
 from bridge.model import Job, Outcome, claim_id_of
 from bridge.store import Lost
+from bridge.store.health import read_signs
 from tests.fixtures_bridge import NUMBERS
 from tests.waiting import wait_until
 
@@ -53,6 +54,17 @@ def takeover_ends(store) -> None:
             return seconds * 1000 + micros / 1000 > float(client.hget(key, "takeover"))
 
         wait_until(over, what="workers have had the time to renew")
+
+
+def test_a_health_check_reads_when_passes_began_and_nothing_else(store, lost):
+    store.run(store.claims.find_lost(10))
+    with lost():
+        pass
+    store.run(store.claims.find_lost(10))
+    assert store.run(store.claims.take_heartbeats(1)).beats == []
+    passes = read_signs(store.settings, timeout_s=5).passes
+    assert set(passes) == {"heartbeat", "recovery"}
+    assert all(0 <= age_s < 60 for age_s in passes.values())
 
 
 def test_a_job_whose_beginning_is_lost_is_not_published_again(store, lost):
