@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import time
 from pathlib import Path
 
 import pytest
 
 from bridge.local.valkey import LocalValkey
-from tests.acceptance.deployment import CREDENTIALS
 from tests.faults.load import all_alive, all_claims_gone
 from tests.waiting import wait_until
 
@@ -74,68 +71,6 @@ def test_a_retry_waits_for_the_broker(broker):
     )
     all_claims_gone(deployment)
     all_alive(deployment)
-
-
-def test_time_limits_that_pass_before_the_task_begins(deploy, start):
-    """While its job waits for the store: it comes again, and then its own ending counts."""
-    broker, store = start("broker"), start("store")
-    deployment = deploy(JOBS_ONLY="soft-limit hard-limit", BRIDGE_LEASE_S="8", valkey=store,
-                        CELERY_BROKER_URL=broker.url, BRIDGE_STORE_URL=store.url)  # fmt: skip
-    deployment.create_activities()
-    worker = deployment.worker(concurrency=2)
-    deployment.beat()
-    deployment.poller()
-    kinds = {"soft-limit": {"fails_after": 0.1}, "hard-limit": {"seconds": 0.1}}
-    machines = {kind: deployment.one_state(kind, HeartbeatSeconds=60) for kind in kinds}
-    os.killpg(worker.popen.pid, signal.SIGSTOP)
-    began = {
-        kind: deployment.execute(machine, id=kind, **kinds[kind])
-        for kind, machine in machines.items()
-    }
-    wait_until(lambda: deployment.status()["totals"]["queued"] == len(kinds))
-    store.kill()
-    os.killpg(worker.popen.pid, signal.SIGCONT)
-    worker.says("Hard time limit (1s) exceeded")
-    time.sleep(2)
-    store.start()
-    assert result(deployment, began["soft-limit"]) == "ValueError"
-    assert result(deployment, began["hard-limit"]) is None
-    all_claims_gone(deployment)
-
-
-APP = """
-from celery import Celery
-import bridge
-
-app = Celery("shop", broker=os.environ["CELERY_BROKER_URL"], backend=os.environ["BACKEND"])
-app.conf.update(
-    task_track_started=True, result_backend_transport_options={"retry_policy": {"timeout": 0.5}},
-)
-bridge.install(app)
-"""
-
-
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
-def test_a_result_backend_that_is_away(deploy, start, pool):
-    """It is of use to Celery only: jobs wait, or have ended already."""
-    backend = start("backend")
-    deployment = deploy(JOBS_ONLY="echo retry", BACKEND=backend.url)
-    (deployment.folder / "shop.py").write_text("import os" + APP)
-    deployment.env["PYTHONPATH"] += f":{deployment.folder}"
-    deployment.create_activities()
-    # Each process is of the app: who publishes a message says whether its result is stored.
-    worker = deployment.worker("--pool", pool, app="shop")
-    deployment.start("poller", "poll", app="shop", **CREDENTIALS).says("serves")
-    assert deployment.outcome("echo", id="0")[0] == "SUCCEEDED"
-    machine = deployment.one_state("retry", HeartbeatSeconds=60)
-    first = deployment.execute(machine, id="1", failures=1, countdown=1)
-    wait_until(lambda: deployment.seen("retry"))
-    backend.kill()
-    second = deployment.execute(deployment.one_state("echo", HeartbeatSeconds=60), id="2")
-    worker.says("did not begin")
-    backend.start()
-    assert result(deployment, first) == {"retries": 1}
-    assert result(deployment, second) == {"id": "2"}
 
 
 def result(deployment, execution):
