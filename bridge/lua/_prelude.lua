@@ -43,8 +43,8 @@
 -- root:passes           hash    heartbeat|recovery -> when the last pass began (Unix ms);
 --                               beat:<pass> -> when the last of a beat process did;
 --                               amnesty -> until when no worker is taken for dead;
---                               server -> run id of the server that the last pass of recovery met;
 --                               takeover -> until when workers say anew what they have
+-- root:server           string  run id of the server that the last pass of recovery met
 local root = KEYS[1]
 
 local function key(name, of)

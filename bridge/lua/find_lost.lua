@@ -24,9 +24,9 @@ end
 local info = redis.pcall('INFO', 'server') -- a user may not have the right
 local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
 if server then
-  local known = redis.call('HGET', key('passes'), 'server')
+  local known = redis.call('GET', key('server'))
   if known ~= server then
-    redis.call('HSET', key('passes'), 'server', server)
+    redis.call('SET', key('server'), server)
   end
   if known and known ~= server then
     redis.call('HSET', key('passes'), 'amnesty', now + ARGV[3], 'takeover', now + ARGV[3])

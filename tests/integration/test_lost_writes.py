@@ -27,7 +27,7 @@ def lost(store):
             client.delete(*client.keys(pattern))
             for key, value in before.items():
                 client.restore(key, 0, value)
-            client.hset(f"{store.settings.root_key}:passes", "server", "the one before")
+            client.set(f"{store.settings.root_key}:server", "the one before")
 
     return lose
 
@@ -122,6 +122,14 @@ def test_a_job_that_its_worker_has_lost_is_published_at_once(store):
     outcome = Outcome.failure("Bridge.WorkerLost", "its process was killed")
     assert store.jobs.lose(job, worker="w1", outcome=outcome, job_is_gone=True) is Lost.AGAIN
     assert sweep(store) == [job.claim_id]
+
+
+def test_a_health_check_reads_the_signs_after_a_takeover(store, lost):
+    store.run(store.claims.find_lost(10))
+    with lost():
+        pass
+    store.run(store.claims.find_lost(10))
+    assert read_signs(store.settings, timeout_s=5).passes.keys() >= {"recovery"}
 
 
 def test_the_first_pass_and_the_same_server_are_no_takeover(store):
