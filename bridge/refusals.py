@@ -42,7 +42,9 @@ def is_refusal(exc: BaseException) -> bool:
 
 def has_moved(exc: BaseException) -> bool:
     """Whether another server may be the primary now: connect anew, by name."""
-    classes = (exceptions.MasterDownError, exceptions.ReadOnlyError)
+    # A node of a cluster that is no primary any more answers MOVED, to redis-py an AskError. kombu
+    # can use a cluster of one shard, where global_keyprefix has a hash tag.
+    classes = (exceptions.AskError, exceptions.MasterDownError, exceptions.ReadOnlyError)
     return isinstance(exc, classes) or _MOVED.search(str(exc)) is not None
 
 

@@ -30,6 +30,8 @@ REFUSALS = [
     exceptions.ExecAbortError("Transaction discarded because of: NOREPLICAS Not enough good"),
     exceptions.ResponseError("Error running script (call to f_0): @user_script:1: -READONLY You"),
     exceptions.ResponseError("Command # 1 (LPUSH q x) of pipeline caused error: MISCONF Valkey is"),
+    exceptions.MovedError("866 127.0.0.1:7001"),
+    exceptions.ClusterDownError("The cluster is down"),
 ]
 ERRORS = [
     exceptions.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"),
@@ -53,7 +55,7 @@ def test_other_errors_are_none(exc):
 
 def test_a_server_that_is_no_primary_is_left():
     assert [has_moved(exc) for exc in REFUSALS] == [
-        True, False, True, False, False, False, False, True, False
+        True, False, True, False, False, False, False, True, False, True, False
     ]  # fmt: skip
 
 
