@@ -20,6 +20,7 @@ from kombu.exceptions import OperationalError
 from bridge.errors import SchemaMismatch, StoreUnavailable
 from bridge.installation import Installation, adopt_worker_id, installed, pool_of
 from bridge.model import Job, Outcome
+from bridge.publish_errors import Seldom
 from bridge.registry import ACTIVITY_HEADER, SYSTEM_QUEUE
 from bridge.store import check_schema
 from bridge.versions import log_off
@@ -123,6 +124,7 @@ class Lease:
         self._pid = os.getpid()
         self._unwanted: frozenset[str] = frozenset()
         self._wake = threading.Event()
+        self._seldom = Seldom(logger)
         self._interval_s = bridge.settings.lease_s / 3
 
     def start(self) -> None:
@@ -186,7 +188,10 @@ class Lease:
                 self._bring_outcomes(renewal.forgotten)
                 self._stop_unwanted(renewal.unwanted)
             except (SchemaMismatch, StoreUnavailable) as exc:
-                logger.warning("lease of worker %s not renewed: %s", self._id, exc)
+                # A store of another schema may stay for days, beside a worker that needs no lease.
+                self._seldom.warning(exc, "lease of worker %s not renewed: %s. It is tried again "
+                                     "until it is; this is logged once a minute.",
+                                     self._id, str(exc).rstrip("."))  # fmt: skip
                 pause_s = min(1.0, self._interval_s / 5)
             except Exception:
                 logger.exception("lease of worker %s not renewed; the next try follows", self._id)

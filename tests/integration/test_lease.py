@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from bridge import fleet
+from bridge.errors import SchemaMismatch
 from bridge.settings import Settings
 from bridge.store import JobStore
 from bridge.store.jobs import lease_timeout_s
@@ -56,3 +57,27 @@ def test_a_lease_outlives_a_connection_that_went_dead(settings, valkey, monkeypa
         lease._leave()
         assert threading.active_count() < 10
         jobs.close()
+
+
+def test_a_worker_beside_a_store_of_another_schema_says_so_seldom(settings, monkeypatch, caplog):
+    """It serves ordinary queues, for weeks perhaps: its log is the app's."""
+    monkeypatch.setattr(fleet.atexit, "register", lambda call: None)
+    tries = threading.Semaphore(0)
+
+    def refuse(*args, **kwargs):
+        tries.release()
+        raise SchemaMismatch("the claim store has schema 2")
+
+    settings = settings.model_copy(update={"lease_s": 0.1})
+    bridge = SimpleNamespace(settings=settings, jobs=SimpleNamespace(renew_lease=refuse))
+    app = SimpleNamespace(amqp=SimpleNamespace(queues=SimpleNamespace(consume_from={})))
+    lease = fleet.Lease(
+        bridge, SimpleNamespace(hostname="w@host", autoscale=None, concurrency=4, app=app)
+    )
+    lease.start()
+    for _ in range(5):
+        assert tries.acquire(timeout=30)
+    lease._ended = True
+    lease._wake.set()
+    lease._thread.join(30)
+    assert [r.getMessage().count("schema 2") for r in caplog.records] == [1]
