@@ -76,7 +76,7 @@ def store_url_of(read: Broker, write: Broker) -> str:
 
 
 def store_url_without_kombu(url: str) -> str:
-    """The same of the most ordinary URLs, where kombu must not be loaded; empty: it has to be."""
+    """The kind of the commonest URLs, read without kombu; empty: kombu has to read this one."""
     if not url.startswith(("redis://", "rediss://")) or ";" in url:
         return ""
     try:

@@ -23,7 +23,7 @@ AWAY_INTERVAL_S = 5.0
 
 
 class JobCancelled(BridgeError, Ignore):  # type: ignore[misc]
-    """Raised by ``bridge.current().checkpoint()``: nobody waits for this job's outcome any more.
+    """Raised by ``bridge.current().checkpoint()``: no outcome of this job is taken any more.
 
     Celery's ``Ignore``, so that ``autoretry_for=(Exception,)`` does not run the job again.
     """
@@ -63,7 +63,7 @@ class Current:
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody waits for this job's outcome any more: stop, it would be dropped.
+        """Whether no outcome of this job is taken any more: stop, it would be dropped.
 
         True once Step Functions has closed the token (the execution was stopped, a time-out has
         passed), which a heartbeat hears of; or when this worker was thought dead and the claim runs

@@ -28,7 +28,7 @@ def mask_url(url: str) -> str:
 
 
 def mask_urls(urls: object) -> str:
-    """The same of what Celery takes as a broker: one URL, several, or none."""
+    """A broker as Celery takes it (one URL, several, or none), with passwords as ``***``."""
     if urls is None:
         return ""
     if isinstance(urls, str):

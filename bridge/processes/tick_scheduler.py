@@ -1,4 +1,4 @@
-"""Schedulers for Celery's beat that publish the bridge's ticks: Celery names them, nobody imports.
+"""Schedulers for Celery's beat that publish the bridge's ticks; Celery imports them by name.
 
 The ticks are in memory and follow the monotonic clock: no file to share, and a host whose clock is
 set back goes on ticking.

@@ -1,6 +1,6 @@
 """Ticks: the periodic messages on ``bridge.system``, each of which begins a pass in a beat process.
 
-A tick says only that it is time, so one that waits makes the next superfluous. Whoever publishes
+A tick says only that it is time, so one that waits makes the next superfluous. Whatever publishes
 them (the bridge's scheduler, or an entry that an earlier version left in the database of an app's
 own scheduler), only a few ever wait, even if no process consumes them. ``expires`` cannot do that:
 a Redis list keeps expired messages, and expiry compares the clocks of two hosts.
