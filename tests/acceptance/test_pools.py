@@ -88,6 +88,4 @@ def slots_in_use(deployment) -> int:
 
     with redis.Redis.from_url(deployment.valkey.url, decode_responses=True) as client:
         held = client.hgetall("{" + deployment.prefix + "}:held")
-        return sum(
-            json.loads(said)["busy"] for worker, said in held.items() if "beat" not in worker
-        )
+        return sum(json.loads(said)["busy"] for name, said in held.items() if name.startswith("w"))
