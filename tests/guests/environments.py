@@ -46,6 +46,10 @@ def environment(name: str, *wanted: str) -> Path:
         site = next(folder.glob("lib/*/site-packages"))
         # Ours with its own .pth files, for it has the bridge by one.
         (site / "ours.pth").write_text(f"{ROOT}\nimport site; site.addsitedir({library!r})\n")
+        command = python.with_name("celery")
+        if not command.exists():  # ours is of the version that is wanted
+            command.write_text(f"#!{python}\nfrom celery.__main__ import main\n\nmain()\n")
+            command.chmod(0o755)
         ready.touch()
     return python
 
