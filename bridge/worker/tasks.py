@@ -35,6 +35,9 @@ _OF_OPTIONS = (LookupError, TypeError, ValueError)
 class _ActivityTask(Task):  # type: ignore[misc]
     """Put in front of the class of every task that is an activity."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Hide from the app's classes: one that lists its subclasses has this task already."""
+
     def start_strategy(self, app: Celery, consumer: Any, **options: Any) -> Callable[..., Any]:
         """Called by Celery for what it does with a message of the task: jobs have their own way."""
         start = super().start_strategy

@@ -34,10 +34,16 @@ class OwnRequest(Request):
         say("acknowledged", self.acknowledged)
 
 
+CLASSES: list[str] = []
+
+
 class Base(Task):
-    """Says which of a task's methods Celery calls."""
+    """Says which of a task's methods Celery calls, and knows its classes."""
 
     Request = OwnRequest
+
+    def __init_subclass__(cls):
+        CLASSES.append(cls.__name__)
 
     def before_start(self, task_id, args, kwargs):
         say("before_start", self.name, args, kwargs)
@@ -71,6 +77,7 @@ def of(kind: str) -> dict[str, object]:
 def facts(task) -> dict[str, object]:
     return {
         "class": type(task).__name__,
+        "classes": CLASSES,
         "base": isinstance(task, Base),
         "depth": len(task.request_stack),
         "directly": task.request.called_directly,
