@@ -64,7 +64,7 @@ def _is_too_long(exc: Exception) -> bool:
 def _fails_without_a_broker(task: Task, argument: Any) -> bool:
     app, args = task.app, (argument,)
     try:
-        if task.typing:
+        if task.typing and hasattr(task, "__header__"):  # not where it is written as a class
             task.__header__(*args)
         options = {"queue": task.queue} if getattr(task, "queue", None) else {}
         app.amqp.router.route(options, task.name, args, {}, task_type=task)

@@ -160,6 +160,15 @@ class Refused(Task):
         return super().apply_async(*args, **options)
 
 
+class Written(Task):
+    """A task that is written as a class: Celery makes no header for it."""
+
+    name = activity = "written"
+
+    def run(self, event):
+        return event
+
+
 class Jobs:
     """Notes which claims are given up."""
 
@@ -237,7 +246,10 @@ class TestWhatAFailureMeans:
         assert [outcome.error for outcome in jobs.outcomes] == ["Bridge.NotDispatched"]
         assert queued(app, server) == []
 
-    def test_what_cannot_be_routed_is_given_up(self, app, server, jobs):
+    @pytest.mark.parametrize("activity", ["work", "written"])
+    def test_what_cannot_be_routed_is_given_up(self, app, server, jobs, activity):
+        app.register_task(Written())
+
         def nowhere(name, args, kwargs, options, task=None, **_):
             raise LookupError("no region of this customer") if args else None
 
@@ -245,7 +257,7 @@ class TestWhatAFailureMeans:
         app.conf.task_routes = (nowhere,)
         app.amqp.flush_routes()
         app.amqp.router.routes = app.amqp.routes
-        Dispatcher(app.bridge).publish(*claims_of(1))
+        Dispatcher(app.bridge).publish(*claims_of(1, activity))
         assert "no region of this customer" in jobs.outcomes[0].cause
 
     def test_it_is_logged_once(self, app, jobs, caplog):

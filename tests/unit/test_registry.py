@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from celery import Celery
+from celery import Celery, Task
 
 from bridge import registry
 from bridge.errors import SettingsError
@@ -163,3 +163,26 @@ def test_a_bound_task_takes_one_argument_beside_itself(app):
         return self, event
 
     assert "own" in built(app)
+
+
+@pytest.mark.parametrize("options", [{}, {"autoretry_for": (OSError,)}], ids=repr)
+def test_a_task_that_is_written_as_a_class_is_checked_by_its_run(app, options):
+    """Celery makes no header for it."""
+
+    class One(Task):
+        name, activity = "one", "one"
+
+        def run(self, event):
+            return event
+
+    class Two(One):
+        name, activity = "two", "two"
+
+        def run(self, left, right):
+            return left, right
+
+    app.register_task(One(), **options)
+    assert "one" in built(app)
+    app.register_task(Two(), **options)
+    with pytest.raises(SettingsError, match=r"two\): it cannot be called with one argument"):
+        build(app, Settings())
