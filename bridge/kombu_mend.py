@@ -31,7 +31,8 @@ from kombu.transport.redis import Channel
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from bridge.refusals import PAUSE_S, Refusal, has_moved, is_refusal, refusal
+from bridge.refusals import PAUSE_S, Refusal, is_refusal, refusal
+from bridge.store.refusals import has_moved
 from bridge.versions import enabled
 
 logger = logging.getLogger(__name__)

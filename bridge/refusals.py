@@ -9,7 +9,6 @@ connection error too, Celery and kombu deal with both in one way: they try again
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -26,8 +25,6 @@ logger = logging.getLogger(__name__)
 PAUSE_S = 1.0
 """Before a server that has refused is asked again."""
 
-_MOVED = re.compile(r"(?:^|: -?)(?:MASTERDOWN|READONLY|UNBLOCKED)\b")
-
 
 class Refusal(exceptions.ConnectionError, ResponseError):
     """The broker's Redis takes no writes for now; as for one that is away, try again."""
@@ -38,14 +35,6 @@ def is_refusal(exc: BaseException) -> bool:
     if not isinstance(exc, ResponseError):
         return False
     return isinstance(exc, Refusal) or refusal_of(exc) not in (None, refusals.Refusal.FORBIDDEN)
-
-
-def has_moved(exc: BaseException) -> bool:
-    """Whether another server may be the primary now: connect anew, by name."""
-    # A node of a cluster that is no primary any more answers MOVED, to redis-py an AskError. kombu
-    # can use a cluster of one shard, where global_keyprefix has a hash tag.
-    classes = (exceptions.AskError, exceptions.MasterDownError, exceptions.ReadOnlyError)
-    return isinstance(exc, classes) or _MOVED.search(str(exc)) is not None
 
 
 def refusal(exc: ResponseError) -> Refusal:

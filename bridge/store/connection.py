@@ -29,6 +29,12 @@ from bridge.store.cluster import (
     SlotOwner,
     SlotSSLConnection,
 )
+from bridge.store.primary import (
+    AsyncPrimaryConnection,
+    AsyncPrimarySSLConnection,
+    PrimaryConnection,
+    PrimarySSLConnection,
+)
 from bridge.store.refusals import WHAT_FOLLOWS, Refusal, other_schema, refusal_of
 from bridge.store.sentinel import AsyncSentinels, Sentinels
 from bridge.store_url import Address, Kind, parse
@@ -103,7 +109,7 @@ def _pool(address: Address, key: str, kwargs: dict[str, Any]) -> redis.Connectio
         )  # fmt: skip
     ((host, port),) = address.nodes
     return redis.ConnectionPool(
-        connection_class=redis.SSLConnection if address.tls else redis.Connection,
+        connection_class=PrimarySSLConnection if address.tls else PrimaryConnection,
         host=host, port=port, **kwargs)  # fmt: skip
 
 
@@ -144,7 +150,7 @@ def _pool_async(address: Address, key: str, kwargs: dict[str, Any]) -> redis.asy
         )
     ((host, port),) = address.nodes
     return redis.asyncio.BlockingConnectionPool(
-        connection_class=redis.asyncio.SSLConnection if address.tls else redis.asyncio.Connection,
+        connection_class=AsyncPrimarySSLConnection if address.tls else AsyncPrimaryConnection,
         host=host, port=port, **kwargs)  # fmt: skip
 
 

@@ -32,6 +32,7 @@ _CODES = {
     "UNBLOCKED": Refusal.AWAY,
     **dict.fromkeys(("BUSY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"), Refusal.AWAY),
 }
+_MOVED = re.compile(r"(?:^|: -?)(?:MASTERDOWN|READONLY|UNBLOCKED)\b")
 _OTHER_SCHEMA = re.compile(r"\bSCHEMA (\S+)")
 _CODE = re.compile(rf"(?:^|: -?)({'|'.join(_CODES)})\b")
 # What Redis 7 and Valkey, and Redis 6.2, say of a script that the user may not run to its end.
@@ -61,6 +62,14 @@ def refusal_of(exc: Exception) -> Refusal | None:
     if found := _CODE.search(said):
         return _CODES[found[1]]
     return Refusal.FORBIDDEN if any(words in said for words in _FORBIDDEN) else None
+
+
+def has_moved(exc: Exception) -> bool:
+    """Whether another server may be the primary now: connect anew, by name."""
+    # A node of a cluster that is no primary any more answers MOVED, to redis-py an AskError. kombu
+    # can use a cluster of one shard, where global_keyprefix has a hash tag.
+    classes = (exceptions.AskError, exceptions.MasterDownError, exceptions.ReadOnlyError)
+    return isinstance(exc, classes) or _MOVED.search(str(exc)) is not None
 
 
 def other_schema(exc: Exception) -> str | None:

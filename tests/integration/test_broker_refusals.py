@@ -14,7 +14,8 @@ from redis import exceptions
 from bridge import kombu_mend
 from bridge.deliveries import GatherDeliveries
 from bridge.kombu_mend import PAUSE_S
-from bridge.refusals import Refusal, WaitOutRefusals, has_moved, is_refusal
+from bridge.refusals import Refusal, WaitOutRefusals, is_refusal
+from bridge.store.refusals import has_moved
 from tests.waiting import wait_until
 
 QUEUE = Queue("refusals")

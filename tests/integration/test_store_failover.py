@@ -10,10 +10,12 @@ import redis
 from redis.crc import key_slot
 
 from bridge.errors import StoreUnavailable
+from bridge.local.valkey import LocalValkey
 from bridge.model import Claim, claim_id_of
 from bridge.settings import Settings
 from bridge.store import ClaimStore, JobStore, StatusReader
 from tests.faults.cluster import Cluster
+from tests.faults.proxy import Proxy
 from tests.faults.sentinels import NAME, Sentinels
 from tests.integration.test_store_addresses import reached
 
@@ -129,6 +131,23 @@ def test_clients_follow_a_failover_of_sentinels(sentinels, clients):
     made.back()
     assert in_flight(on_sentinels(sentinels)) == 1
     sentinels.primary.start()
+
+
+@pytest.mark.parametrize("old", ["replica", "away"])
+def test_clients_follow_the_name_of_a_server(clients, old):
+    """As ElastiCache fails over: what was the primary lives on, and so do connections to it."""
+    with (
+        LocalValkey() as first, LocalValkey() as second,
+        Proxy("127.0.0.1", first.port) as name,
+    ):  # fmt: skip
+        made = clients(Settings(store_url=f"{name.url('redis')}/0", lease_s=60))
+        name.target = ("127.0.0.1", second.port)
+        if old == "replica":
+            ask(first.port, "REPLICAOF", "127.0.0.1", second.port)
+        else:
+            name.cut()
+        made.back()
+        assert ask(second.port, "ZCARD", "{bridge}:workers") == 1
 
 
 def test_sentinels_may_ask_for_a_password(sentinels):
