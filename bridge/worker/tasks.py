@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from typing import Any
 
@@ -79,6 +79,7 @@ class _ActivityTask(Task):  # type: ignore[misc]
                 pass  # while it waits for the broker; the hard limit still holds
             except Exception as exc:
                 in_vain = not repeats and isinstance(exc, _OF_OPTIONS)
+                in_vain = in_vain or self._is_at_no_time(options)
                 if in_vain or is_final(exc, self, next(iter(self.request.args), None)):
                     raise
                 logger.warning(
@@ -88,6 +89,15 @@ class _ActivityTask(Task):  # type: ignore[misc]
                 job._published = False
                 return None
             time.sleep(PUBLISH_RETRY_S)
+
+    def _is_at_no_time(self, options: Mapping[str, Any]) -> bool:
+        """Whether the options name no time, such as ``countdown=float("nan")``."""
+        times = {name: options.get(name) for name in ("countdown", "eta", "expires")}
+        try:
+            self.app.amqp.create_task_message(options["task_id"], self.name, (), {}, **times)
+        except (ArithmeticError, AttributeError, TypeError, ValueError):
+            return True
+        return False
 
     def _repeats_its_input(self, args: Any = None, kwargs: Any = None, *_: Any) -> bool:
         request = self.request
