@@ -63,7 +63,8 @@ def _choose_queues(app: Any, bridge: Installation) -> None:
     ordinary tasks, which are for the workers that the app has for them.
     """
     queues = app.amqp.queues
-    if queues._consume_from is not None:  # the only sign that -Q was given
+    # The only sign that -Q was given, inside Celery; without it a worker serves what Celery says.
+    if getattr(queues, "_consume_from", ()) is not None:
         return
     if bridge.imports_tasks:
         names = {*queues.consume_from, *bridge.registry.queues} - {SYSTEM_QUEUE}
