@@ -16,6 +16,7 @@ from bridge.model import Claim, Outcome
 from bridge.publish_errors import Seldom, is_final, is_outage
 from bridge.registry import ACTIVITY_HEADER
 from bridge.store import Unfinished
+from bridge.store.refusals import Refusal, refusal_of
 from bridge.versions import enabled
 
 logger = logging.getLogger(__name__)
@@ -140,7 +141,10 @@ class Dispatcher:
         """The error for a publish that may succeed later; it is logged, but not each time."""
         reason = exc.__cause__ or exc
         said = f"{type(reason).__name__}: {reason}"
-        away = is_outage(exc, self._bridge.app)
+        # A Redis that refuses writes refuses all; and its name may lead to another server, to which
+        # only a new connection comes: kombu's pool makes one after an outage.
+        refused = refusal_of(reason) not in (None, Refusal.FORBIDDEN)
+        away = refused or is_outage(exc, self._bridge.app)
         self._seldom.warning(
             reason, "%s is not dispatched yet: the broker did not take it (%s). It is published "
             "again until the broker does; this is logged once a minute.", what, said,

@@ -51,7 +51,7 @@ _CLASSES: tuple[tuple[type[Exception], Refusal], ...] = (
 )
 
 
-def refusal_of(exc: Exception) -> Refusal | None:
+def refusal_of(exc: BaseException) -> Refusal | None:
     """What an exception of redis-py means; None: the fault is the script's, or the caller's."""
     for kind, refusal in _CLASSES:
         if isinstance(exc, kind):

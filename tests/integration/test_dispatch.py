@@ -12,9 +12,12 @@ import kombu.exceptions
 import pytest
 import redis
 from celery import Celery, Task
+from kombu.transport.redis import Channel
 
 import bridge
+from bridge import kombu_mend
 from bridge.dispatch import BrokerUnavailable, Dispatcher, NotPublished, NotRegistered
+from bridge.local.valkey import LocalValkey
 from bridge.model import Claim, Outcome, claim_id_of
 from bridge.store import Unfinished
 from tests.faults.proxy import Proxy
@@ -94,6 +97,26 @@ def test_no_job_counts_as_published_while_the_broker_is_away(app, server, broker
     broker.heal()
     assert dispatcher.publish_all(claims[1:]) == [None] * 3
     assert set(queued(app, server)) >= {claim.job.id for claim in claims[1:]}
+
+
+@pytest.mark.parametrize("optimizations", ["on", "off"])
+def test_the_name_of_the_broker_comes_to_mean_another_server(
+    app, broker, valkey, server, monkeypatch, optimizations
+):
+    """As ElastiCache fails over: the old primary lives on, and so does our connection to it."""
+    monkeypatch.setenv("BRIDGE_OPTIMIZATIONS", optimizations)
+    monkeypatch.setattr(Channel, "_create_client", kombu_mend._create_client)
+    if optimizations == "on":
+        kombu_mend.mend()
+    with LocalValkey() as old:
+        broker.target = ("127.0.0.1", old.port)
+        dispatcher, (first, second) = Dispatcher(app.bridge), claims_of(2)
+        assert dispatcher.publish_all([first]) == [None]
+        broker.target = ("127.0.0.1", valkey.port)
+        with redis.Redis(port=old.port) as admin:
+            admin.replicaof("127.0.0.1", valkey.port)
+        wait_until(lambda: dispatcher.publish_all([second]) == [None])
+        assert queued(app, server) == [second.job.id]
 
 
 def test_a_lost_answer_means_again(app, server, broker):
@@ -195,7 +218,6 @@ class TestWhatAFailureMeans:
             refused("AWS.SimpleQueueService.NonExistentQueue"),
             caused(amqp.exceptions.PreconditionFailed("inequivalent arg 'x-max-priority'")),
             caused(amqp.exceptions.NotFound("no exchange 'celery'")),
-            caused(redis.exceptions.ReadOnlyError("You can't write against a read only replica.")),
             kombu.exceptions.LimitExceeded(3), RuntimeError("a client's mistake"),
             AttributeError("'NoneType' object has no attribute 'send'"),
             TypeError("'NoneType' object is not subscriptable"),
@@ -219,6 +241,8 @@ class TestWhatAFailureMeans:
         [
             kombu.exceptions.OperationalError("away"), ConnectionResetError(), TimeoutError(),
             caused(redis.exceptions.ConnectionError("refused")),
+            redis.exceptions.ReadOnlyError("You can't write against a read only replica."),
+            redis.exceptions.ResponseError("MISCONF Valkey is configured to save RDB snapshots"),
         ],
         ids=repr,
     )  # fmt: skip
