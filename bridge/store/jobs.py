@@ -187,7 +187,12 @@ class JobStore:
 
     def leave(self, worker: str) -> int:
         """End the lease of a worker that has ended; how many claims it leaves to recovery."""
-        return int(self._scripts.call("leave", worker))
+        # One try: the process is to end, and its lease ends by itself.
+        scripts = Scripts(self._settings, timeout_s=SOCKET_TIMEOUT_S, tries=0)
+        try:
+            return int(scripts.call("leave", worker))
+        finally:
+            scripts.redis.close()
 
     def close(self) -> None:
         """Close the connections."""

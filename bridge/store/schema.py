@@ -5,6 +5,9 @@ from __future__ import annotations
 from bridge.settings import Settings
 from bridge.store.scripts import Scripts
 
+TIMEOUT_S = 3.0
+"""A store that hangs must not hold up the start of a worker that may serve no activity at all."""
+
 
 def check_schema(settings: Settings, *, only_look: bool = False) -> None:
     """Compare the store's stamp with the schema of this version.
@@ -20,7 +23,7 @@ def check_schema(settings: Settings, *, only_look: bool = False) -> None:
         StoreUnavailable: Redis does not answer; the scripts that processes call again and again
             look too.
     """
-    scripts = Scripts(settings)
+    scripts = Scripts(settings, timeout_s=TIMEOUT_S, tries=0)
     try:
         scripts.call("check_schema", int(only_look))
     finally:
