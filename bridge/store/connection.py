@@ -80,6 +80,9 @@ def connect(
     if timeout_s is not None:
         kwargs |= {
             "retry": redis.retry.Retry(_BACKOFF, tries, supported_errors=(redis.ConnectionError,)),
+            "retry_on_error": [
+                redis.ConnectionError
+            ],  # redis-py adds these to those of the line above
             "socket_connect_timeout": timeout_s,
             "socket_timeout": timeout_s,
         }

@@ -96,3 +96,16 @@ def test_a_store_that_hangs_holds_up_neither_start_nor_end_of_a_worker(settings,
         with pytest.raises(StoreUnavailable):
             check_schema(settings) if what == "start" else JobStore(settings).leave("w1")
         assert time.monotonic() - began < 5
+
+
+def test_a_renewal_that_hangs_is_not_tried_again_by_redis_py(settings):
+    """A connection and a call are tried twice each: together they took most of a lease."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        store = JobStore(settings.model_copy(update={"store_url": url, "lease_s": 1.0}))
+        with pytest.raises(StoreUnavailable, match="TimeoutError"):
+            store.renew_lease("w1", number=1, slots=1, queues=["celery"])
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
