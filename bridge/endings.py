@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from queue import Queue
 from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
@@ -28,7 +29,7 @@ from bridge.store import JobStore, Of
 logger = logging.getLogger(__name__)
 
 WAIT_S = 0.5
-"""How long the worker's event loop waits for the store at most."""
+"""How long the worker's event loop waits for the store at most, once in an outage."""
 
 _UNREADABLE = (ContentDisallowed, InvalidTaskError, SerializationError)
 """Raised before the task: no delivery of the job can be read here."""
@@ -159,6 +160,41 @@ def _write(app: Celery, job: Job, write: Callable[[JobStore], str]) -> None:
     if in_pool_process():  # which Celery may end before a thread is through
         go_on()
         return
-    thread = threading.Thread(target=go_on, daemon=True)
-    thread.start()
-    thread.join(WAIT_S)
+    _writer.write(go_on)
+
+
+class _Writer:
+    """A thread of this process that stores endings, one after the other.
+
+    Its callers wait for it for a moment, so that an ending is stored before its job's message is
+    acknowledged; not while the store is away, for endings may come by the hundred.
+    """
+
+    def __init__(self) -> None:
+        self._calls: Queue[tuple[Callable[[], None], threading.Event]] = Queue()
+        self._lock = threading.Lock()
+        self._begun = self._behind = False
+
+    def write(self, call: Callable[[], None]) -> None:
+        """Have the thread make this call."""
+        with self._lock:
+            if not self._begun:
+                self._begun = True
+                threading.Thread(target=self._run, name="bridge-endings", daemon=True).start()
+        written = threading.Event()
+        self._calls.put((call, written))
+        if not self._behind:
+            self._behind = not written.wait(WAIT_S)
+
+    def _run(self) -> None:
+        while True:
+            call, written = self._calls.get()
+            try:
+                call()
+            except Exception:
+                logger.exception("an ending is not stored; recovery finds its claim")
+            self._behind = False
+            written.set()
+
+
+_writer = _Writer()

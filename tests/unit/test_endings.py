@@ -1,0 +1,31 @@
+"""How the parent of a pool stores endings; which ones is in the acceptance tests."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from bridge.endings import WAIT_S, _Writer
+from tests.waiting import wait_until
+
+
+def test_many_endings_in_an_outage_hold_up_the_loop_once():
+    """It serves the app's ordinary tasks, too."""
+    back, written = threading.Event(), []
+    writer, began, threads = _Writer(), time.monotonic(), threading.active_count()
+    for number in range(50):
+        writer.write(lambda number=number: back.wait() and written.append(number))
+    assert time.monotonic() - began < 10 * WAIT_S
+    assert threading.active_count() == threads + 1
+    assert written == []
+    back.set()
+    wait_until(lambda: written == list(range(50)))
+
+
+def test_an_ending_is_stored_before_its_message_is_acknowledged():
+    written = []
+    writer = _Writer()
+    writer.write(lambda: 1 / 0)  # logged
+    for number in range(3):
+        writer.write(lambda number=number: written.append(number))
+        assert written[-1] == number
