@@ -9,7 +9,8 @@
 --
 -- The same when another server answers than the last time: a replica that has taken over, or one that
 -- has restarted, may not know the last moments of writes, leases among them. What workers say when they
--- renew tells what they run; until then no job is published anew: see take_unstarted.
+-- renew tells what they run; until then no job is published anew: see take_unstarted. Not twice within
+-- eight amnesties: behind a proxy each call may meet another server, and nothing would ever be lost.
 run_at_maxmemory()
 local other = other_schema()
 if other then
@@ -28,7 +29,8 @@ if server then
   if known ~= server then
     redis.call('SET', key('server'), server)
   end
-  if known and known ~= server then
+  local before = tonumber(redis.call('HGET', key('passes'), 'takeover') or 0)
+  if known and known ~= server and now > before + 8 * ARGV[3] then
     redis.call('HSET', key('passes'), 'amnesty', now + ARGV[3], 'takeover', now + ARGV[3])
   end
 end

@@ -137,3 +137,16 @@ def test_the_first_pass_and_the_same_server_are_no_takeover(store):
         store.run(store.claims.find_lost(10))
     with redis.Redis.from_url(store.settings.store_url, decode_responses=True) as client:
         assert not client.hexists(f"{store.settings.root_key}:passes", "takeover")
+
+
+def test_a_store_that_is_another_server_each_time_loses_workers_all_the_same(store):
+    """Behind a proxy INFO may come from any of several servers."""
+    job = store.running(max_attempts=1)
+    with redis.Redis.from_url(store.settings.store_url) as client:
+
+        def found():
+            client.set(f"{store.settings.root_key}:server", f"another than {next(NUMBERS)}")
+            return store.run(store.claims.find_lost(10))
+
+        ((found_job, worker, _),) = wait_until(found, what="the dead worker is found")
+    assert (found_job, worker) == (job, "w1")
