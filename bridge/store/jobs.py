@@ -102,7 +102,8 @@ class JobStore:
     def __init__(self, settings: Settings, *, threaded: bool = False) -> None:
         self._settings = settings
         self._scripts = Scripts(settings)  # a lease never waits for what jobs ask
-        self._of_lease = Scripts(settings, timeout_s=lease_timeout_s(settings), tries=1)
+        # For a lease, and for what a task asks while it runs: given up soon, and asked again.
+        self._brief = Scripts(settings, timeout_s=lease_timeout_s(settings), tries=1)
         self._of_jobs = SharedScripts(settings) if threaded else self._scripts
 
     def start(self, job: Job, *, retry: int, worker: str, run: str) -> Start:
@@ -147,11 +148,11 @@ class JobStore:
         args = (
             job.claim_id, job.attempt, worker, outcome.dump(), int(job_is_gone), patience_ms
         )  # fmt: skip
-        return Lost(self._of_lease.call("lose", *args))
+        return Lost(self._brief.call("lose", *args))
 
     def keep_alive(self, job: Job, *, run: str) -> bool:
         """Note that a job with ``heartbeat="manual"`` makes progress; False: it lost its claim."""
-        return bool(self._scripts.call("keep_alive", job.claim_id, run))
+        return bool(self._brief.call("keep_alive", job.claim_id, run))
 
     def ask(self, job: Job, *, run: str) -> str:
         """Why this run of the job is no longer wanted; empty: it is.
@@ -160,7 +161,7 @@ class JobStore:
         ``"reported"``: it has ended there. Else what Step Functions said when the claim was closed,
         such as ``"TaskTimedOut"``.
         """
-        return str(self._scripts.call("ask", job.claim_id, run))
+        return str(self._brief.call("ask", job.claim_id, run))
 
     def renew_lease(
         self, worker: str, *, number: int, slots: int, queues: Iterable[str], busy: int = 0,
@@ -179,7 +180,7 @@ class JobStore:
         announcement = json.dumps({"slots": slots, "queues": sorted(queues)})
         held = json.dumps({"busy": busy, "jobs": sorted(claim_ids), "active": sorted(active)})
         lease_ms = ms(self._settings.lease_s)
-        renewed, n, *rows = self._of_lease.call(
+        renewed, n, *rows = self._brief.call(
             "renew_lease", worker, lease_ms, announcement, held, number
         )
         forgotten = [Job(rows[i], int(rows[i + 1])) for i in range(0, 2 * n, 2)]
@@ -197,5 +198,5 @@ class JobStore:
     def close(self) -> None:
         """Close the connections."""
         self._scripts.redis.close()
-        self._of_lease.redis.close()
+        self._brief.redis.close()
         self._of_jobs.redis.close()

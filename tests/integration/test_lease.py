@@ -12,6 +12,7 @@ import redis
 
 from bridge import fleet
 from bridge.errors import SchemaMismatch, StoreUnavailable
+from bridge.model import Job
 from bridge.settings import Settings
 from bridge.store import JobStore, check_schema, jobs, schema
 from bridge.store.jobs import lease_timeout_s
@@ -98,13 +99,22 @@ def test_a_store_that_hangs_holds_up_neither_start_nor_end_of_a_worker(settings,
         assert time.monotonic() - began < 5
 
 
-def test_a_renewal_that_hangs_is_not_tried_again_by_redis_py(settings):
-    """A connection and a call are tried twice each: together they took most of a lease."""
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store, _: store.renew_lease("w1", number=1, slots=1, queues=["celery"]),
+        lambda store, job: store.ask(job, run="r1"),
+        lambda store, job: store.keep_alive(job, run="r1"),
+    ],
+    ids=["renewal", "cancelled", "heartbeat"],
+)
+def test_what_hangs_is_not_tried_again_by_redis_py(settings, call):
+    """A connection and a call are tried several times each: a job waited 80 s for an answer."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         store = JobStore(settings.model_copy(update={"store_url": url, "lease_s": 1.0}))
         with pytest.raises(StoreUnavailable, match="TimeoutError"):
-            store.renew_lease("w1", number=1, slots=1, queues=["celery"])
+            call(store, Job("0" * 24, 1))
         silent.setblocking(False)
         silent.accept()[0].close()
         with pytest.raises(BlockingIOError):
