@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from queue import Empty
 from types import SimpleNamespace
 
@@ -16,6 +15,7 @@ from bridge.deliveries import GatherDeliveries
 from bridge.kombu_mend import PAUSE_S
 from bridge.refusals import Refusal, WaitOutRefusals, is_refusal
 from bridge.store.refusals import has_moved
+from tests.refusing import demoted, full, without_replicas
 from tests.waiting import wait_until
 
 QUEUE = Queue("refusals")
@@ -60,33 +60,6 @@ def test_a_server_that_is_no_primary_is_left():
     ]  # fmt: skip
 
 
-@contextmanager
-def no_replicas(admin):
-    admin.config_set("min-replicas-to-write", 1)
-    try:
-        yield
-    finally:
-        admin.config_set("min-replicas-to-write", 0)
-
-
-@contextmanager
-def full(admin):
-    admin.config_set("maxmemory", 1)
-    try:
-        yield
-    finally:
-        admin.config_set("maxmemory", 0)
-
-
-@contextmanager
-def replica(admin):
-    admin.execute_command("REPLICAOF", "127.0.0.1", "1")
-    try:
-        yield
-    finally:
-        admin.execute_command("REPLICAOF", "NO", "ONE")
-
-
 class Worker:
     """A consumer of one queue; ``got`` are the bodies that came."""
 
@@ -127,7 +100,7 @@ def test_a_consumer_pauses_and_goes_on_upon_the_same_connection(worker, admin, c
     worker.publish("before")
     worker.drain(0.3)
     socket = worker.channel.client.connection._sock
-    with no_replicas(admin):
+    with without_replicas(admin):
         admin.config_resetstat()
         worker.drain(2.5)
         assert 1 <= admin.info("commandstats")["cmdstat_brpop"]["rejected_calls"] <= 4
@@ -139,7 +112,7 @@ def test_a_consumer_pauses_and_goes_on_upon_the_same_connection(worker, admin, c
 
 def test_a_consumer_leaves_a_server_that_is_no_primary(worker, admin):
     """It may have a new address; Celery takes a Refusal for the loss of the connection."""
-    with replica(admin):
+    with demoted(admin):
         with pytest.raises(Refusal):
             worker.drain(3)
         with pytest.raises(Refusal):
@@ -152,7 +125,7 @@ def test_a_transaction_that_is_refused_ends(worker, admin):
     worker.channel.qos.append(
         SimpleNamespace(delivery_info={"exchange": "", "routing_key": QUEUE.name}, _raw={}), "tag"
     )
-    with no_replicas(admin), pytest.raises(Refusal):
+    with without_replicas(admin), pytest.raises(Refusal):
         worker.channel.qos.restore_by_tag("tag")
     worker.channel.qos.restore_by_tag("tag")
     assert admin.llen(QUEUE.name) == 1
@@ -193,7 +166,7 @@ def test_an_acknowledgement_that_is_refused_is_said_again(worker, admin):
     worker.drain(0.5)
     worker.channel.basic_qos(0, 2, False)
     assert not worker.channel.qos.can_consume()
-    with no_replicas(admin):
+    with without_replicas(admin):
         taken[0].ack()
         taken[1].reject()
     assert worker.channel.qos.can_consume()
