@@ -90,7 +90,7 @@ def find_process(pid: int) -> Process:
         if args is not None:
             return Process(at, tuple(args))
         waiting.extend(children_of(at))
-    if not _command_line(pid):
+    if _living(pid) is None:  # an empty command line says less: one that begins has it, too
         raise Sick(f"process {pid} has ended")
     return Process(pid, ())
 
@@ -109,15 +109,21 @@ def celery_args(command_line: list[str]) -> list[str] | None:
 def children_of(pid: int) -> list[int]:
     """Living children of a process."""
     found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            text = stat.read_text(errors="replace")
-        except OSError:  # it has ended meanwhile
-            continue
-        state, parent = text.rpartition(")")[2].split()[:2]
-        if int(parent) == pid and state not in "ZX":
-            found.append(int(stat.parent.name))
+    for folder in Path("/proc").glob("[0-9]*"):
+        child = int(folder.name)
+        if _living(child) == pid:
+            found.append(child)
     return found
+
+
+def _living(pid: int) -> int | None:
+    """The parent of a living process; None: it has ended."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    state, parent = text.rpartition(")")[2].split()[:2]
+    return None if state in "ZX" else int(parent)
 
 
 def _command_line(pid: int) -> list[str]:

@@ -8,11 +8,19 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from celery.utils.nodenames import default_nodename, host_format
 
-from bridge.healthcheck import Process, celery_args, children_of, find_process, node_name
+from bridge.healthcheck import (
+    Process,
+    _living,
+    celery_args,
+    children_of,
+    find_process,
+    node_name,
+)
 from bridge.local.processes import free_port
 from tests.acceptance.deployment import CELERY, Deployment
 from tests.acceptance.deployment import Process as Started
@@ -185,6 +193,18 @@ class TestStore:
 
 
 class TestFinding:
+    def test_a_process_without_a_command_line_lives(self):
+        """A process has none in the moment in which it begins another program."""
+        without = (
+            int(path.parent.name)
+            for path in Path("/proc").glob("[0-9]*/cmdline")
+            if not path.read_bytes() and _living(int(path.parent.name)) is not None
+        )
+        pid = next(without, None)
+        if pid is None:
+            pytest.skip("no thread of the kernel is seen here")
+        assert find_process(pid).args == ()
+
     def test_below_a_shell_or_an_init(self, deployment):
         name = f"sh-{deployment.prefix}@%h"
         args = f"{CELERY} -A bridge worker --without-mingle --hostname {name} --concurrency 1; true"
