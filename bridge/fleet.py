@@ -178,7 +178,7 @@ class Lease:
             try:
                 renewal = self._bridge.jobs.renew_lease(
                     self._id, number=number, slots=self._slots(), queues=queues,
-                    busy=len(state.active_requests),
+                    ordinary=0, fetches=len(state.active_requests) < self._slots(),
                     claim_ids=_claims_of(state.requests) | _claims_of(_active_ids()),
                     active=_claims_of(_active_ids()))  # fmt: skip
                 if known and not renewal.renewed:

@@ -184,7 +184,7 @@ class Poller:
                 lane.activity.queue,
                 lane.open,
                 0 if draining else lane.want(now),
-                lane.place,
+                place=lane.place,
             )
             for lane in lanes
         ]
@@ -195,9 +195,9 @@ class Poller:
         if all(polls == wish.want for polls, wish in zip(grant.polls, wishes, strict=True)):
             pauses = (lane.paused_until - now for lane in lanes if lane.paused_until > now)
             self._ask_again_s = min([self._idle_s, *pauses])
-        for lane, polls, renewable in zip(lanes, grant.polls, grant.renewable, strict=True):
+        for lane, polls, refused in zip(lanes, grant.polls, grant.refused, strict=True):
             # Twice the time, for a poll that comes home while the store is asked again.
-            lane.renewable_until = now + 2 * self._ask_again_s if renewable else 0.0
+            lane.renewable_until = now + 2 * self._ask_again_s if not refused else 0.0
             for _ in range(polls):
                 self._turns += 1
                 lane.turn = self._turns

@@ -66,6 +66,15 @@ class Settings(BaseSettings):
     look_ahead: float = Field(
         default=1.25, ge=1.0, le=4.0, description="claims per worker slot; above 1 they queue"
     )
+    look_ahead_s: float = Field(
+        default=0.25,
+        ge=0.0,
+        le=60.0,
+        description="seconds of work that may wait for a slot, where jobs are shorter",
+    )
+    look_ahead_most: float = Field(
+        default=4.0, ge=1.0, le=64.0, description="claims per worker slot that may wait so, at most"
+    )
     poll_timeout_s: float = Field(
         default=65.0, ge=65.0, le=120.0, description="socket timeout of a poll; AWS holds it 60 s"
     )

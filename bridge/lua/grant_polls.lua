@@ -40,9 +40,9 @@ end
 -- What this poller says of its own polls is the truth: said anew each time, it cannot drift.
 redis.call('DEL', key('polls', poller))
 local wishes = {}
-for i = 4, #ARGV, 5 do
+for i = 4, #ARGV, 6 do
   local wish = {poll = ARGV[i] .. '|' .. ARGV[i + 1], queue = ARGV[i + 1],
-    open = tonumber(ARGV[i + 2]), want = tonumber(ARGV[i + 3]), place = ARGV[i + 4],
+    open = ARGV[i + 2] + ARGV[i + 3], want = tonumber(ARGV[i + 4]), place = ARGV[i + 5],
     granted = 0}
   wishes[#wishes + 1] = wish
   if wish.open > 0 then
@@ -173,28 +173,12 @@ for depth = 0, most - 1 do
   end
 end
 
--- An idle poll keeps its slot while everybody has what it wanted; else they take turns. Who was refused
--- wants a slot of any group in a set that is full; what other pollers were refused is not known here.
-for _, wish in ipairs(wishes) do
-  if wish.group and wish.granted < wish.want then
-    wish.group.scarce = true
-    for _, set in ipairs(sets) do
-      if set.has[wish.group] and set.used >= set.room then
-        for group in pairs(set.has) do group.scarce = true end
-      end
-    end
-  end
-end
-local more = #pollers > 1 and 1 or 0
 local granted = {slots}
 for _, wish in ipairs(wishes) do
   if wish.granted > 0 then
     redis.call('HINCRBY', key('polls', poller), wish.poll, wish.granted)
   end
   granted[#granted + 1] = wish.granted
-  local group = wish.group
-  granted[#granted + 1] =
-    group and not group.scarce and has_room(group, more) and group.mine <= group.share
-    and not is_held(wish.place) and 1 or 0
+  granted[#granted + 1] = wish.granted < wish.want and 'no room' or ''
 end
 return granted

@@ -21,16 +21,37 @@ class Wish:
     """What a poller has open on an activity and would like to open.
 
     Attributes:
-        open: Polls of this poller that are open now, or whose answer is not stored yet.
+        fresh: Its polls that may still bring a waiting task: open for a moment only, or answered
+            with a task that is not stored yet.
         want: How many more it would open.
+        idle: Its polls that have been open for longer: they found the activity's queue empty.
         place: Region and account of its calls; empty: the process's own.
     """
 
     activity: str
     queue: str
-    open: int
+    fresh: int
     want: int
+    idle: int = 0
     place: str = ""
+
+
+class Refusal(StrEnum):
+    """Why a poller may not open all the polls that it asked for on an activity."""
+
+    NONE = ""
+    THROTTLED = "throttled"
+    """Step Functions throttles calls that matter more, in that region and account."""
+    NO_WORKER = "no worker"
+    """No live worker serves the queue."""
+    HELD_BACK = "held back"
+    """Workers hold claims of the activity back for its ``rate_limit``."""
+    COVERED = "covered"
+    """An idle poll is open on the activity: its queue is empty."""
+    NO_ROOM = "no room"
+    """The slots and the waiting room of the workers that serve the queue are taken."""
+    SHARE = "share"
+    """This poller has its part of the room; the rest is for the other pollers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +61,12 @@ class Grant:
     Attributes:
         slots: Slots of the live workers that serve any of the queues; 0: nobody would do the work.
         polls: For each wish, in order, how many more polls it may open.
-        renewable: For each wish, whether its open polls may be opened again as they come home
-            empty, without asking each time; not while others want their slots.
+        refused: For each wish, why it was not granted in full.
     """
 
     slots: int
     polls: list[int]
-    renewable: list[bool]
+    refused: list[Refusal]
 
 
 @dataclass(frozen=True, slots=True)

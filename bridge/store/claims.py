@@ -15,6 +15,7 @@ from bridge.store.answers import (
     Grant,
     LostJob,
     Pass,
+    Refusal,
     Report,
     Unfinished,
     Unstarted,
@@ -91,9 +92,9 @@ class ClaimStore:
         args: list[str | int | float] = [
             poller, ms(self._settings.lease_s), self._settings.look_ahead]  # fmt: skip
         for wish in wishes:
-            args += (wish.activity, wish.queue, wish.open, wish.want, wish.place)
+            args += (wish.activity, wish.queue, wish.fresh, wish.idle, wish.want, wish.place)
         slots, *rows = await self._scripts.call("grant_polls", *args)
-        return Grant(int(slots), [int(n) for n in rows[::2]], [bool(may) for may in rows[1::2]])
+        return Grant(int(slots), [int(n) for n in rows[::2]], [Refusal(why) for why in rows[1::2]])
 
     async def withdraw_poller(self, poller: str) -> bool:
         """Forget a poller that has ended in order; False when it was not known."""

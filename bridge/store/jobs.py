@@ -164,21 +164,37 @@ class JobStore:
         return str(self._brief.call("ask", job.claim_id, run))
 
     def renew_lease(
-        self, worker: str, *, number: int, slots: int, queues: Iterable[str], busy: int = 0,
+        self,
+        worker: str,
+        *,
+        number: int,
+        slots: int,
+        queues: Iterable[str],
+        ordinary: int = 0,
+        fetches: bool = True,
         claim_ids: Iterable[str] = (),
         active: Iterable[str] = (),
-    ) -> Renewal:  # fmt: skip
-        """Extend the worker's lease and announce it.
+        held_back: Iterable[str] = (),
+    ) -> Renewal:
+        """Extend the worker's lease, and announce what it can take and what occupies it.
 
         Args:
             number: Counts this worker's renewals, so that a repeated call is known as one.
-            slots: How many jobs it runs at once.
-            busy: How many Celery tasks of any kind it runs now.
+            slots: How many jobs it runs at once now; 0 while it drains.
+            queues: Those that it consumes now.
+            ordinary: Slots that tasks occupy which are not of the bridge.
+            fetches: Whether it would take another message now, so that one that it has not may be
+                lost.
             claim_ids: Claims whose jobs Celery has given it: running, waiting, or for later.
             active: Those of them that run.
+            held_back: Those of them that wait for a ``rate_limit``.
         """
-        announcement = json.dumps({"slots": slots, "queues": sorted(queues)})
-        held = json.dumps({"busy": busy, "jobs": sorted(claim_ids), "active": sorted(active)})
+        announcement = json.dumps(
+            {"slots": slots, "queues": sorted(queues), "ordinary": ordinary, "fetches": fetches}
+        )
+        held = json.dumps(
+            {"jobs": sorted(claim_ids), "active": sorted(active), "held_back": sorted(held_back)}
+        )
         lease_ms = ms(self._settings.lease_s)
         renewed, n, *rows = self._brief.call(
             "renew_lease", worker, lease_ms, announcement, held, number

@@ -711,7 +711,9 @@ class TestLostMessage:
         self.overdue(store)
         assert self.take(store) == [], "no worker"
         self.overdue(store)
-        store.jobs.renew_lease("w1", number=next(NUMBERS), slots=2, queues=["celery"], busy=2)
+        store.jobs.renew_lease(
+            "w1", number=next(NUMBERS), slots=2, queues=["celery"], fetches=False
+        )
         assert self.take(store) == [], "it runs other Celery tasks"
         self.overdue(store)
         store.jobs.renew_lease("w1", number=next(NUMBERS), slots=2, queues=["other"])
@@ -781,58 +783,6 @@ class TestGrantPolls:
 
     def grant(self, store, *wishes: Wish, poller="p1"):
         return store.run(store.claims.grant_polls(poller, wishes))
-
-    def test_idle_polls_go_on_while_everybody_has_what_it_wants(self, store):
-        store.worker(slots=4)
-        wishes = Wish("a", "celery", 1, 0), Wish("b", "celery", 1, 1)
-        assert self.grant(store, *wishes).renewable == [True, True]
-
-    def test_idle_polls_give_their_slots_to_those_that_have_none(self, store):
-        """Only where those would be served: the slots of another queue help nobody."""
-        store.worker("w1", slots=2)
-        store.worker("w2", slots=2, queues=["other"])
-        grant = self.grant(
-            store, Wish("a", "celery", 3, 0), Wish("b", "celery", 0, 1), Wish("c", "other", 1, 0)
-        )
-        assert grant.polls == [0, 0, 0]
-        assert grant.renewable == [False, False, True]
-
-    def test_idle_polls_give_their_slots_to_another_poller(self, store):
-        store.worker(slots=4)
-        assert self.grant(store, Wish("a", "celery", 5, 0)).renewable == [True]
-        self.grant(store, Wish("a", "celery", 0, 1), poller="p2")
-        assert self.grant(store, Wish("a", "celery", 5, 0)).renewable == [False]
-        assert self.grant(store, Wish("a", "celery", 3, 0)).renewable == [True]
-
-    def test_idle_polls_of_other_queues_give_slots_that_would_help(self, store):
-        """w1 serves both queues: what a holds of it, b wants."""
-        store.worker("w1", slots=1, queues=["a", "b"])
-        store.worker("w2", slots=1, queues=["a"])
-        grant = self.grant(store, Wish("x", "a", 3, 0), Wish("y", "b", 0, 1))
-        assert (grant.polls, grant.renewable) == ([0, 0], [False, False])
-
-    def test_idle_polls_take_turns_with_pollers_of_other_activities(self, store):
-        """No poller knows what the others were refused."""
-        store.worker(slots=1)
-        assert self.grant(store, Wish("x", "celery", 0, 1), poller="p1").polls == [1]
-        assert self.grant(store, Wish("y", "celery", 0, 1), poller="p2").polls == [1]
-        assert self.grant(store, Wish("z", "celery", 0, 1), poller="p3").polls == [0]
-        assert self.grant(store, Wish("x", "celery", 1, 0), poller="p1").renewable == [False]
-
-    def test_idle_polls_end_when_their_workers_are_gone(self, store):
-        store.worker("w1", slots=2)
-        store.worker("w2", slots=2)
-        assert self.grant(store, Wish("a", "celery", 5, 0)).renewable == [True]
-        store.jobs.leave("w1")
-        assert self.grant(store, Wish("a", "celery", 5, 0)).renewable == [False]
-        store.jobs.leave("w2")
-        assert self.grant(store, Wish("a", "celery", 1, 0)).renewable == [False]
-
-    def test_idle_polls_end_while_what_matters_more_is_throttled(self, store):
-        store.worker(slots=4)
-        store.run(store.claims.hold_polls(["eu-west-1/"]))
-        there = Wish("far", "celery", 1, 0, place="eu-west-1/")
-        assert self.grant(store, there, Wish("near", "celery", 1, 0)).renewable == [False, True]
 
     def test_no_worker_no_poll(self, store):
         grant = self.grant(store, Wish("resize", "celery", 0, 5))
