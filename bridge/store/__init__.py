@@ -23,7 +23,14 @@ from bridge.store.claims import ClaimStore
 from bridge.store.jobs import JobStore, Lost, Of, Renewal, Settled, Start
 from bridge.store.schema import check_schema
 from bridge.store.server import ServerInfo, describe_server
-from bridge.store.status import ActivityStatus, Status, StatusReader, WorkerStatus
+from bridge.store.status import (
+    ActivityStatus,
+    OpenPolls,
+    Room,
+    Status,
+    StatusReader,
+    WorkerStatus,
+)
 
 __all__ = [
     "ActivityStatus",
@@ -37,10 +44,12 @@ __all__ = [
     "Lost",
     "LostJob",
     "Of",
+    "OpenPolls",
     "Pass",
     "Refusal",
     "Renewal",
     "Report",
+    "Room",
     "ServerInfo",
     "Settled",
     "Start",
