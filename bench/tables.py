@@ -21,7 +21,7 @@ def all_tables(results: dict[str, Any]) -> Iterator[Table]:
     """A table a measure, and the goals."""
     makers = {
         "cost": _cost, "latency": _latency, "heartbeats": _heartbeats, "polls": _polls,
-        "growth": _growth,
+        "grant": _grant, "growth": _growth,
     }  # fmt: skip
     for name, make in makers.items():
         if name in results["measures"]:
@@ -104,6 +104,30 @@ def _polls(found: dict[str, Any]) -> Table:
             f"{row['polls']:,}", str(row["activities"]), f"{row['rss_mb']:.1f}",
             f"{row['rss_kb_per_poll']:.1f}", f"{row['idle_cpu_percent']:.2f}", str(row["threads"]),
         ])  # fmt: skip
+    return table
+
+
+def _grant(found: dict[str, Any]) -> Table:
+    table = Table(
+        "A grant of polls, in Redis",
+        ["the fleet, and what each of two pollers asks", "ms p50", "ms p99", "granted", "refused"],
+        note=f"{found['workers']} workers with {found['slots']:,} slots, {found['queues']} queues "
+        f"in {found['groups']} groups, {found['activities']} activities; {found['samples']:,} asks "
+        "of each kind, by the server's own clock.",
+    )
+    for row in found["rows"]:
+        refused = ", ".join(
+            f"{count} {why}" for why, count in row["refused"].items() if why != "nothing refused"
+        )
+        table.rows.append(
+            [
+                row["fill"],
+                f"{row['p50_ms']:.3f}",
+                f"{row['p99_ms']:.3f}",
+                str(row["granted"]),
+                refused,
+            ]
+        )
     return table
 
 

@@ -17,8 +17,8 @@ BRIDGES = {"threads": "bridge-threads", "16 slots": "bridge-few",
 FLOORS = {"threads": "celery-threads", "16 slots": "celery-threads",
           "prefork": "celery-prefork"}  # fmt: skip
 OTHERS = ("threads-1", "threads-16", "threads-100", "loops-16", "loops-100", "heaviside", "stefuna")
-QUICK = ("bridge-threads", "threads-16", "threads-100", "heaviside", "celery-threads",
-         "signed-http")  # fmt: skip
+QUICK = (*BRIDGES.values(), "threads-1", "threads-16", "threads-100", "heaviside",
+         "celery-threads", "celery-prefork", "signed-http")  # fmt: skip
 FULL = (*BRIDGES.values(), *OTHERS, "celery-threads", "celery-prefork", "signed-http",
         "heaviside-manager")  # fmt: skip
 SLOW = {"heaviside-manager": 10}

@@ -41,6 +41,39 @@ class TestGoals:
         found = {"heartbeats": {"ratio": spread([0.3]), "tokens_per_core": 70_000}}
         assert [goal.met for goal in judge(found)] == [False, True]
 
+    def test_each_way_to_run_the_bridge_has_limits_of_its_own(self):
+        """Four processes may take more CPU than 64 threads."""
+        way = {
+            "cpu": {"threads-16": spread([0.7]), "floors": spread([1.0])},
+            "speed": spread([1.6]),
+            "best_threads": "threads-1",
+        }
+        contestant = {
+            "label": "threads, 1",
+            "stub_share": spread([0.05]),
+            "stub_cpu_ms": spread([0.1]),
+        }
+        found = judge(
+            {
+                "cost": {
+                    "ratios": {"threads": way, "16 slots": way, "prefork": way},
+                    "contestants": {"threads-1": contestant},
+                }
+            }
+        )
+        met = {goal.what: goal.met for goal in found if "threads" in goal.what}
+        assert [
+            met[f"CPU per task ({name}) / thread worker, 16 threads"]
+            for name in ("threads", "16 slots", "prefork")
+        ] == [False, False, True]
+        assert met["tasks/s (prefork) / best thread worker (threads, 1)"]
+
+    def test_the_dearest_grant_is_judged(self):
+        rows = [{"fill": "idle", "p50_ms": 0.2}, {"fill": "full", "p50_ms": 0.7}]
+        (goal,) = judge({"grant": {"activities": 100, "workers": 300, "groups": 12, "rows": rows}})
+        assert (goal.value, goal.limit, goal.met) == (0.7, 0.5, False)
+        assert "(full)" in goal.what
+
 
 class TestPage:
     def test_only_what_stands_between_the_markers_changes(self):
