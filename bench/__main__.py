@@ -25,7 +25,7 @@ from bench.control import StubServer
 from bench.measures.run import Run
 from bench.processes import BenchError
 
-MEASURES = ("cost", "latency", "heartbeats", "polls", "grant", "growth")
+MEASURES = ("cost", "latency", "heartbeats", "polls", "switch", "grant", "growth")
 NEEDS_FLEET = ("cost", "latency")
 
 

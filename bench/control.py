@@ -50,9 +50,13 @@ class StubServer:
         for name in names:
             self._ask("POST", "/schedule", {"activity": name, "count": 0, "rate": 0})
 
-    def schedule(self, activity: str, count: int, rate: float = 0.0) -> int:
-        """Schedule tasks, ``rate`` a second (0: all at once); the number of the first."""
-        said = {"activity": activity, "count": count, "rate": rate}
+    def schedule(self, activity: str, count: int, rate: float = 0.0, *, work_ms: int = 0) -> int:
+        """Schedule tasks, ``rate`` a second (0: all at once); the number of the first.
+
+        Args:
+            work_ms: How long their jobs are to last, for jobs that look at it.
+        """
+        said = {"activity": activity, "count": count, "rate": rate, "work_ms": work_ms}
         return int(self._ask("POST", "/schedule", said)["first"])
 
     def spread(self, *, on: bool) -> None:

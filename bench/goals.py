@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from bridge.settings import Settings
+
+LOOK_AHEAD, LOOK_AHEAD_MOST = (
+    Settings.model_fields[name].default for name in ("look_ahead", "look_ahead_most")
+)
+"""The bridge's defaults: claims per slot, and what may wait for one where jobs are short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,7 @@ def judge(measures: dict[str, Any]) -> list[Goal]:
     """The goals of the measures that there are."""
     judges = {
         "cost": _cost, "latency": _latency, "heartbeats": _heartbeats, "polls": _polls,
-        "grant": _grant, "growth": _growth,
+        "switch": _switch, "grant": _grant, "growth": _growth,
     }  # fmt: skip
     return [goal for name, of in judges.items() if name in measures for goal in of(measures[name])]
 
@@ -101,6 +109,22 @@ def _polls(found: dict[str, Any]) -> Iterator[Goal]:
                    "KB")  # fmt: skip
         yield Goal("polls", f"{where}: idle CPU", row["idle_cpu_percent"], "≤", 1, "%")
         yield Goal("polls", f"{where}: threads for them", row["threads_over_base"], "≤", 0, "")
+
+
+def _switch(found: dict[str, Any]) -> Iterator[Goal]:
+    slots, short, long = found["slots"], f"{found['short_ms']} ms", f"{found['long_ms'] / 1e3:g} s"
+    ahead = f"fetched ahead of {slots} slots"
+    limits = {
+        "at_switch": round(LOOK_AHEAD_MOST * slots),
+        "while_long": math.ceil(LOOK_AHEAD * slots) - slots,
+    }
+    words = {"at_switch": f"jobs of {short} become {long}", "while_long": f"jobs of {long} run"}
+    for part, limit in limits.items():
+        yield Goal("switch", f"{ahead} as {words[part]}", found[part], "≤", limit, "")
+    # Those that run when the twentieth ends may end before what is asked for then has come.
+    back = found["short"] if found["back_within"] is None else found["back_within"]
+    yield Goal("switch", f"jobs of {short} after {long} until more is {ahead}", back, "≤",
+               20 + slots, "")  # fmt: skip
 
 
 def _grant(found: dict[str, Any]) -> Iterator[Goal]:

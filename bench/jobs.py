@@ -1,7 +1,8 @@
-"""The no-op activities of the bridge's deployments here (``BRIDGE_TASKS=bench.jobs``).
+"""The activities of the bridge's deployments here (``BRIDGE_TASKS=bench.jobs``).
 
 ``BENCH_ACTIVITY`` names the activity; with ``BENCH_ACTIVITIES`` above 1 there are so many, with a
-number each. The output says when the job began and ended: the stub sees it in the report, so that
+number each. With ``BENCH_TIMED=1`` a job lasts as long as its input says, else it does nothing. The
+output says when the job began and ended: the stub sees it in the report, so that
 no other channel is needed.
 """
 
@@ -11,9 +12,10 @@ import os
 
 from celery import shared_task
 
-from bench.jobs_plain import noop
+from bench.jobs_plain import noop, timed
 
 NAME = os.environ.get("BENCH_ACTIVITY", "bench")
+TIMED = os.environ.get("BENCH_TIMED") == "1"
 COUNT = int(os.environ.get("BENCH_ACTIVITIES", "1"))
 
 
@@ -22,4 +24,4 @@ def activity_names(name: str, count: int) -> list[str]:
 
 
 for each in activity_names(NAME, COUNT):
-    shared_task(name=f"bench.jobs.{each}", activity=each)(noop)
+    shared_task(name=f"bench.jobs.{each}", activity=each)(timed if TIMED else noop)

@@ -21,7 +21,7 @@ def all_tables(results: dict[str, Any]) -> Iterator[Table]:
     """A table a measure, and the goals."""
     makers = {
         "cost": _cost, "latency": _latency, "heartbeats": _heartbeats, "polls": _polls,
-        "grant": _grant, "growth": _growth,
+        "switch": _switch, "grant": _grant, "growth": _growth,
     }  # fmt: skip
     for name, make in makers.items():
         if name in results["measures"]:
@@ -105,6 +105,27 @@ def _polls(found: dict[str, Any]) -> Table:
             f"{row['rss_kb_per_poll']:.1f}", f"{row['idle_cpu_percent']:.2f}", str(row["threads"]),
         ])  # fmt: skip
     return table
+
+
+def _switch(found: dict[str, Any]) -> Table:
+    short, long = f"{found['short_ms']} ms", f"{found['long_ms'] / 1000:g} s"
+    back = found["back_within"]
+    return Table(
+        f"Tasks fetched ahead of {found['slots']} slots, as jobs change their duration",
+        ["when", "at most"],
+        [
+            [
+                f"jobs of {short}, until the first of {long} is known as long",
+                str(found["at_switch"]),
+            ],
+            [f"while jobs of {long} run", str(found["while_long"])],
+            [f"jobs of {short} again", str(found["again"])],
+            [
+                "jobs that had ended until more was fetched ahead again",
+                "never" if back is None else str(back),
+            ],
+        ],
+    )
 
 
 def _grant(found: dict[str, Any]) -> Table:

@@ -6,7 +6,9 @@ not looked at. What it serves must not be drowned by what it costs itself, so re
 for the few bytes that matter, and outputs are decoded only when the figures are asked for.
 
 Control (JSON, plain HTTP):
-    POST /schedule {activity, count, rate}   tasks to hand out; rate in tasks/s, 0: all at once
+    POST /schedule {activity, count, rate, work_ms}
+                                             tasks to hand out; rate in tasks/s, 0: all at once;
+                                             work_ms above 0 is put into their input
     POST /spread {on}                        first polls are held for 0 to 60 s, evenly: as in a
                                              poller that has run for long
     GET  /wait/N                             answers once N tasks have been reported

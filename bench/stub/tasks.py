@@ -22,6 +22,7 @@ class Stub:
         self.handed: list[float | None] = []
         self.reported: list[float | None] = []
         self.reports: list[bytes] = []
+        self.work_ms: list[int] = []
         self.waiting: dict[bytes, deque[int]] = {}
         self.parked: dict[bytes, deque[Connection]] = {}
         self.calls: Counter[str] = Counter()
@@ -34,30 +35,31 @@ class Stub:
         self.waiting.setdefault(name, deque())
         self.parked.setdefault(name, deque())
 
-    def schedule(self, name: bytes, count: int, rate: float) -> int:
+    def schedule(self, name: bytes, count: int, rate: float, work_ms: int = 0) -> int:
         """Schedule tasks; the number of the first."""
         self.create(name)
         first = len(self.scheduled)
         if not rate:
             for _ in range(count):
-                self.add(name)
+                self.add(name, work_ms)
             return first
         start = monotonic()
 
         def tick(number: int) -> None:
-            self.add(name)
+            self.add(name, work_ms)
             if number < count:
                 self.loop.call_at(start + number / rate, lambda: tick(number + 1))
 
         tick(1)
         return first
 
-    def add(self, name: bytes) -> None:
+    def add(self, name: bytes, work_ms: int) -> None:
         number = len(self.scheduled)
         self.scheduled.append(time())
         self.handed.append(None)
         self.reported.append(None)
         self.reports.append(b"")
+        self.work_ms.append(work_ms)
         parked = self.parked[name]
         while parked:
             connection = parked.popleft()

@@ -16,6 +16,7 @@ HOLD_S = 60.0
 _HEAD = b"HTTP/1.1 %s\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n\r\n"
 _TASK_BODY = b'{"taskToken":"' + TOKEN + b'%012d","input":"{\\"n\\": \\"%012d\\"}"}'
 _TASK = _HEAD % (b"200 OK", len(_TASK_BODY % (0, 0))) + _TASK_BODY
+_WORK_BODY = b'{"taskToken":"' + TOKEN + b'%012d","input":"{\\"n\\": \\"%012d\\", \\"ms\\": %d}"}'
 _EMPTY = _HEAD % (b"200 OK", 2) + b"{}"
 
 
@@ -119,7 +120,11 @@ class Connection:
 
     def hand(self, number: int) -> None:
         self.stub.handed[number] = time()
-        self.write(_TASK % (number, number))
+        if work_ms := self.stub.work_ms[number]:
+            body = _WORK_BODY % (number, number, work_ms)
+            self.write(_HEAD % (b"200 OK", len(body)) + body)
+        else:
+            self.write(_TASK % (number, number))
 
     def take(self, number: int) -> bool:
         """A task for this parked poll; False when its client has gone."""
@@ -180,7 +185,9 @@ class Connection:
         said = json.loads(data[head + 4 :]) if method == "POST" else {}
         stub = self.stub
         if command == "schedule":
-            first = stub.schedule(said["activity"].encode(), said["count"], said["rate"])
+            first = stub.schedule(
+                said["activity"].encode(), said["count"], said["rate"], said.get("work_ms", 0)
+            )
             self.write(_answer({"first": first}))
         elif command == "spread":
             stub.spread = said["on"]

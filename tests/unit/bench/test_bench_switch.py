@@ -1,0 +1,44 @@
+"""What the bench counts as fetched ahead."""
+
+from __future__ import annotations
+
+from bench.control import Task
+from bench.goals import judge
+from bench.measures.switch import fetched_ahead
+
+
+def task(handed, begun, ended):
+    return Task(scheduled=0.0, handed=handed, reported=ended, begun=begun, ended=ended)
+
+
+def test_what_is_handed_out_beyond_the_slots_is_fetched_ahead():
+    """One slot. A long job runs from 0.4 s to 5.4 s: two were fetched behind it before it was known
+    as long, none while it ran, one behind each of the others; then three behind a short one."""
+    short = [task(0.0, 0.1, 0.2), task(0.1, 0.2, 0.3), task(0.15, 0.3, 0.4)]
+    long = [
+        task(0.3, 0.4, 5.4), task(0.35, 5.4, 10.4), task(0.45, 10.4, 15.4), task(10.5, 15.4, 20.4)
+    ]  # fmt: skip
+    again = [
+        task(15.5, 20.4, 20.5), task(20.45, 20.5, 20.6), task(20.55, 20.6, 20.7),
+        task(20.61, 20.7, 20.8), task(20.62, 20.8, 20.9), task(20.63, 20.9, 21.0),
+    ]  # fmt: skip
+    assert fetched_ahead(short, long, again, slots=1) == {
+        "at_switch": 2, "while_long": 1, "again": 3, "back_within": 2,
+    }  # fmt: skip
+
+
+def test_without_more_fetched_ahead_it_is_never_back():
+    one = [task(0.0, 0.1, 0.2)]
+    long, again = [task(0.2, 0.3, 9.0)], [task(9.1, 9.2, 9.3)]
+    assert fetched_ahead(one, long, again, slots=1)["back_within"] is None
+
+
+def test_what_is_fetched_ahead_is_judged_by_the_default_settings():
+    """8 slots: 4 a slot at a switch, 10 claims in all for long jobs, 20 short ones to be back."""
+    found = {
+        "slots": 8, "short": 300, "short_ms": 20, "long_ms": 10_000, "at_switch": 32,
+        "while_long": 3, "again": 2, "back_within": None,
+    }  # fmt: skip
+    assert [(goal.value, goal.limit, goal.met) for goal in judge({"switch": found})] == [
+        (32, 32, True), (3, 2, False), (300, 28, False),
+    ]  # fmt: skip
