@@ -101,10 +101,13 @@ def _heartbeats(found: dict[str, Any]) -> Iterator[Goal]:
 
 
 def _polls(found: dict[str, Any]) -> Iterator[Goal]:
-    wide = [row for row in found["pollers"] if row["polls"] == 1_000]
     yield Goal("polls", "RSS of a poller at rest", found["base_rss_mb"], "≤", 60, "MB")
-    for row in wide:
-        where = f"1,000 polls over {row['activities']}"
+    for row in found["pollers"]:
+        where = f"{row['polls']:,} polls over {row['activities']:,}"
+        if row["polls"] == row["activities"] == 100:
+            yield Goal("polls", f"{where}: idle CPU", row["idle_cpu_percent"], "≤", 1, "%")
+        if row["polls"] != 1_000:
+            continue
         yield Goal("polls", f"{where}: RSS of each over the base", row["rss_kb_per_poll"], "≤", 30,
                    "KB")  # fmt: skip
         yield Goal("polls", f"{where}: idle CPU", row["idle_cpu_percent"], "≤", 1, "%")
