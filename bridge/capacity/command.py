@@ -85,12 +85,14 @@ def _load(ctx: click.Context, given: dict[str, Any]) -> Load:
         concurrency=given["concurrency"], input_bytes=given["input_bytes"],
         output_bytes=given["output_bytes"], failing=given["failing"],
         tasks_per_execution=given["tasks_per_execution"], rates=_quotas(ctx, given),
-        look_ahead=settings.look_ahead, max_polls_per_activity=settings.max_polls_per_activity,
+        look_ahead=settings.look_ahead, look_ahead_s=settings.look_ahead_s,
+        look_ahead_most=settings.look_ahead_most,
+        max_polls_per_activity=settings.max_polls_per_activity,
     )  # fmt: skip
 
 
 def _bridge(ctx: click.Context) -> Installation | None:
-    """The app's; None where the app has none: nobody needs one to plan."""
+    """The app's installation; None without one, for a plan needs none."""
     app = getattr(ctx.obj, "app", None)
     if not hasattr(app, "bridge"):
         return None

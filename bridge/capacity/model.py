@@ -1,7 +1,8 @@
 """The arithmetic: what a load needs, and how far it is from each limit. No I/O.
 
 Little's law gives what is in flight at once: rate × time. Everything else follows from it, from how
-the bridge polls and beats, and from what each step was measured to cost.
+the bridge polls and sends heartbeats, from the capacity ledger (docs/ledger.md), and from what each
+step was measured to cost.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ CORE_LOAD = 0.7
 SLOT_LOAD = 0.8
 """Of the slots that are busy on average; the rest is for a rush."""
 HOLD_S = 60.0
-"""A poll without a task comes home after it, and is opened again."""
+"""Step Functions answers a poll without a task after so long; then it is opened again."""
+IDLE_AFTER_S = 0.5
+"""A poll that is open for longer is idle and takes no room: lua/grant_polls.lua."""
 REMEMBERED_S = 900.0
 """A closed claim of a finished job stays in Redis for so long: lua/close.lua."""
 BASE64 = 4 / 3
@@ -42,6 +45,8 @@ class Load:
         tasks_per_execution: Activity tasks that an execution has, on average.
         rates: Quotas that are other than AWS's defaults: operation → calls a second.
         look_ahead: ``BRIDGE_LOOK_AHEAD``.
+        look_ahead_s: ``BRIDGE_LOOK_AHEAD_S``.
+        look_ahead_most: ``BRIDGE_LOOK_AHEAD_MOST``.
         max_polls_per_activity: ``BRIDGE_MAX_POLLS_PER_ACTIVITY``.
     """
 
@@ -57,7 +62,27 @@ class Load:
     tasks_per_execution: float = 1.0
     rates: Mapping[str, float] = field(default_factory=dict)
     look_ahead: float = 1.25
+    look_ahead_s: float = 0.25
+    look_ahead_most: float = 4.0
     max_polls_per_activity: int = 100
+
+    @property
+    def rate_per_activity(self) -> float:
+        """Tasks a second of each activity."""
+        return self.rate / self.activities
+
+    @property
+    def short(self) -> bool:
+        """Whether the ledger measures the waiting room of such tasks in time."""
+        return self.duration_s <= self.look_ahead_s
+
+    @property
+    def waiting_per_slot(self) -> float:
+        """Claims and fresh polls that the waiting room has place for, a slot."""
+        if not self.short:
+            return self.look_ahead - 1
+        return max(self.look_ahead - 1,
+                   min(self.look_ahead_most, self.look_ahead_s / self.duration_s))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +133,12 @@ class Plan:
 
     Attributes:
         in_flight: Claims in flight, on average.
-        in_flight_most: With every slot taken, and the look-ahead: while work is backed up.
+        waiting_most: The waiting room: claims that may wait while every slot is taken.
+        in_flight_most: While work is backed up: with every slot taken, a full waiting room, and the
+            one claim of each activity that an idle poll may bring beyond it.
         heartbeats_most: Heartbeats a second then.
-        open_polls: That fetch the tasks as fast as they come; at least one an activity.
+        open_polls: Of all pollers together, that fetch the tasks as fast as they come; at least one
+            an activity.
         beats: Beat processes.
         worker_cores: CPU of the workers without the tasks' own work.
         store_bytes: Redis that is also the broker.
@@ -120,6 +148,7 @@ class Plan:
 
     load: Load
     in_flight: float
+    waiting_most: int
     in_flight_most: int
     heartbeats_most: float
     slots: int
@@ -154,7 +183,7 @@ def plan(load: Load, costs: Costs) -> Plan:
     """What the load needs, and what gives out first."""
     in_flight = load.rate * (load.duration_s + ROUND_TRIP_S)
     heartbeats = in_flight / load.heartbeat_s
-    per_activity = load.rate / load.activities * ROUND_TRIP_S
+    per_activity = load.rate_per_activity * ROUND_TRIP_S
     polls = load.activities * max(1, math.ceil(per_activity))
     pollers = max(
         _processes(load.rate * costs.poller_task_ms),
@@ -162,16 +191,17 @@ def plan(load: Load, costs: Costs) -> Plan:
     )
     slots = max(
         math.ceil(load.rate * load.duration_s / SLOT_LOAD),
-        math.ceil((in_flight + polls) / load.look_ahead),
-        load.activities,
+        _slots_with_room(load, in_flight),
     )
     beats = _processes(heartbeats * costs.beat_heartbeat_ms)
-    most = math.ceil(slots * load.look_ahead)
+    waiting = math.ceil(slots * load.waiting_per_slot)
+    most = slots + waiting + load.activities
     store_ms = load.rate * costs.valkey_task_ms + heartbeats * costs.valkey_heartbeat_ms
-    limits = _limits(load, in_flight, heartbeats, load.activities * pollers, store_ms / 1000)
+    limits = _limits(load, in_flight, heartbeats, store_ms / 1000)
     return Plan(
         load=load,
         in_flight=in_flight,
+        waiting_most=waiting,
         in_flight_most=most,
         heartbeats_most=most / load.heartbeat_s,
         slots=slots,
@@ -186,6 +216,22 @@ def plan(load: Load, costs: Costs) -> Plan:
         store_cores=store_ms / 1000,
         limits=tuple(sorted(limits, key=_nearest)),
     )
+
+
+def _slots_with_room(load: Load, in_flight: float) -> int:
+    """Slots whose room lets the polls be opened that bring tasks at this rate.
+
+    A poll takes room while it is fresh: for the round trip that brings a task, or for IDLE_AFTER_S
+    where the activity's next task comes later than that.
+    """
+    fresh = load.activities * max(
+        load.rate_per_activity * ROUND_TRIP_S, min(1.0, load.rate_per_activity * IDLE_AFTER_S)
+    )
+    by_count = (in_flight + fresh) / load.look_ahead
+    if not load.short:
+        return math.ceil(by_count)
+    waiting = load.rate * ROUND_TRIP_S
+    return math.ceil(min(by_count, (waiting + fresh) / load.waiting_per_slot))
 
 
 def _processes(cpu_ms_per_s: float) -> int:
@@ -206,9 +252,7 @@ def _store_bytes(load: Load, costs: Costs, in_flight: float) -> float:
     return in_flight * (claim + message) + outcomes + closed
 
 
-def _limits(
-    load: Load, in_flight: float, heartbeats: float, idle_polls: int, store_cores: float
-) -> list[Limit]:
+def _limits(load: Load, in_flight: float, heartbeats: float, store_cores: float) -> list[Limit]:
     most = {name: bucket.rate for name, bucket in quotas.buckets(load.region).items()}
     most |= load.rates
     ask = (
@@ -218,8 +262,9 @@ def _limits(
     starts = load.rate / load.tasks_per_execution
     longer_s = math.ceil(in_flight / most["SendTaskHeartbeat"])
     beat = (
-        f"Beat less often (heartbeat={max(longer_s, math.ceil(load.heartbeat_s * 2))} and "
-        "HeartbeatSeconds of three times that), or ask AWS for more (Service Quotas)."
+        "Send heartbeats less often "
+        f"(heartbeat={max(longer_s, math.ceil(load.heartbeat_s * 2))} and HeartbeatSeconds of "
+        "three times that), or ask AWS for more (Service Quotas)."
     )
     nest = (
         "Put several tasks into one execution (a Map state), start some in another account or "
@@ -230,9 +275,9 @@ def _limits(
         return Limit(name, fixed, a_second, most[name], "/s", remedy)
 
     return [
-        # A poll that finds a task is one call; each poller keeps one open for each activity, and
-        # where nothing comes that is a call a minute.
-        calls("GetActivityTask", load.rate, ask, idle_polls / HOLD_S),
+        # A poll that finds a task is one call. Where nothing comes one poll is open for each
+        # activity, over all pollers: a call a minute.
+        calls("GetActivityTask", load.rate, ask, load.activities / HOLD_S),
         calls("SendTaskHeartbeat", heartbeats, beat),
         calls("SendTaskSuccess", load.rate * (1 - load.failing), ask),
         calls("SendTaskFailure", load.rate * load.failing, ask),

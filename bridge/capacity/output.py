@@ -62,7 +62,7 @@ def warnings(plan: Plan) -> list[str]:
         found.append(
             f"With every slot taken, after a rush or an outage, {plan.in_flight_most:,} claims are "
             f"in flight: {_amount(plan.heartbeats_most)} heartbeats/s of {_amount(beats.most)}. "
-            "Beat less often, or have fewer slots."
+            "Send heartbeats less often, or have fewer slots."
         )
     return found
 
@@ -86,6 +86,7 @@ def as_json(plan: Plan, costs: Costs) -> dict[str, Any]:
         "needs": {
             "in_flight": round(plan.in_flight, 3),
             "in_flight_most": plan.in_flight_most,
+            "waiting_most": plan.waiting_most,
             "slots": plan.slots,
             "workers": plan.workers,
             "worker_cores": round(plan.worker_cores, 3),
@@ -136,10 +137,13 @@ def _needs(plan: Plan) -> Table:
         ("claims in flight", f"{math.ceil(plan.in_flight):,}",
          f"{plan.in_flight_most:,} with every slot taken"),
         ("worker slots", f"{plan.slots:,}", ""),
+        ("waiting room", f"{plan.waiting_most:,}",
+         f"claims that may wait for a slot: {_amount(plan.load.waiting_per_slot)} a slot"),
         ("worker processes", f"{plan.workers:,}",
          f"--concurrency {plan.load.concurrency}; {_amount(plan.worker_cores)} cores, and the "
          "tasks' own work"),
-        ("open polls", f"{plan.open_polls:,}", ""),
+        ("open polls", f"{plan.open_polls:,}",
+         "of all pollers; one an activity when nothing comes"),
         ("pollers", f"{plan.pollers:,}", f"{_bytes(plan.poller_bytes)} each"),
         ("beat processes", f"{plan.beats:,}", f"{_bytes(plan.beat_bytes)} each"),
         ("Redis memory", _bytes(plan.store_bytes), "claims and messages"),

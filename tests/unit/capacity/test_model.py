@@ -42,17 +42,50 @@ class TestInFlight:
         assert made(rate=10, duration_s=60, concurrency=16).workers == 47
 
     def test_every_slot_taken_with_the_look_ahead(self):
-        found = made(rate=10, duration_s=60, look_ahead=2.0, heartbeat_s=30)
-        assert found.in_flight_most == 2 * found.slots
+        """And one claim of each activity beyond it, which an idle poll may bring."""
+        found = made(rate=10, duration_s=60, look_ahead=2.0, heartbeat_s=30, activities=3)
+        assert found.waiting_most == found.slots
+        assert found.in_flight_most == 2 * found.slots + 3
         assert found.heartbeats_most == found.in_flight_most / 30
 
-    def test_open_polls_have_room_in_the_slots_too(self):
-        """Tasks of no length: what fills the slots are the polls."""
-        found = made(rate=400, duration_s=0.001, activities=40)
-        assert found.slots * found.load.look_ahead >= found.in_flight + found.open_polls
+    def test_fresh_polls_have_room_too(self):
+        """40 activities, a task of each every 5 s and a fresh poll after it for half a second.
 
-    def test_no_fewer_slots_than_activities(self):
-        assert made(rate=0.01, duration_s=0.1, activities=30).slots == 30
+        8 tasks run, 0.8 are on their way, 4 polls are fresh.
+        """
+        assert made(rate=8, duration_s=1, activities=40, look_ahead=1.0).slots == 13
+
+    def test_idle_polls_take_no_slot(self):
+        assert made(rate=0.01, duration_s=0.1, activities=30).slots == 1
+        assert made(rate=0.01, duration_s=0.1, activities=30).open_polls == 30
+
+
+class TestWaitingRoom:
+    def test_long_tasks_wait_by_count(self):
+        for duration_s in (0.3, 600):
+            found = made(duration_s=duration_s, look_ahead=1.5)
+            assert found.waiting_most == -(-found.slots // 2)
+
+    def test_short_ones_by_the_time_that_they_take(self):
+        """0.25 s of work a slot: two of 0.1 s and a half."""
+        found = made(rate=100, duration_s=0.1)
+        assert found.load.waiting_per_slot == 2.5
+        assert found.waiting_most == -(-5 * found.slots // 2)
+
+    def test_bounded_a_slot(self):
+        assert made(rate=100, duration_s=0.001).load.waiting_per_slot == 4
+        assert made(rate=100, duration_s=0.001, look_ahead_most=8.0).load.waiting_per_slot == 8
+
+    def test_none_by_time_where_the_setting_is_0(self):
+        assert made(rate=100, duration_s=0.001, look_ahead_s=0.0).load.waiting_per_slot == 0.25
+
+    def test_the_look_ahead_is_the_least(self):
+        assert made(duration_s=0.2, look_ahead=4.0).load.waiting_per_slot == 3
+
+    def test_short_tasks_need_fewer_slots_for_it(self):
+        """40 claims on their way and a fresh poll of each activity, four a slot."""
+        assert made(rate=400, duration_s=0.001, activities=40).slots == 20
+        assert made(rate=400, duration_s=0.001, activities=40, look_ahead_s=0.0).slots == 65
 
 
 class TestCalls:
@@ -60,10 +93,11 @@ class TestCalls:
         assert limit("GetActivityTask", rate=60).growing == 60
         assert limit("SendTaskSuccess", rate=60).used == 60
 
-    def test_each_poller_polls_an_idle_activity_once_a_minute(self):
+    def test_an_idle_activity_is_polled_once_a_minute_however_many_pollers_there_are(self):
         assert limit("GetActivityTask", rate=1, activities=30).fixed == 30 / HOLD_S
-        two = limit("GetActivityTask", rate=400, activities=30)  # 0.8 of a core
-        assert two.fixed == 2 * 30 / HOLD_S
+        two = {"rate": 400, "activities": 30}  # 0.8 of a core
+        assert made(**two).pollers == 2
+        assert limit("GetActivityTask", **two).fixed == 30 / HOLD_S
 
     def test_heartbeats_are_what_is_in_flight_by_the_interval(self):
         assert limit("SendTaskHeartbeat", rate=10, duration_s=60, heartbeat_s=20).used == (
@@ -166,8 +200,8 @@ class TestFirst:
 ])  # fmt: skip
 def test_more_work_never_needs_less(grown):
     less, more = made(), made(**grown)
-    needs = ("in_flight", "in_flight_most", "slots", "workers", "open_polls", "pollers", "beats",
-             "store_bytes", "store_cores")  # fmt: skip
+    needs = ("in_flight", "in_flight_most", "waiting_most", "slots", "workers", "open_polls",
+             "pollers", "beats", "store_bytes", "store_cores")  # fmt: skip
     assert all(getattr(more, need) >= getattr(less, need) for need in needs)
     uses = {each.name: each.utilisation for each in more.limits}
     assert all(uses[each.name] >= each.utilisation for each in less.limits
