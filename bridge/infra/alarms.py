@@ -42,7 +42,7 @@ def _of_activity(fleet: Fleet, activity: ActivityRef) -> Json:
     wanted: dict[str, tuple[str, str, Json]] = {
         "Waits": (
             metrics.SCHEDULE_TIME,
-            "work waits in Step Functions: too few slots, or no poller",
+            "work waits in Step Functions: no free slot, or no poller; ask status --why",
             where | {"ExtendedStatistic": "p99", "Threshold": ref("ScheduleTimeMs"), "Period": 60,
                      "EvaluationPeriods": 5, "DatapointsToAlarm": 3},
         ),

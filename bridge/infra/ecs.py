@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from bridge.infra import cache, execution, network, services
 from bridge.infra.cfn import Json, att, parameter, ref, sub, template
 from bridge.infra.model import Fleet
@@ -44,14 +42,7 @@ def ecs(fleet: Fleet) -> Json:
     )
 
 
-def worker_minimum(activities: int) -> int:
-    """Workers that have a slot for every activity; two at least, one in each zone."""
-    return max(2, math.ceil(activities / CONCURRENCY))
-
-
 def _parameters(fleet: Fleet) -> Json:
-    count = len(fleet.activities)
-    least = worker_minimum(count)
     return {
         "ActivitiesStack": parameter(
             "Stack made from `infra cloudformation`, which exports the roles",
@@ -65,12 +56,13 @@ def _parameters(fleet: Fleet) -> Json:
         "PollerCount": parameter("Pollers; two survive the loss of a zone", 2, MinValue=1),
         "WorkerConcurrency": parameter("Slots of one worker", CONCURRENCY, MinValue=1),
         "WorkerMin": parameter(
-            f"Workers at least; {count} activities want as many slots", least, MinValue=1
+            "Workers at least; two survive the loss of a zone, and with none nothing is claimed", 2,
+            MinValue=1,
         ),
-        "WorkerMax": parameter("Workers at most", max(20, 4 * least), MinValue=1),
+        "WorkerMax": parameter("Workers at most", 20, MinValue=1),
         "BacklogPerSlotTarget": parameter(
-            "Claims per slot that scaling aims at; below BRIDGE_LOOK_AHEAD (1.25)", 0.8,
-            MinValue=0.1,
+            "Occupied slots and waiting claims, by slots, that scaling aims at; at 1 all are taken",
+            0.8, MinValue=0.1, MaxValue=1.2,
         ),
         "CpuArchitecture": parameter(
             "Of the image", "X86_64", AllowedValues=["X86_64", "ARM64"]

@@ -24,8 +24,7 @@ QUEUE_DEPTH = "QueueDepth"  # claims that no worker runs yet
 LIVE_WORKERS = "LiveWorkers"
 LOST_WORKERS = "LostWorkers"  # leases that ended while claims were running
 OUTBOX_AGE = "OutboxAgeSeconds"  # of the oldest outcome that Step Functions has not taken
-# Claims in flight, running or queued, per worker slot. Pollers claim up to BRIDGE_LOOK_AHEAD (1.25)
-# per slot and then leave work in Step Functions, so that it cannot rise above that.
+# Occupied slots, and claims that wait for one, by slots; between 0 and 1.25: metrics/scaling.py.
 BACKLOG_PER_SLOT = "BacklogPerSlot"
 
 

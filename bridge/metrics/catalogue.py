@@ -108,6 +108,10 @@ ENDED = Metric(
     "Outcomes stored so far, succeeded or failed; survives restarts.")  # fmt: skip
 WORKER_SLOTS = Metric(
     "bridge_worker_slots", "gauge", (), "Slots of all live workers.")  # fmt: skip
+BACKLOG = Metric(
+    "bridge_backlog_per_slot", "gauge", (),
+    "Occupied slots, and claims that wait for one, by slots of all live workers; 1.25 at most, and "
+    "absent without a slot. For an autoscaler of workers.")  # fmt: skip
 LIVE_WORKERS = Metric(
     "bridge_live_workers", "gauge", (), "Workers whose lease runs.")  # fmt: skip
 LOST_WORKERS = Metric(
@@ -126,5 +130,6 @@ PASS_AGE = Metric(
 
 OF_FLEET = (
     STORE_UP, IN_FLIGHT, QUEUED, RUNNING, OUTBOX, LOST, OPEN_POLLS, SLOTS, OLDEST, ENDED,
-    WORKER_SLOTS, LIVE_WORKERS, LOST_WORKERS, LIVE_POLLERS, LIVE_BEATS, OUTBOX_AGE, PASS_AGE,
+    WORKER_SLOTS, BACKLOG, LIVE_WORKERS, LOST_WORKERS, LIVE_POLLERS, LIVE_BEATS, OUTBOX_AGE,
+    PASS_AGE,
 )  # fmt: skip

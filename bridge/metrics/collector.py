@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from bridge.errors import SchemaMismatch, StoreUnavailable
 from bridge.metrics import catalogue
 from bridge.metrics.catalogue import Metric
+from bridge.metrics.scaling import backlog_per_slot
 from bridge.registry import SYSTEM_QUEUE, Registry
 from bridge.store import Status, StatusReader
 
@@ -132,6 +133,10 @@ def families(status: Status, registry: Registry) -> Iterator[Family]:
         family = _family(metric)
         family.add_metric([], value)
         yield family
+    family = _family(catalogue.BACKLOG)
+    if (backlog := backlog_per_slot(status)) is not None:
+        family.add_metric([], backlog)
+    yield family
 
 
 def _family(metric: Metric) -> Family:

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bridge.installation import Installation
+from bridge.metrics.scaling import backlog_per_slot
 from bridge.registry import SYSTEM_QUEUE
 from bridge.store import Status
 
@@ -72,16 +73,14 @@ def fleet_values(
     """How the fleet stands: dimensions, values of metrics, and their units."""
     users = [worker for worker in status.workers if set(worker.queues) != {SYSTEM_QUEUE}]
     live = [worker for worker in users if worker.lease_s >= 0]
-    slots = sum(worker.slots for worker in live)
-    # A settled claim waits for Step Functions, not for a slot.
-    claims = sum(row.queued + row.running for row in status.activities)
     values = {
         "LiveWorkers": float(len(live)),
         "LostWorkers": float(sum(w.lease_s < 0 and w.running > 0 for w in users)),
         "OutboxAgeSeconds": status.outbox_s,
     }
-    if slots:  # without a slot there is no ratio; LiveWorkers says so
-        values["BacklogPerSlot"] = round(claims / slots, 4)
+    backlog = backlog_per_slot(status)
+    if backlog is not None:  # without a slot there is none; LiveWorkers says so
+        values["BacklogPerSlot"] = round(backlog, 4)
     units = {"LiveWorkers": "Count", "LostWorkers": "Count", "OutboxAgeSeconds": "Seconds"}
     yield {}, values, {**units, "BacklogPerSlot": "None"}
     for row in status.activities:

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from bridge.errors import SettingsError
-from bridge.infra.ecs import ecs, worker_minimum
+from bridge.infra.ecs import ecs
 from bridge.infra.model import Fleet
+from bridge.metrics.scaling import MOST
 
 IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/worker:1.0"
 FLEET = Fleet.of(["a", "b"], image=IMAGE)
@@ -225,8 +226,16 @@ class TestServices:
             {"Name": "App", "Value": "shop"}
         ]
 
-    def test_every_activity_has_a_slot(self):
-        assert [worker_minimum(count) for count in (1, 8, 9, 40)] == [2, 2, 3, 10]
+    def test_workers_are_as_many_for_many_activities(self):
+        """An idle activity takes no slot."""
+        many = ecs(Fleet.of([f"a{number}" for number in range(40)]))["Parameters"]
+        for made in (many, MADE["Parameters"]):
+            assert (made["WorkerMin"]["Default"], made["WorkerMax"]["Default"]) == (2, 20)
+
+    def test_the_target_can_be_reached(self):
+        """The figure is bounded: a target above it would never scale out."""
+        target = MADE["Parameters"]["BacklogPerSlotTarget"]
+        assert target["Default"] < 1 < target["MaxValue"] < MOST
 
     def test_flower_is_optional_and_asks_for_a_password(self):
         for kind in ("Service", "Task", "Logs"):

@@ -19,7 +19,7 @@ from tests.waiting import wait_until
 
 STATUS = Status(
     [ActivityStatus("resize", in_flight=3, queued=1, running=2, outbox=0, lost=0, polls=0,
-                    oldest_s=1.0)],
+                    oldest_s=1.0, waiting_in={"celery": 1})],
     [WorkerStatus("w1@host#1", 4, ("celery",), 2, 5.0)],
 )  # fmt: skip
 

@@ -179,6 +179,7 @@ def test_the_fleet_is_what_the_status_says():
     assert found["bridge_oldest_claim_age_seconds", "gone"] == 0
     assert found["bridge_tasks_ended_total", "resize", "failed"] == 2
     assert found["bridge_worker_slots",] == 4
+    assert found["bridge_backlog_per_slot",] == 3 / 4
     assert (found["bridge_live_workers",], found["bridge_lost_workers",]) == (1, 1)
     assert (found["bridge_live_pollers",], found["bridge_live_beats",]) == (2, 1)
     assert (found["bridge_outbox_age_seconds",], found["bridge_open_polls", "resize"]) == (3, 3)
