@@ -85,7 +85,7 @@ def _bridge(ctx: click.Context) -> Installation:
 def poll(ctx: click.Context, loglevel: int, logfile: str | None) -> None:
     """Claim activity tasks, enqueue them as Celery jobs, and report their outcomes.
 
-    Polls only while workers have free slots. SIGTERM and SIGINT drain: open polls come home, up to
+    Polls only while workers have room. SIGTERM and SIGINT drain: open polls return, up to
     a minute, and what they bring is enqueued; a second signal ends at once.
     """
     import asyncio

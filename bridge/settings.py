@@ -64,16 +64,22 @@ class Settings(BaseSettings):
         description="a queued job's token is kept alive for so long",
     )
     look_ahead: float = Field(
-        default=1.25, ge=1.0, le=4.0, description="claims per worker slot; above 1 they queue"
+        default=1.25,
+        ge=1.0,
+        le=4.0,
+        description="claims per offered slot, running and waiting, however long jobs take",
     )
     look_ahead_s: float = Field(
         default=0.25,
         ge=0.0,
         le=60.0,
-        description="seconds of work that may wait for a slot, where jobs are shorter",
+        description="seconds of work that may wait for a slot, where jobs take no longer",
     )
     look_ahead_most: float = Field(
-        default=4.0, ge=1.0, le=64.0, description="claims per worker slot that may wait so, at most"
+        default=4.0,
+        ge=1.0,
+        le=64.0,
+        description="claims per offered slot that may wait so, at most",
     )
     poll_timeout_s: float = Field(
         default=65.0, ge=65.0, le=120.0, description="socket timeout of a poll; AWS holds it 60 s"

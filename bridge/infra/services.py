@@ -56,7 +56,7 @@ def processes(fleet: Fleet) -> list[Process]:
     """What runs; see README for what each does."""
     celery: list[str | Json] = ["celery", "-A", fleet.app]
     return [
-        # Open polls come home within 60 s: a poll cut off swallows the next task.
+        # Open polls return within 60 s: cutting one off can lose the next task.
         Process("Poller", [*celery, "poll"], "poller", "PollerGroup", 90, ref("PollerCount"),
                 secrets=_BROKER, env=_AWS),
         Process("Worker", [*celery, "worker", "--concurrency", ref("WorkerConcurrency"), *_LOG,
