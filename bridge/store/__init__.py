@@ -25,6 +25,7 @@ from bridge.store.schema import check_schema
 from bridge.store.server import ServerInfo, describe_server
 from bridge.store.status import (
     ActivityStatus,
+    Occupancy,
     OpenPolls,
     Room,
     Status,
@@ -43,6 +44,7 @@ __all__ = [
     "JobStore",
     "Lost",
     "LostJob",
+    "Occupancy",
     "Of",
     "OpenPolls",
     "Pass",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,8 +95,49 @@ class WorkerStatus:
 
     @property
     def free(self) -> int:
-        """Slots that nothing occupies."""
-        return max(0, self.offered - self.used)
+        """Slots that nothing occupies; none of a worker whose lease has ended."""
+        return max(0, self.offered - self.used) if self.live else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Occupancy:
+    """What occupies the slots of several workers; the parts add up to ``slots``.
+
+    Attributes:
+        slots: Of the live workers; those that drain have none, and what they run counts nowhere.
+        claims: Slots in which claims run.
+        ordinary: Slots that tasks occupy which are not of the bridge.
+        unwanted: Slots of jobs whose claim is closed, or runs elsewhere.
+        free: Slots that nothing occupies.
+    """
+
+    slots: int
+    claims: int
+    ordinary: int
+    unwanted: int
+    free: int
+
+    @classmethod
+    def of(cls, workers: Iterable[WorkerStatus]) -> Occupancy:
+        """The sums over those of the workers that live."""
+        live = [worker for worker in workers if worker.live]
+        # A pool that shrank runs more for a while than it has slots for.
+        ordinary = [min(worker.ordinary, worker.slots) for worker in live]
+        return cls(
+            slots=sum(worker.slots for worker in live),
+            claims=sum(worker.used for worker in live),
+            ordinary=sum(ordinary),
+            unwanted=sum(
+                min(worker.unwanted, worker.slots - tasks)
+                for worker, tasks in zip(live, ordinary, strict=True)
+            ),
+            free=sum(worker.free for worker in live),
+        )
+
+    @property
+    def occupied(self) -> int:
+        """Slots that anything occupies."""
+        return self.slots - self.free
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,7 @@ class TestStatus:
         assert row["state"] == "created"
         shown = deployment.run("status")
         assert shown.returncode == 0
-        assert shown.stdout.splitlines()[1].split()[:3] == [row["activity"], "created", "0"]
+        assert shown.stdout.splitlines()[2].split()[:3] == [row["activity"], "created", "0"]
 
     def test_what_runs_and_since_when(self, deploy):
         deployment = deploy(JOBS_ONLY="sleep")

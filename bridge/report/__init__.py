@@ -1,0 +1,23 @@
+"""What people look at: the status, the answer to ``--why``, settings, activities, findings.
+
+``overview`` joins what the store knows with the activities of an app, ``why`` says in sentences
+what that means for one of them; the others print.
+"""
+
+from bridge.report.activities import activity_as_json, show_activities, show_descriptions
+from bridge.report.findings import show_findings
+from bridge.report.overview import Overview
+from bridge.report.settings import effective_settings, show_settings
+from bridge.report.status import show_status, watch_status
+
+__all__ = [
+    "Overview",
+    "activity_as_json",
+    "effective_settings",
+    "show_activities",
+    "show_descriptions",
+    "show_findings",
+    "show_settings",
+    "show_status",
+    "watch_status",
+]

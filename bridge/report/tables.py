@@ -1,0 +1,40 @@
+"""How every table looks."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PIPE_WIDTH = 240
+LEFT = ("state", "value", "from", "ARN", "created", "encryption", "queues", "note")
+"""Columns of words; the first of a table always is one."""
+
+
+def console() -> Console:
+    """As wide as the terminal; wide enough for an ARN where the output goes elsewhere."""
+    made = Console()
+    return made if made.is_terminal else Console(width=max(made.width, PIPE_WIDTH))
+
+
+def table(*columns: str) -> Table:
+    """An empty table; numbers stand on the right."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        right = index > 0 and column not in LEFT
+        made.add_column(
+            Text(column), justify="right" if right else "left", vertical="bottom",
+            overflow="fold", no_wrap=right,
+        )  # fmt: skip
+    return made
+
+
+def age(seconds: float | None) -> str:
+    """A duration as people say it: ``42s``, ``11m08s``, ``3h02m``; ``-`` for none."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02}m"
+    return f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
