@@ -14,12 +14,12 @@ from celery.utils.text import str_to_list
 
 from bridge import endings, system, telemetry
 from bridge.errors import SettingsError, app_name
-from bridge.fleet import Fleet
 from bridge.installation import Installation, installed
 from bridge.processes.publishing import PublishTicks
 from bridge.registry import SYSTEM_QUEUE, undeclared
 from bridge.settings import is_set
 from bridge.versions import enabled
+from bridge.worker.fleet import Fleet
 from bridge.worker.tasks import Runner
 
 

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 import pytest
 import redis
 
-from bridge import fleet
 from bridge.errors import SchemaMismatch, StoreUnavailable
 from bridge.model import Job
 from bridge.settings import Settings
-from bridge.store import JobStore, check_schema, jobs, schema
+from bridge.store import JobStore, Renewal, check_schema, jobs, schema
 from bridge.store.jobs import lease_timeout_s
+from bridge.worker import lease as leases
 from tests.faults.proxy import Proxy
 from tests.waiting import wait_until
 
@@ -29,17 +29,24 @@ def test_a_renewal_that_hangs_leaves_time_for_another(lease_s):
     assert timeout_s <= 5
 
 
+def bridge_and_worker(settings, jobs):
+    """What a lease sees of a worker that is not connected yet."""
+    registry = SimpleNamespace(task_names=frozenset(), queues=["celery"])
+    queues = SimpleNamespace(consume_from={"celery": None})
+    app = SimpleNamespace(amqp=SimpleNamespace(queues=queues))
+    return (
+        SimpleNamespace(settings=settings, jobs=jobs, registry=registry),
+        SimpleNamespace(hostname="w@host", autoscale=None, concurrency=4, app=app),
+    )
+
+
 def test_a_lease_outlives_a_connection_that_went_dead(settings, valkey, monkeypatch):
     """The time-out of other calls is longer than this lease: healthy jobs would be lost."""
-    monkeypatch.setattr(fleet.atexit, "register", lambda call: None)
+    monkeypatch.setattr(leases.atexit, "register", lambda call: None)
     with Proxy("127.0.0.1", valkey.port) as proxy:
         url = proxy.url("redis") + "/0"
         jobs = JobStore(settings.model_copy(update={"store_url": url, "lease_s": 3.0}))
-        bridge = SimpleNamespace(settings=jobs._settings, jobs=jobs)
-        queues = SimpleNamespace(consume_from={"celery": None})
-        app = SimpleNamespace(amqp=SimpleNamespace(queues=queues))
-        worker = SimpleNamespace(hostname="w@host", autoscale=None, concurrency=4, app=app)
-        lease = fleet.Lease(bridge, worker)
+        lease = leases.Lease(*bridge_and_worker(jobs._settings, jobs))
         workers = f"{settings.root_key}:workers"
         with redis.Redis.from_url(valkey.url, decode_responses=True) as admin:
 
@@ -63,7 +70,7 @@ def test_a_lease_outlives_a_connection_that_went_dead(settings, valkey, monkeypa
 
 def test_a_worker_beside_a_store_of_another_schema_says_so_seldom(settings, monkeypatch, caplog):
     """It serves ordinary queues, for weeks perhaps: its log is the app's."""
-    monkeypatch.setattr(fleet.atexit, "register", lambda call: None)
+    monkeypatch.setattr(leases.atexit, "register", lambda call: None)
     tries = threading.Semaphore(0)
 
     def refuse(*args, **kwargs):
@@ -71,11 +78,7 @@ def test_a_worker_beside_a_store_of_another_schema_says_so_seldom(settings, monk
         raise SchemaMismatch("the claim store has schema 2")
 
     settings = settings.model_copy(update={"lease_s": 0.1})
-    bridge = SimpleNamespace(settings=settings, jobs=SimpleNamespace(renew_lease=refuse))
-    app = SimpleNamespace(amqp=SimpleNamespace(queues=SimpleNamespace(consume_from={})))
-    lease = fleet.Lease(
-        bridge, SimpleNamespace(hostname="w@host", autoscale=None, concurrency=4, app=app)
-    )
+    lease = leases.Lease(*bridge_and_worker(settings, SimpleNamespace(renew_lease=refuse)))
     lease.start()
     for _ in range(5):
         assert tries.acquire(timeout=30)
@@ -119,3 +122,75 @@ def test_what_hangs_is_not_tried_again_by_redis_py(settings, call):
         silent.accept()[0].close()
         with pytest.raises(BlockingIOError):
             silent.accept()
+
+
+class Announced:
+    """A store that notes each renewal; ``unwanted`` is its answer."""
+
+    def __init__(self):
+        self.renewals, self.unwanted = [], frozenset()
+        self.came = threading.Condition()
+
+    def renew_lease(self, worker, **said):
+        with self.came:
+            self.renewals.append(said)
+            self.came.notify()
+        return Renewal(True, [], self.unwanted)
+
+    def wait_for(self, count: int):
+        with self.came:
+            assert self.came.wait_for(lambda: len(self.renewals) >= count, timeout=30)
+            return self.renewals[-1]
+
+
+class TestChanges:
+    """With the default lease, renewed every 5 s."""
+
+    @pytest.fixture
+    def store(self, settings, monkeypatch):
+        monkeypatch.setattr(leases.atexit, "register", lambda call: None)
+        store = Announced()
+        bridge, self.worker = bridge_and_worker(settings, store)
+        self.lease = leases.Lease(bridge, self.worker)
+        self.lease._interval_s = 3600
+        self.lease.start()
+        store.wait_for(1)
+        yield store
+        self.lease._ended = True
+        self.lease._wake.set()
+        self.lease._thread.join(30)
+
+    def test_one_is_announced_with_the_sample_that_finds_it(self, store, caplog):
+        caplog.set_level("INFO", "bridge.worker.lease")
+        began = time.monotonic()
+        self.worker.concurrency = 1
+        assert store.wait_for(2)["slots"] == 1
+        assert time.monotonic() - began < 10  # an hour, without it
+        wait_until(lambda: "w@host announces 1 slot in celery (was 4 slots in celery)"
+                   in caplog.text)  # fmt: skip
+
+    def test_a_drain_is_announced_at_once(self, store):
+        self.lease.drain()
+        assert store.wait_for(2)["slots"] == 0
+
+    def test_many_are_announced_once_a_second(self, store):
+        """They may not cease: ordinary tasks come and go."""
+        ends = time.monotonic() + 4
+        while time.monotonic() < ends:
+            self.worker.concurrency += 1
+            time.sleep(0.05)
+        assert 5 <= len(store.renewals) <= 1 + leases.CHANGES_AT_ONCE + 6
+
+    def test_an_unwanted_job_that_has_ended_frees_its_slot(self, store):
+        """Its claim is closed: the store hears of its end from the worker only."""
+        store.unwanted = frozenset({"0" * 24})
+        self.worker.concurrency = 3
+        store.wait_for(2)
+        store.unwanted = frozenset()
+        store.wait_for(3)
+        time.sleep(3 * leases.SAMPLE_S)
+        assert len(store.renewals) == 3
+
+    def test_nothing_is_announced_while_nothing_changes(self, store):
+        time.sleep(4 * leases.SAMPLE_S)
+        assert len(store.renewals) == 1

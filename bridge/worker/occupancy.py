@@ -1,0 +1,238 @@
+"""What a worker is now: its slots and queues, what occupies them, and what it holds.
+
+All of it is read from Celery's own objects, because all of it can change while the worker lives:
+remote control grows and shrinks the pool and starts and ends consumers, and ordinary tasks take
+slots. The lease's thread reads beside the threads that change these objects. What another version
+of Celery, or another pool, does not have counts as unknown: it must not cost the worker its lease.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from celery.worker import state
+
+from bridge.model import Job
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+ORDINARY_AFTER_S = 0.5
+"""A task that is not of the bridge occupies its slot once it has run for so long; shorter ones are
+turnover."""
+HELD_OVER_S = 1.0
+"""A job that its ``rate_limit`` lets run sooner waits as any other; else its activity would get its
+next job only after this one, and would run slower than it may."""
+FETCHES_SAMPLES = 4
+"""So many samples in a row must find room for another message. A busy worker has room for moments
+only, and its messages wait, though they are not lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What the worker tells the store of itself; see ``JobStore.renew_lease``."""
+
+    slots: int
+    queues: tuple[str, ...]
+    ordinary: int
+    fetches: bool
+    held_back: frozenset[str]
+
+
+class Occupancy:
+    """Reads one worker.
+
+    Args:
+        worker: Celery's ``WorkController``.
+        tasks: Names of the tasks that are activities.
+    """
+
+    def __init__(self, worker: Any, tasks: Iterable[str]) -> None:
+        self._worker = worker
+        self._tasks = frozenset(tasks)
+        self._queues: tuple[str, ...] | None = None
+        self._began: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+        self._sampled = time.monotonic()
+        self._room: deque[bool] = deque([False], maxlen=FETCHES_SAMPLES)
+        # Celery gives a task a new bucket when its rate is changed, and empties the old one slowly.
+        self._buckets: dict[int, Any] = {}
+        self._warned = False
+
+    def sample(self, *, draining: bool = False) -> Announcement:
+        """What the worker would announce now. Cheap: it looks at what runs and what is held back.
+
+        Args:
+            draining: Whether the worker ends: it offers no slot any more.
+        """
+        slots = 0 if draining or _ends() else self._try(self._slots, self._configured())
+        return Announcement(
+            slots=slots,
+            queues=self._try(self._consumed, self._queues or ()),
+            ordinary=self._try(self._ordinary, 0),
+            fetches=self._try(lambda: self._fetches(slots), False),
+            held_back=self._try(lambda: frozenset(self._held_back()), frozenset()),
+        )
+
+    def active(self) -> set[str]:
+        """The claims whose jobs run."""
+        return set(self.claims_of(active_requests()))
+
+    def claims(self) -> set[str]:
+        """The claims whose jobs Celery has given the worker: running, waiting, or for later."""
+        # In the order in which a request moves on, and the buckets once more: for a moment the
+        # first of a bucket is taken out, to see whether its time has come.
+        found = set(self.claims_of(self._try(lambda: list(self._scheduled()), [])))
+        found.update(self.claims_of(self._in_buckets()))
+        found.update(self.claims_of(_copy(state.requests.values)))
+        found.update(self.claims_of(self._in_buckets()))
+        return found | self.active()
+
+    def claims_of(self, requests: Iterable[Any]) -> Iterator[str]:
+        """The claims of those requests that are jobs of the bridge."""
+        for request in requests:
+            if job := self.job_of(request):
+                yield job.claim_id
+
+    def job_of(self, request: Any) -> Job | None:
+        """The job that a request is; None: it is another task's, whatever its id looks like."""
+        job = Job.parse(request.id)  # almost every other id is told by its form alone
+        return job if job is not None and request.type in self._tasks else None
+
+    def _try(self, read: Callable[[], T], unknown: T) -> T:
+        try:
+            return read()
+        except Exception:
+            if not self._warned:
+                logger.exception(
+                    "what worker %s does cannot be read; it announces what is known",
+                    self._worker.hostname,
+                )
+            self._warned = True
+            return unknown
+
+    def _configured(self) -> int:
+        return int(self._worker.concurrency or 1)
+
+    def _slots(self) -> int:
+        pool = getattr(self._worker, "pool", None)
+        scaler = getattr(self._worker, "autoscaler", None)
+        # Celery's pool of threads cannot grow: an autoscaler would leave it as it began.
+        if callable(getattr(pool, "grow", None)) or not getattr(pool, "active", False):
+            configured = self._worker.max_concurrency if self._worker.autoscale else None
+            most = getattr(scaler, "max_concurrency", configured)
+            if most is not None:
+                return int(most)
+        try:
+            return max(0, int(pool.num_processes))  # type: ignore[union-attr]
+        except (AttributeError, TypeError):  # the pool has not begun, or says nothing
+            return self._configured()
+
+    def _consumed(self) -> tuple[str, ...]:
+        tasks = getattr(self._consumer, "task_consumer", None)
+        if tasks is not None:
+            self._queues = tuple(sorted({queue.name for queue in tasks.queues}))
+        elif self._queues is None:  # not connected yet; else those before the connection was lost
+            chosen = self._worker.app.amqp.queues.consume_from
+            return tuple(sorted({getattr(queue, "name", key) for key, queue in chosen.items()}))
+        return self._queues
+
+    @property
+    def _consumer(self) -> Any:
+        return getattr(self._worker, "consumer", None)
+
+    def _ordinary(self) -> int:
+        now, began = time.monotonic(), WeakKeyDictionary[Any, float]()
+        for request in active_requests():
+            if self.job_of(request) is None:
+                since = self._began.get(request)
+                if since is None:
+                    # Celery notes the wall clock, which may be set meanwhile.
+                    lasted = time.time() - (getattr(request, "time_start", None) or time.time())
+                    since = now - min(max(0.0, lasted), now - self._sampled)
+                began[request] = since
+        self._began, self._sampled = began, now
+        return sum(now - since >= ORDINARY_AFTER_S for since in began.values())
+
+    def _fetches(self, slots: int) -> bool:
+        self._room.append(self._has_room(slots))
+        return len(self._room) == FETCHES_SAMPLES and all(self._room)
+
+    def _has_room(self, slots: int) -> bool:
+        consumer = self._consumer
+        tasks = getattr(consumer, "task_consumer", None)
+        connection = getattr(consumer, "connection", None)
+        if tasks is None or connection is None or not connection.connected:
+            return False
+        if not any(tasks.consuming_from(queue) for queue in tasks.queues):
+            return False
+        # A full pool of greenlets holds up the loop that fetches, and a solo pool is that loop.
+        if len(state.active_requests) >= slots:
+            return False
+        # Where the broker does not count the messages, kombu does, as worker_disable_prefetch says.
+        can_consume = getattr(getattr(tasks.channel, "qos", None), "can_consume", None)
+        if can_consume is not None:
+            return bool(can_consume())
+        # Not `qos.value`: it has room for what waits for its time, and a consumer of a quorum queue
+        # keeps the count that it began with.
+        most = consumer.initial_prefetch_count
+        held = len(state.reserved_requests) + sum(len(b.contents) for b in self._look_for_buckets())
+        return not most or held < most
+
+    def _look_for_buckets(self) -> list[Any]:
+        buckets = getattr(self._consumer, "task_buckets", None) or {}
+        for name in self._tasks:
+            bucket = buckets.get(name)
+            if bucket is not None and bucket.contents:
+                self._buckets[id(bucket)] = bucket
+        self._buckets = {key: each for key, each in self._buckets.items() if each.contents}
+        return list(self._buckets.values())
+
+    def _in_buckets(self) -> list[Any]:
+        buckets: list[Any] = self._try(self._look_for_buckets, [])
+        return [entry[0] for bucket in buckets for entry in _copy(bucket.contents)]
+
+    def _held_back(self) -> Iterator[str]:
+        for bucket in self._look_for_buckets():
+            soon = int(bucket.fill_rate * HELD_OVER_S)
+            yield from self.claims_of(entry[0] for entry in _copy(bucket.contents)[soon:])
+
+    def _scheduled(self) -> Iterator[Any]:
+        """The requests that wait in timers; those of Celery 5.5 and 5.6 stand nowhere else.
+
+        A timer waits for each bucket, too: also for one that was replaced before it was sampled.
+        """
+        timer = getattr(self._consumer, "timer", None)
+        for waiting in _copy(timer.schedule.queue) if timer is not None else ():
+            entry = getattr(waiting, "entry", None)
+            first = next(iter(getattr(entry, "args", None) or ()), None)
+            if hasattr(first, "id") and hasattr(first, "type"):
+                yield first
+            elif hasattr(first, "contents") and hasattr(first, "fill_rate"):
+                self._buckets[id(first)] = first
+
+
+def active_requests() -> list[Any]:
+    """The requests of all Celery tasks that this worker runs now."""
+    return _copy(state.active_requests)
+
+
+def _ends() -> bool:
+    """Whether the worker was told to end; it begins to stop its parts up to seconds later."""
+    flags = (getattr(state, name, None) for name in ("should_stop", "should_terminate"))
+    return any(flag is not None and flag is not False for flag in flags)  # 0 is an exit status
+
+
+def _copy(them: Any) -> list[Any]:
+    """A list of what another thread may change meanwhile; ``them``, or what it returns."""
+    while True:
+        try:
+            return list(them() if callable(them) else them)
+        except RuntimeError:
+            continue
