@@ -70,6 +70,10 @@ def _add_optional_parts(app: Celery) -> None:
         from bridge.receiving import TakeSeveral
 
         steps.add(TakeSeveral)
+    if enabled("room beside rate limits"):
+        from bridge.worker.rate_limits import MakeRoom
+
+        steps.add(MakeRoom)
     if enabled("refusal mend"):
         from bridge.refusals import WaitOutRefusals
 

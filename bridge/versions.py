@@ -31,6 +31,7 @@ Name = Literal[
     "broker loss mend",
     "refusal mend",
     "shared broker client",
+    "room beside rate limits",
     "status command",
 ]
 
@@ -108,6 +109,12 @@ PARTS: Mapping[str, Part] = {
             "a channel of kombu keeps one Redis client",
             "a channel of kombu makes a Redis client for each message",
             {"kombu": KOMBU, "redis": REDIS},
+        ),
+        Part(
+            "room beside rate limits",
+            "a worker takes other messages beside jobs that it holds back for a rate_limit",
+            "as many jobs held back for a rate_limit as a worker has slots keep it from other jobs",
+            {"celery": CELERY},
         ),
         Part(
             "status command",
