@@ -61,6 +61,9 @@ def defaults_for(broker: object) -> dict[str, Any]:
                 **DEFAULTS,
                 "broker_transport_options": RABBITMQ_TRANSPORT_OPTIONS,
                 "broker_heartbeat": 30,
+                # Else a worker with --pool threads may hang when RabbitMQ is back: see
+                # bridge.worker.prefetch.
+                "worker_enable_prefetch_count_reduction": False,
             }
         case "sqs":
             return {**DEFAULTS, **SQS_DEFAULTS}

@@ -74,6 +74,10 @@ def _add_optional_parts(app: Celery) -> None:
         from bridge.worker.rate_limits import MakeRoom
 
         steps.add(MakeRoom)
+    if enabled("prefetch mend"):
+        from bridge.worker.prefetch import RestorePrefetchInLoop
+
+        steps.add(RestorePrefetchInLoop)
     if enabled("refusal mend"):
         from bridge.refusals import WaitOutRefusals
 

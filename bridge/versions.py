@@ -29,6 +29,7 @@ Name = Literal[
     "gathered events",
     "batch receiving",
     "broker loss mend",
+    "prefetch mend",
     "refusal mend",
     "shared broker client",
     "room beside rate limits",
@@ -96,6 +97,14 @@ PARTS: Mapping[str, Part] = {
             "a worker with unacknowledged messages may end when Redis goes away, and must be "
             "started again; its claims are recovered",
             {"kombu": KOMBU},
+        ),
+        Part(
+            "prefetch mend",
+            "a worker with --pool threads goes on after a restart of RabbitMQ",
+            "a worker with --pool threads that runs tasks when RabbitMQ goes away may take none "
+            "when it is back, and must be started again; set "
+            "worker_enable_prefetch_count_reduction = False",
+            {"celery": CELERY},
         ),
         Part(
             "refusal mend",

@@ -42,6 +42,9 @@ class PublishTicks(bootsteps.StartStopStep):  # type: ignore[misc]
         if alone:
             # What a worker has taken and not begun returns to the queue when it is killed.
             worker.prefetch_multiplier = 1
+            # A process of the bridge's own. With --pool threads the restored count may hang it
+            # after a restart of RabbitMQ: no heartbeat would be sent (see bridge.worker.prefetch).
+            worker.app.conf.worker_enable_prefetch_count_reduction = False
         if beat and alone:
             if kwargs.get("scheduler"):
                 logger.warning(IGNORED, kwargs["scheduler"], SYSTEM_QUEUE)

@@ -108,8 +108,9 @@ class TestTicks:
         wait_until(lambda: broker.waiting(SYSTEM_QUEUE) == 0, what="the queue is drained")
         broker.restart()
         before = second.output.count("Task bridge.heartbeat[")
+        # Celery waits longer from attempt to attempt, up to 30 s.
         wait_until(lambda: second.output.count("Task bridge.heartbeat[") > before + 4,
-                   timeout_s=60, what="ticks go on when RabbitMQ is back")  # fmt: skip
+                   timeout_s=120, what="ticks go on when RabbitMQ is back")  # fmt: skip
 
 
 class TestConfirms:

@@ -31,7 +31,9 @@ def test_a_broker_gets_the_options_of_its_kind(broker, options):
     made = defaults.defaults_for(broker)
     assert made.get("broker_transport_options") == options
     assert made["accept_content"] == ["json"]
-    assert ("broker_heartbeat" in made) == (options is defaults.RABBITMQ_TRANSPORT_OPTIONS)
+    rabbitmq = options is defaults.RABBITMQ_TRANSPORT_OPTIONS
+    assert ("broker_heartbeat" in made) == rabbitmq
+    assert ("worker_enable_prefetch_count_reduction" in made) == rabbitmq
 
 
 def test_on_sqs_nothing_is_asked_for_that_its_transport_lacks():
