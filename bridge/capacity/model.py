@@ -23,7 +23,7 @@ SLOT_LOAD = 0.8
 HOLD_S = 60.0
 """Step Functions answers a poll without a task after so long; then it is opened again."""
 IDLE_AFTER_S = 0.5
-"""A poll that is open for longer is idle and takes no room: lua/grant_polls.lua."""
+"""A poll that is open for longer is idle and takes no room: bridge/lanes.py."""
 REMEMBERED_S = 900.0
 """A closed claim of a finished job stays in Redis for so long: lua/close.lua."""
 BASE64 = 4 / 3
