@@ -5,7 +5,7 @@
 -- root                  string  the store's schema: which layout of keys it has. It is raised when the
 --                               layout changes; root, load, workers and pollers stay as they are, for
 --                               they tell processes of every version whether the store is in use.
---                               What follows is schema 1
+--                               What follows is schema 2
 -- root:claim:<id>       hash    activity queue state attempt every, [attempts] that it may have and
 --                               [retry] it has come to, if not 1 and 0, [until] while it waits,
 --                               [worker run] while running, [manual alive] for manual heartbeats,
@@ -27,17 +27,32 @@
 -- root:claims:<activity> zset   claim -> claimed (Unix ms): what is in flight
 -- root:load             hash    queue -> claims in flight
 -- root:tally            hash    <activity>|<state> -> claims; what is claimed counts as queued
+-- root:waiting          hash    <activity>|<queue> -> claims that have not begun and are due
+-- root:countdown        zset    claim -> when its retry is due (Unix ms); it does not wait until then
+-- root:held_back        hash    claim -> worker that holds its job back for a rate limit; such a claim does
+--                               not wait either
+-- root:aside            hash    <activity>|countdown or <activity>|held_back -> claims
+-- root:running          hash    <activity>|<class> -> claims that run on the workers of a class; an empty
+--                               class: on workers that offer nothing
+-- root:begun:<activity> zset    claim -> when its run began (Unix ms); those that run
+-- root:lasted           hash    <activity> -> longest of its last 20 runs, when the last one ended (Unix ms),
+--                               and how long each took; ms, a space between, the last run first
 -- root:ended            hash    <activity>|succeeded or <activity>|failed -> outcomes so far
 -- root:workers          zset    worker -> end of its lease (Unix ms)
--- root:fleet            hash    worker -> {"slots": n, "queues": [...]}
--- root:held             hash    worker -> {"busy": n, "jobs": [claim, ...], "active": [...]}: what
---                               Celery has given it, and what of that it runs; and clock,
---                               offset, slack: Redis' TIME when it was last watched, and what
---                               makes the store's of it (ms): here, for the user of workers has a
---                               right to this key
+-- root:fleet            hash    worker -> {"slots": n, "queues": [...], "ordinary": n, "fetches": bool}: see
+--                               renew_lease in bridge/store/jobs.py
+-- root:held             hash    worker -> {"jobs": [claim, ...], "active": [...], "held_back": [...]}: what
+--                               Celery has given it, what of that it runs, and what it holds back;
+--                               and clock, offset, slack: Redis' TIME when it was last watched, and
+--                               what makes the store's of it (ms): here, for the user of workers has
+--                               a right to this key
+-- root:unwanted:<worker> set    claims whose job it still runs, though they are closed or settled
+-- root:offers           hash    worker with a lease -> slots|ordinary|offered|used|class
+-- root:classes          hash    S|<class>, E|<class>, U|<class>, N|<class> -> sums of the workers of a class:
+--                               slots, offered slots, used ones, workers. See _ledger.lua
 -- root:runs:<worker>    set     claims that it runs
 -- root:pollers          zset    poller -> end of its lease (Unix ms)
--- root:polls:<poller>   hash    <activity>|<queue> -> its open polls
+-- root:polls:<poller>   hash    <activity>|<queue> -> its open polls, fresh and idle ones: "2 1"
 -- root:throttled:<place> string there while Step Functions throttles reports or heartbeats in that
 --                               region and account; <place> is empty for the processes' own
 -- root:passes           hash    heartbeat|recovery -> when the last pass began (Unix ms);
@@ -102,10 +117,15 @@ local function run_at_maxmemory()
   redis.call('PERSIST', root)
 end
 
+-- A store without a stamp gets one; for scripts that must not begin with it.
+local function stamp()
+  redis.call('SET', root, schema, 'NX')
+end
+
 -- The error of a store that has another schema than this script; nil: it has this one. A store
--- without a stamp was written before there were any, and has the layout of schema 1. The first that
--- comes stamps it; one of another schema becomes its own once no claim is in flight and no process
--- of the other version is alive.
+-- without a stamp that is in use was written before there were any, with the layout of schema 1. The
+-- first that comes to an unused one stamps it; one of another schema becomes its own once no claim is
+-- in flight and no process of the other version is alive.
 local function other_schema(only_look)
   local found = redis.call('GET', root)
   if found == schema then
@@ -127,59 +147,4 @@ end
 -- When it was claimed (Unix ms); as long as it is in flight.
 local function claimed_ms(id, activity)
   return redis.call('ZSCORE', key('claims', activity), id)
-end
-
-local waits = {claimed = true, queued = true}
-
-local function tally(activity, state, by)
-  local field = activity .. '|' .. (waits[state] and 'queued' or state)
-  if redis.call('HINCRBY', key('tally'), field, by) <= 0 then
-    redis.call('HDEL', key('tally'), field)
-  end
-end
-
-local function load(queue, by)
-  if redis.call('HINCRBY', key('load'), queue, by) <= 0 then
-    redis.call('HDEL', key('load'), queue)
-  end
-end
-
--- Moves a claim on, and takes it from the worker that ran it; then fields and values to set. What is
--- removed comes first, for a store at maxmemory.
-local function move(id, activity, from, to, worker, ...)
-  if waits[from] and not waits[to] then
-    redis.call('ZREM', key('unstarted'), id)
-    redis.call('HDEL', key('claim', id), 'until')
-  end
-  if worker then
-    redis.call('SREM', key('runs', worker), id)
-    redis.call('HDEL', key('claim', id), 'worker', 'run', 'alive', 'missing')
-  end
-  if not (waits[from] and waits[to]) then
-    tally(activity, from, -1)
-    tally(activity, to, 1)
-  end
-  redis.call('HSET', key('claim', id), 'state', to, ...)
-end
-
-local function has_lease(worker, now)
-  local ends = redis.call('ZSCORE', key('workers'), worker)
-  return ends and tonumber(ends) >= now
-end
-
-local function forget_worker(worker)
-  redis.call('ZREM', key('workers'), worker)
-  redis.call('HDEL', key('fleet'), worker)
-  redis.call('HDEL', key('held'), worker)
-end
-
-local function put_into_outbox(id, activity, state, worker, outcome)
-  local now, ok = now_ms(), string.sub(outcome, 1, 1) == '+'
-  move(id, activity, state, 'settled', worker, 'settled', now, 'by', worker or '')
-  redis.call('SET', key('outcome', id), outcome)
-  redis.call('HINCRBY', key('ended'), activity .. (ok and '|succeeded' or '|failed'), 1)
-  redis.call('ZADD', key('outbox'), now, id)
-  if redis.call('LPUSH', key('wake'), 1) > 1 then
-    redis.call('LTRIM', key('wake'), 0, 0)
-  end
 end

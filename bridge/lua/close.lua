@@ -29,11 +29,11 @@ for i = 2, #ARGV do
     local failed_as = settled and unreported_error(id)
     redis.call('ZREM', key('claims', activity), id) -- first: it takes no memory
     tally(activity, state, -1)
-    load(claim[5], -1)
+    count('load', claim[5], -1)
+    vacate(id, activity, claim[5], state, worker)
+    if worker then runs_on(id, worker) end
     redis.call('ZREM', key('heartbeats'), id)
     if settled then redis.call('ZREM', key('outbox'), id) end
-    if waits[state] then redis.call('ZREM', key('unstarted'), id) end
-    if worker then redis.call('SREM', key('runs', worker), id) end
     redis.call('DEL', key('task', id), key('outcome', id), key('claim', id))
     redis.call('HSET', key('claim', id), 'state', 'closed', 'reason', ARGV[1])
     redis.call('EXPIRE', key('claim', id), settled and finished_s or unfinished_s)

@@ -9,5 +9,6 @@ if held == 0 then
   forget_worker(ARGV[1])
 else
   redis.call('ZADD', key('workers'), now_ms() - 1, ARGV[1])
+  uncount(ARGV[1])
 end
 return held

@@ -12,7 +12,7 @@
 -- dropped by the fence at every delivery, for ever.
 run_at_maxmemory()
 local id, now = ARGV[1], now_ms()
-local claim = claim_fields(id, 'activity', 'state', 'attempt', 'worker', 'attempts')
+local claim = claim_fields(id, 'activity', 'state', 'attempt', 'worker', 'attempts', 'queue')
 local state, attempt, worker = claim[2], claim[3], claim[4]
 local job_is_gone = ARGV[5] == '1'
 local ran = state == 'running' and worker == ARGV[3] and (job_is_gone or not has_lease(worker, now))
@@ -21,10 +21,15 @@ if attempt ~= ARGV[2] or not (ran or never_began) then
   return 'moved'
 end
 if tonumber(attempt) >= tonumber(claim[5] or 1) then
-  put_into_outbox(id, claim[1], state, worker, ARGV[4])
+  put_into_outbox(id, claim[1], claim[6], state, worker, ARGV[4])
   return 'failed'
 end
-move(id, claim[1], state, 'claimed', worker, 'attempt', attempt + 1, 'until', now + ARGV[6])
+move(id, claim[1], claim[6], state, 'claimed', worker, 'attempt', attempt + 1, 'until', now + ARGV[6])
+if never_began then
+  -- Due at once, whatever it waited for.
+  end_waiting(id, claim[1], claim[6])
+  waiting(claim[1], claim[6], 1)
+end
 redis.call('HDEL', key('claim', id), 'again', 'retry')
 redis.call('ZADD', key('unstarted'), now, id)
 -- It has said that it has this job, and would keep the next attempt from being published.

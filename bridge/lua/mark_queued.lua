@@ -8,7 +8,7 @@ run_at_maxmemory()
 local grace, now, answers = tonumber(ARGV[1]), now_ms(), {}
 
 local function mark(id, attempt)
-  local claim = claim_fields(id, 'activity', 'state', 'attempt')
+  local claim = claim_fields(id, 'activity', 'state', 'attempt', 'queue')
   if claim[3] ~= attempt then
     return 0
   end
@@ -20,7 +20,7 @@ local function mark(id, attempt)
   if claim[2] ~= 'claimed' then
     return 0
   end
-  move(id, claim[1], 'claimed', 'queued')
+  move(id, claim[1], claim[4], 'claimed', 'queued')
   redis.call('ZADD', key('unstarted'), now + grace, id)
   return 1
 end

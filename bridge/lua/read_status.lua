@@ -2,9 +2,13 @@
 -- KEYS[1] root
 -- ARGV    activity, … (whose oldest claim is wanted; others are found in the tally)
 -- Returns JSON: {now, tally: {"activity|state": n}, ended: {"activity|succeeded": n}, oldest: {activity: age_ms},
---         workers: {worker: {slots, queues, lease_ms, running}},
+--         waiting: {"activity|queue": n}, countdown, held_back, fresh, idle: {activity: n} (the last two
+--         are polls of the live pollers), longest_ms: {activity: ms of the longest of its last runs},
+--         workers: {worker: {slots, queues, ordinary, fetches, unwanted, offered, used, lease_ms,
+--         running}}, see _ledger.lua,
 --         outbox_ms: age of the oldest outcome among the first hundred,
---         pollers: {poller: {"activity|queue": n}}, lost: {activity: n}, passes: {pass: age_ms}}
+--         pollers: {poller: {"activity|queue": "fresh idle"}}, lost: {activity: n},
+--         passes: {pass: age_ms}}
 -- Clock   ages; leases
 local other = other_schema(true)
 if other then
@@ -13,7 +17,8 @@ end
 -- Not now_ms: where no process watches the clock, that stands still.
 local _, offset = noted_clock()
 local now = redis_ms() + (offset or 0)
-local status = {tally = {}, oldest = {}, workers = {}, pollers = {}, lost = {}, passes = {}, ended = {}}
+local status = {tally = {}, oldest = {}, workers = {}, pollers = {}, lost = {}, passes = {}, ended = {},
+  waiting = {}, countdown = {}, held_back = {}, fresh = {}, idle = {}, longest_ms = {}}
 local activities = {}
 for _, activity in ipairs(ARGV) do
   activities[activity] = true
@@ -44,6 +49,9 @@ for i = 1, #workers, 2 do
   local info = cjson.decode(redis.call('HGET', key('fleet'), worker))
   info.lease_ms = tonumber(workers[i + 1]) - now
   info.running = redis.call('SCARD', key('runs', worker))
+  info.unwanted = redis.call('SCARD', key('unwanted', worker))
+  local _, _, offered, used = offer_of(worker)
+  info.offered, info.used = tonumber(offered or 0), tonumber(used or 0)
   status.workers[worker] = info
   if info.lease_ms < 0 then
     for _, id in ipairs(redis.call('SMEMBERS', key('runs', worker))) do
@@ -62,7 +70,24 @@ for _, poller in ipairs(redis.call('ZRANGEBYSCORE', key('pollers'), now, '+inf')
   local polls = redis.call('HGETALL', key('polls', poller))
   status.pollers[poller] = {}
   for i = 1, #polls, 2 do
-    status.pollers[poller][polls[i]] = tonumber(polls[i + 1])
+    local activity = string.match(polls[i], '^[^|]*')
+    local fresh, idle = string.match(polls[i + 1], '^(%d+) (%d+)$')
+    status.pollers[poller][polls[i]] = polls[i + 1]
+    status.fresh[activity] = (status.fresh[activity] or 0) + fresh
+    status.idle[activity] = (status.idle[activity] or 0) + idle
   end
+end
+local waiting_now = redis.call('HGETALL', key('waiting'))
+for i = 1, #waiting_now, 2 do
+  status.waiting[waiting_now[i]] = tonumber(waiting_now[i + 1])
+end
+local aside = redis.call('HGETALL', key('aside'))
+for i = 1, #aside, 2 do
+  local activity, why = string.match(aside[i], '^([^|]*)|(.*)$')
+  status[why][activity] = tonumber(aside[i + 1])
+end
+local lasted = redis.call('HGETALL', key('lasted'))
+for i = 1, #lasted, 2 do
+  status.longest_ms[lasted[i]] = tonumber(string.match(lasted[i + 1], '^%d+'))
 end
 return cjson.encode(status)

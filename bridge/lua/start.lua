@@ -10,7 +10,7 @@
 -- Clock   the worker's lease; manual heartbeats
 local id, attempt, retry, worker, run = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local claim = claim_fields(id, 'activity', 'state', 'attempt', 'retry', 'worker', 'run', 'manual',
-  'every', 'begun', 'waited')
+  'every', 'begun', 'waited', 'queue')
 local state, held_by, came_to = claim[2], claim[5], tonumber(claim[4] or 0)
 if not state or state == 'closed' then
   return 'closed'
@@ -35,7 +35,7 @@ local now = now_ms()
 if not has_lease(worker, now) then
   return 'unleased'
 end
-move(id, claim[1], state, 'running', held_by, 'worker', worker, 'run', run, 'begun', now)
+move(id, claim[1], claim[11], state, 'running', held_by, 'worker', worker, 'run', run, 'begun', now)
 if retry ~= came_to then
   redis.call('HSET', key('claim', id), 'retry', retry)
 end
@@ -43,6 +43,8 @@ if claim[9] and not claim[10] then
   redis.call('HSET', key('claim', id), 'waited', claim[9] - claimed_ms(id, claim[1]))
 end
 redis.call('SADD', key('runs', worker), id)
+run_begins(id, claim[1], worker, now)
+account(worker)
 if claim[7] then
   redis.call('HSET', key('claim', id), 'alive', now + 2 * claim[8])
 end

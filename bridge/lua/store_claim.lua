@@ -12,6 +12,7 @@ if redis.call('EXISTS', key('claim', id)) == 1 then
 end
 redis.call('HSET', key('claim', id), 'activity', activity, 'queue', queue, 'state', 'claimed',
   'attempt', 1, 'every', ARGV[6], 'until', now + ARGV[8])
+stamp() -- the store may have lost its data since its last one
 if ARGV[10] ~= '1' then
   redis.call('HSET', key('claim', id), 'attempts', ARGV[10])
 end
@@ -23,11 +24,18 @@ redis.call('ZADD', key('heartbeats'), now + ARGV[6], id)
 redis.call('ZADD', key('claims', activity), now, id)
 redis.call('ZADD', key('unstarted'), now + ARGV[11], id)
 tally(activity, 'claimed', 1)
-load(queue, 1)
+count('load', queue, 1)
+waiting(activity, queue, 1)
 -- The poll has become a claim: in one step, or its slot would be granted twice.
 local poll = activity .. '|' .. queue
-if redis.call('HEXISTS', key('polls', ARGV[9]), poll) == 1
-    and redis.call('HINCRBY', key('polls', ARGV[9]), poll, -1) <= 0 then
-  redis.call('HDEL', key('polls', ARGV[9]), poll)
+local open = redis.call('HGET', key('polls', ARGV[9]), poll)
+if open then
+  local fresh, idle = string.match(open, '^(%d+) (%d+)$')
+  if tonumber(fresh) > 0 then fresh = fresh - 1 else idle = math.max(0, idle - 1) end
+  if fresh + idle > 0 then
+    redis.call('HSET', key('polls', ARGV[9]), poll, fresh .. ' ' .. idle)
+  else
+    redis.call('HDEL', key('polls', ARGV[9]), poll)
+  end
 end
 return 1

@@ -24,7 +24,8 @@ local given_up, taken = {}, {}
 local amnesty = tonumber(redis.call('HGET', key('passes'), 'amnesty') or 0)
 
 local function give_up(id, claim, outcome)
-  put_into_outbox(id, claim[7], claim[1], claim[4], outcome)
+  put_into_outbox(id, claim[7], claim[9], claim[1], claim[4], outcome)
+  if claim[4] then runs_on(id, claim[4]) end
   given_up[#given_up + 1] = id
   given_up[#given_up + 1] = claim[8]
   given_up[#given_up + 1] = claim[7]
@@ -33,7 +34,7 @@ end
 for i = 1, #due, 2 do
   local id = due[i]
   local claim = claim_fields(id, 'state', 'every', 'until', 'worker', 'alive', 'missed', 'activity',
-    'attempt')
+    'attempt', 'queue')
   local state, every, worker, alive = claim[1], claim[2], claim[4], tonumber(claim[5])
   if not state or state == 'closed' then
     redis.call('ZREM', key('heartbeats'), id)

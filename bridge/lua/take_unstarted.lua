@@ -21,7 +21,7 @@ local function look_at_the_workers()
     local info = cjson.decode(redis.call('HGET', key('fleet'), worker))
     local has = cjson.decode(redis.call('HGET', key('held'), worker))
     for _, queue in ipairs(info.queues) do
-      room_in[queue] = room_in[queue] or info.fetches
+      room_in[queue] = room_in[queue] or (info.fetches and info.slots > 0)
     end
     for _, id in ipairs(has.jobs) do
       held[id] = true

@@ -89,8 +89,14 @@ class ClaimStore:
 
     async def grant_polls(self, poller: str, wishes: Sequence[Wish]) -> Grant:
         """Ask for polls against free slots; also says that this poller lives."""
+        settings = self._settings
         args: list[str | int | float] = [
-            poller, ms(self._settings.lease_s), self._settings.look_ahead]  # fmt: skip
+            poller,
+            ms(settings.lease_s),
+            settings.look_ahead,
+            ms(settings.look_ahead_s),
+            settings.look_ahead_most,
+        ]
         for wish in wishes:
             args += (wish.activity, wish.queue, wish.fresh, wish.idle, wish.want, wish.place)
         slots, *rows = await self._scripts.call("grant_polls", *args)

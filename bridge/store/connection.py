@@ -39,7 +39,7 @@ from bridge.store.refusals import WHAT_FOLLOWS, Refusal, other_schema, refusal_o
 from bridge.store.sentinel import AsyncSentinels, Sentinels
 from bridge.store_url import Address, Kind, parse
 
-SCHEMA = 1
+SCHEMA = 2
 """Which layout of keys the scripts read and write; to be raised with each change that processes of
 the version before would misread. ``_prelude.lua`` says what never changes."""
 

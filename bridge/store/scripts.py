@@ -39,12 +39,17 @@ class Script(NamedTuple):
     sha: str
 
 
+_SHARED = ("_prelude", "_ledger", "_claims")
+_MEASURE_ROOM = ("grant_polls", "read_room")
+
+
 @cache
 def script(name: str) -> Script:
-    """``bridge/lua/<name>.lua``, after the schema and the prelude that all of them share."""
+    """``bridge/lua/<name>.lua``, after the schema and the parts that all of them share."""
     folder = files("bridge") / "lua"
+    parts = (*_SHARED, *(("_room",) if name in _MEASURE_ROOM else ()), name)
     text = f"local schema = '{SCHEMA}'\n"
-    text += "".join((folder / f"{part}.lua").read_text("utf-8") for part in ("_prelude", name))
+    text += "".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

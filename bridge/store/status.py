@@ -10,6 +10,7 @@ from typing import Any
 from bridge.model import State
 from bridge.settings import Settings
 from bridge.store.answers import Refusal
+from bridge.store.connection import ms
 from bridge.store.scripts import Scripts
 
 
@@ -222,6 +223,38 @@ class StatusReader:
     def read(self, activities: Sequence[str]) -> Status:
         """The status of ``activities``, and of every other one that has claims."""
         return parse_status(self._scripts.call("read_status", *activities), activities)
+
+    def room(self, activity: str, queue: str, place: str = "") -> Room:
+        """What a poller would be told that asks for one more poll on the activity.
+
+        Args:
+            queue: Of the activity's jobs.
+            place: Region and account of the activity; empty: the process's own.
+        """
+        settings = self._settings
+        text = self._scripts.call(
+            "read_room",
+            settings.look_ahead,
+            ms(settings.look_ahead_s),
+            settings.look_ahead_most,
+            activity,
+            queue,
+            place,
+        )
+        said: dict[str, Any] = json.loads(text)
+        return Room(
+            refusal=Refusal(said["refusal"]),
+            slots=said["slots"],
+            offered=said["offered"],
+            used=said["used"],
+            waiting_room=said["waiting_room"],
+            charged=said["charged"],
+            time_room_s=said["time_room_ms"] / 1000,
+            time_used_s=said["time_used_ms"] / 1000,
+            short=said["short"],
+            longest_s=_seconds(said.get("longest_ms")),
+            workers=said["workers"],
+        )
 
     def close(self) -> None:
         """Close the connections."""
