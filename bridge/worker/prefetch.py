@@ -21,7 +21,9 @@ class RestorePrefetchInLoop(bootsteps.Step):  # type: ignore[misc]
 
     def __init__(self, consumer: Any, **kwargs: Any) -> None:
         super().__init__(consumer, **kwargs)
-        restore = getattr(consumer, RESTORE)
+        restore = getattr(consumer, RESTORE, None)
+        if restore is None:  # a consumer class of the app's own
+            return
 
         def restore_soon(*args: Any) -> None:
             consumer.call_soon(restore, *args)

@@ -1,7 +1,8 @@
 """The Celery, kombu and redis-py that people have: main path, kills, endings and drain with each.
 
 The tests are those of ``make test``, run by an interpreter with other versions installed. With 5.7
-and all parts on, ``make test`` has run them.
+and all parts on, ``make test`` has run them. Each case is a file, ``test_with_….py``, so that
+several can run at once.
 """
 
 from __future__ import annotations
@@ -9,12 +10,8 @@ from __future__ import annotations
 import os
 import subprocess
 
-import pytest
-
 from bridge import versions
 from tests.guests.environments import ROOT, environment
-
-pytestmark = [pytest.mark.acceptance, pytest.mark.lasts(480), pytest.mark.timeout(900)]
 
 ENDINGS = (
     "test_a_failure_has_a_name",
@@ -42,21 +39,14 @@ SELECTED = (
     "test_open_polls_come_home_and_what_they_bring_is_dispatched[15]",
 )
 PARTS = (
+    "tests/unit/test_prefetch.py",
     "tests/integration/test_deliveries.py",
     "tests/integration/test_kombu_mend.py",
     "tests/faults/test_redis_away.py::test_away_for_twenty_seconds[killed]",
 )
 """What reaches inside: with other versions than those of ``make test``."""
 
-ALL, FEW = (*SELECTED, *PARTS), (*SELECTED[:4], *PARTS[:2])
-CASES = {
-    "celery-5.5": (("celery==5.5.*",), "on", "celery 5.5, kombu 5.5, redis 5.2", ALL),
-    "celery-5.6": (
-        ("celery==5.6.*", "kombu==5.6.*"), "on", "celery 5.6, kombu 5.6, redis 6.4", ALL),
-    # What pip chooses for Celery 5.6: it takes any newer kombu.
-    "kombu-5.7": (("celery==5.6.*",), "on", "celery 5.6, kombu 5.7, redis 8.1", FEW),
-    "all-off": (("celery==5.7.*",), "off", "celery 5.7, kombu 5.7, redis 8.1", SELECTED),
-}  # fmt: skip
+ALL, FEW = (*SELECTED, *PARTS), (*SELECTED[:4], *PARTS[:3])
 ASK = (
     "from bridge import versions as v; "
     "print(', '.join(f'{n} {\".\".join(map(str, v.installed_version(n)))}' "
@@ -64,15 +54,22 @@ ASK = (
 )
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_all_as_it_should_be(case):
-    wanted, switch, expected, tests = CASES[case]
-    python = environment(case, *wanted)
+def all_as_it_should_be(
+    *wanted: str, gives: str, tests: tuple[str, ...], optimizations: str = "on"
+) -> None:
+    """Run these tests in an environment of other versions.
+
+    Args:
+        wanted: Requirements, such as ``"celery==5.5.*"``.
+        gives: What pip chooses for them.
+        optimizations: Value of ``BRIDGE_OPTIMIZATIONS``.
+    """
+    python = environment("-".join((*gives.split(", "), optimizations)).replace(" ", ""), *wanted)
     said = subprocess.run([python, "-c", ASK], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == expected
+    assert said.stdout.strip() == gives
     done = subprocess.run(
         [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests],
-        env={**os.environ, versions.SWITCH: switch},
+        env={**os.environ, versions.SWITCH: optimizations},
         cwd=ROOT,
         capture_output=True,
         text=True,
