@@ -76,6 +76,44 @@ class Process:
         return self.popen.wait(timeout_s)
 
 
+class Commands:
+    """A process that runs the commands which tests give again and again: see commands.py."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._log = deployment.folder / "commands.log"
+        self._env: dict[str, str] = {}
+        self._popen: subprocess.Popen[str] | None = None
+
+    def ask(self, *args: str) -> dict[str, Any]:
+        """``code`` and ``out`` of ``celery -A bridge ARGS``."""
+        env = {**self._deployment.env, **CREDENTIALS}
+        if self._popen is None or env != self._env:
+            self.end()
+            self._env = env
+            with self._log.open("ab") as errors:
+                self._popen = subprocess.Popen(
+                    [sys.executable, "-P", str(HERE / "commands.py")], env=env, text=True,
+                    cwd=self._deployment.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                    stderr=errors, preexec_fn=die_with_parent)  # fmt: skip
+        assert self._popen.stdin
+        assert self._popen.stdout
+        print(json.dumps(args), file=self._popen.stdin, flush=True)
+        answer = self._popen.stdout.readline()
+        assert answer, self.errors
+        return json.loads(answer)
+
+    @property
+    def errors(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def end(self) -> None:
+        if self._popen is not None:
+            self._popen.kill()
+            self._popen.communicate()
+            self._popen = None
+
+
 class Deployment:
     """Processes against one Valkey and one Step Functions, with a prefix of their own."""
 
@@ -84,6 +122,7 @@ class Deployment:
         self.prefix = f"t{uuid.uuid4().hex[:8]}"
         self.seen_file = folder / "seen.log"
         self.processes: list[Process] = []
+        self._commands = Commands(self)
         ours = ("BRIDGE_", "CELERY_", "AWS_")
         # The switch is the run's, for the tests of other versions: see tests/guests.
         self.env = {
@@ -154,11 +193,12 @@ class Deployment:
         )  # fmt: skip
 
     def status(self) -> dict[str, Any]:
-        done = self.run("status", "--json")
-        assert done.stdout, done.stderr
-        return json.loads(done.stdout)
+        said = self._commands.ask("status", "--json")["out"]
+        assert said, self._commands.errors
+        return json.loads(said)
 
     def stop(self) -> None:
+        self._commands.end()
         for process in reversed(self.processes):
             process.kill()
         self.valkey.stop()
@@ -169,8 +209,11 @@ class Deployment:
         return f"arn:aws:states:{REGION}:123456789012:activity:{self.prefix}-{kind}"
 
     def create_activities(self, **env: str) -> None:
-        done = self.run("activities", "create", **env)
-        assert done.returncode == 0, done.stderr
+        if env:
+            done = self.run("activities", "create", **env)
+            assert done.returncode == 0, done.stderr
+        else:
+            assert self._commands.ask("activities", "create")["code"] == 0, self._commands.errors
 
     def machine(self, definition: dict[str, Any]) -> str:
         made = self.sfn.create_state_machine(

@@ -55,8 +55,10 @@ class Load:
 
 def all_claims_gone(deployment: Deployment, *, timeout_s: float = 60) -> None:
     wait_until(
-        lambda: deployment.status()["totals"]["in_flight"] == 0, timeout_s=timeout_s,
-        what=f"no claim is left; {deployment.status()}")  # fmt: skip
+        lambda: deployment.status()["totals"]["in_flight"] == 0,
+        timeout_s=timeout_s,
+        what="no claim is left",
+    )
 
 
 def all_alive(deployment: Deployment) -> None:
