@@ -21,6 +21,7 @@ from bridge.versions import enabled
 if TYPE_CHECKING:
     from bridge.errors import BridgeError
     from bridge.installation import Installation
+    from bridge.store import StatusReader
 
 T = TypeVar("T")
 
@@ -125,22 +126,27 @@ def settings(ctx: click.Context, as_json: bool) -> None:
 @click.command(cls=BridgeCommand)
 @JSON
 @click.option("--watch", is_flag=True, cls=CeleryOption, help="Show it until Ctrl-C, each second.")
+@click.option("--why", metavar="ACTIVITY", cls=CeleryOption,
+              help="Say why nothing more of this activity is claimed.")  # fmt: skip
 @click.pass_context
-def status(ctx: click.Context, as_json: bool, watch: bool) -> None:
-    """Show each activity's claims, and the workers that serve them."""
+def status(ctx: click.Context, as_json: bool, watch: bool, why: str | None) -> None:
+    """Show each activity's claims and polls, and what occupies the workers' slots."""
     from bridge import report
     from bridge.store import StatusReader
 
+    if watch and (as_json or why):
+        other = "--why" if why else "--json"
+        raise click.UsageError(f"--watch is for people; ask for {other} again and again.", ctx)
     bridge = _bridge(ctx)
     bridge.app.loader.import_default_modules()
     bridge.app.finalize()
     reader = StatusReader(bridge.settings)
+    if why:
+        ctx.exit(_say_why(why, bridge, reader, as_json=as_json))
 
     def read() -> report.Overview:
         return report.Overview.of(reader.read(list(bridge.registry)), bridge.registry)
 
-    if watch and as_json:
-        raise click.UsageError("--watch is for people; ask for --json again and again.", ctx)
     if watch:
         with contextlib.suppress(KeyboardInterrupt):
             report.watch_status(read)
@@ -151,6 +157,31 @@ def status(ctx: click.Context, as_json: bool, watch: bool) -> None:
     else:
         report.show_status(overview)
     ctx.exit(1 if overview.needs_attention else 0)
+
+
+def _say_why(name: str, bridge: Installation, reader: StatusReader, *, as_json: bool) -> int:
+    """Answer ``--why``; the exit status."""
+    from bridge import report
+    from bridge.names import parse_arn
+    from bridge.stepfunctions import Places
+
+    activity = bridge.registry.get(name)
+    if activity is None:
+        known = ", ".join(bridge.registry) or "none"
+        raise click.UsageError(f"No task of this app has the activity {name}. Known: {known}.")
+    # One that is registered by its name is where the process is: no region has to be known here.
+    place = str(Places(bridge.settings.roles).of(name)) if parse_arn(name) else ""
+
+    def ask() -> report.Answer:
+        room = reader.room(name, activity.queue, place)
+        return report.explain(activity, reader.read([name]), room, bridge.settings)
+
+    answer = report.settled(ask)
+    if as_json:
+        click.echo(json.dumps(answer.as_json(), indent=2))
+    else:
+        report.show_answer(answer)
+    return 1 if answer.attention else 0
 
 
 # Where Celery's own cannot be replaced; elsewhere the same command under a second name.

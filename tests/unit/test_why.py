@@ -1,0 +1,191 @@
+"""Why nothing more of an activity is claimed: each reason in sentences with its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from bridge.report.reasons import explain
+from bridge.report.why import settled
+from bridge.settings import Settings
+from bridge.store import ActivityStatus, OpenPolls, Refusal, Room, Status, WorkerStatus
+
+ACTIVITY = SimpleNamespace(
+    name="resize-image", queue="celery", task=SimpleNamespace(name="tasks.resize", rate_limit="6/m")
+)
+QUIET = ActivityStatus("resize-image", in_flight=0, queued=0, running=0, outbox=0, lost=0, polls=0,
+                       oldest_s=None)  # fmt: skip
+BUSY = replace(QUIET, in_flight=4, queued=1, running=3, waiting_in={"celery": 1})
+WORKER = WorkerStatus("w@one#1", 4, ("celery",), running=2, lease_s=10.0, ordinary=2, offered=2,
+                      used=2)  # fmt: skip
+IDLE = replace(WORKER, running=0, ordinary=0, offered=4, used=0)
+DRAINS = WorkerStatus("w@old#1", 0, ("celery",), running=3, lease_s=10.0)
+GPU = replace(IDLE, worker="gpu@one#1", queues=("gpu",))
+LOST = replace(WORKER, worker="w@lost#1", lease_s=-5.0)
+FULL = Room(Refusal.NO_ROOM, slots=4, offered=2, used=2, waiting_room=1, charged=1, workers=1)
+SETTINGS = Settings(store_url="redis://127.0.0.1:1/0")
+
+
+def answer(room: Room, *workers: WorkerStatus, row=QUIET, pollers=("p",), polls=()):
+    status = Status([row], list(workers), list(pollers), polls=list(polls))
+    return explain(ACTIVITY, status, room, SETTINGS)
+
+
+def said(*args, **kwargs) -> str:
+    return " ".join(answer(*args, **kwargs).sentences)
+
+
+class TestReasons:
+    def test_no_room(self):
+        found = answer(FULL, WORKER, row=BUSY)
+        assert (found.reason, found.attention) == ("no room", False)
+        assert " ".join(found.sentences) == (
+            "resize-image: 3 claims run, 1 waits. 1 live worker serves its queue celery, with 4 "
+            "slots: claims occupy 2, ordinary tasks 2; none is free. The waiting room takes 1 "
+            "claim (BRIDGE_LOOK_AHEAD=1.25 × 2 slots that nothing else occupies, rounded up, less "
+            "2 in which claims run). It is full: 1 claim waits, or may come with a poll that is "
+            "open. No poll is opened until a claim ends or one of the other jobs ends."
+        )
+        assert "a queue and workers of its own" in found.remedy
+
+    def test_no_room_though_no_claim_runs(self):
+        """Ordinary tasks, and jobs that run on though their claim is closed."""
+        taken = replace(WORKER, running=0, ordinary=3, unwanted=1, offered=0, used=0)
+        text = said(Room(Refusal.NO_ROOM, slots=4, workers=1), taken)
+        assert "no claim runs" in text
+        assert "ordinary tasks 3, jobs that run on though their claim is closed 1" in text
+        assert "takes 0 claims (BRIDGE_LOOK_AHEAD=1.25 × 0 slots" in text
+        assert "until one of the other jobs ends" in text
+
+    def test_no_room_for_short_jobs(self):
+        room = replace(FULL, short=True, longest_s=0.02, time_room_s=0.5, time_used_s=0.5)
+        text = said(room, WORKER, row=BUSY)
+        assert "Its jobs are short (20 ms at most lately), so 500 ms of work may wait" in text
+        assert "BRIDGE_LOOK_AHEAD_S=0.25" in text
+        assert "500 ms are taken" in text
+
+    def test_what_makes_room(self):
+        polls = [OpenPolls("p", "mail", "celery", 1, 0)]
+        text = said(replace(FULL, offered=4, used=0, charged=5), IDLE, polls=polls)
+        assert "with 4 slots, all free." in text
+        assert text.endswith("until a claim ends or a fresh poll becomes idle.")
+
+    def test_polls_that_are_open_still(self):
+        row = replace(BUSY, polls=3, fresh=2, idle=1)
+        assert "3 polls are open still (2 fresh, 1 idle)" in said(FULL, WORKER, row=row)
+
+    def test_no_worker(self):
+        found = answer(Room(Refusal.NO_WORKER), GPU, LOST)
+        assert (found.reason, found.attention) == ("no worker", True)
+        text = found.sentences[-1]
+        assert "No live worker serves its queue celery. Other queues are served: gpu." in text
+        assert found.remedy.endswith("worker -Q celery")
+
+    def test_none_but_workers_that_drain(self):
+        """Their lease goes on, so the ledger may know of their queue still."""
+        found = answer(replace(FULL, offered=0, used=0, waiting_room=0), DRAINS)
+        assert (found.reason, found.attention, found.draining) == ("no worker", True, 1)
+        assert found.sentences[-1].startswith(
+            "The 1 live worker that serves its queue celery drains and gets no new job."
+        )
+
+    def test_workers_that_drain_beside_others(self):
+        text = said(FULL, WORKER, DRAINS, row=BUSY)
+        assert "1 more drains and gets no new job; what runs there (3 claims)" in text
+
+    def test_no_poller(self):
+        found = answer(Room(Refusal.NONE), IDLE, pollers=())
+        assert (found.reason, found.attention) == ("no poller", True)
+        assert found.sentences[-1] == "No poller is alive, so nothing is claimed."
+        assert found.remedy.endswith(" poll")
+
+    def test_neither_worker_nor_poller(self):
+        found = answer(Room(Refusal.NO_WORKER), pollers=())
+        assert (found.reason, found.attention) == ("no worker", True)
+        assert "No poller is alive" in found.sentences[-1]
+        assert "Start a worker" in found.remedy
+        assert "Start a poller" in found.remedy
+
+    def test_covered(self):
+        found = answer(Room(Refusal.COVERED), IDLE, row=replace(QUIET, polls=1, idle=1))
+        assert (found.reason, found.attention) == ("idle poll", False)
+        assert "An idle poll is open: Step Functions has no task waiting" in found.sentences[-1]
+        assert "All is well" in found.sentences[-1]
+
+    def test_throttled(self):
+        found = answer(Room(Refusal.THROTTLED), IDLE)
+        assert (found.reason, found.attention) == ("throttled", False)
+        assert "throttles reports or heartbeats" in found.sentences[-1]
+
+    def test_held_back(self):
+        row = replace(QUIET, in_flight=1, queued=1, held_back=1)
+        found = answer(Room(Refusal.HELD_BACK), IDLE, row=row)
+        assert (found.reason, found.attention) == ("held back", False)
+        text = " ".join(found.sentences)
+        assert "1 is held back for a rate_limit" in text
+        assert "1 claim back for the rate_limit of task tasks.resize (6/m)" in text
+
+    def test_share(self):
+        found = answer(Room(Refusal.SHARE), IDLE, pollers=("p", "q"))
+        assert found.reason == "share"
+        assert "2 pollers share in equal parts" in found.sentences[-1]
+
+    def test_a_fresh_poll(self):
+        found = answer(Room(Refusal.NONE), IDLE, row=replace(QUIET, polls=1, fresh=1))
+        assert (found.reason, found.attention) == ("fresh poll", False)
+
+    def test_no_poller_polls_it(self):
+        found = answer(Room(Refusal.NONE), IDLE)
+        assert (found.reason, found.attention) == ("not polled", True)
+        assert "1 poller is alive. Yet no poll is open on this activity" in found.sentences[-1]
+        assert "restart it" in found.remedy
+
+    @pytest.mark.parametrize("refusal", Refusal)
+    def test_each_refusal_has_its_sentences(self, refusal):
+        found = answer(Room(refusal), IDLE)
+        assert found.as_json()["refusal"] == refusal
+        assert (found.reason != "not polled") == (refusal is not Refusal.NONE)
+
+
+class TestOtherQueues:
+    def test_claims_that_wait_where_no_worker_is(self):
+        row = replace(QUIET, in_flight=2, queued=2, waiting_in={"old": 2})
+        assert "2 wait in queue old, which no live worker serves" in said(FULL, WORKER, row=row)
+        row = replace(row, waiting_in={"gpu": 2})
+        assert "2 wait in queue gpu." in said(FULL, WORKER, GPU, row=row)
+
+    def test_a_poller_that_has_it_elsewhere(self):
+        polls = [OpenPolls("p", "resize-image", "old", 0, 1), OpenPolls("p", "mail", "m", 0, 1)]
+        text = said(Room(Refusal.NONE), IDLE, row=replace(QUIET, polls=1, idle=1), polls=polls)
+        assert "A poller polls it for queue old, and here its queue is celery" in text
+        assert "queue m," not in text
+
+
+def test_for_programs_it_has_the_numbers():
+    row = replace(BUSY, countdown=5, held_back=2, outbox=1, polls=1, idle=1)
+    found = answer(FULL, WORKER, DRAINS, row=row).as_json()
+    assert found["claims"] == {"in_flight": 4, "running": 3, "waiting": 1, "countdown": 5,
+                               "held_back": 2, "outbox": 1, "lost": 0}  # fmt: skip
+    assert found["polls"] == {"fresh": 0, "idle": 1}
+    assert found["workers"] == {"live": 1, "draining": 1, "slots": 4, "claims": 2, "ordinary": 2,
+                                "unwanted": 0, "free": 0}  # fmt: skip
+    assert found["room"] == {
+        "offered": 2, "used": 2, "waiting_room": 1, "charged": 1, "time_room_s": 0.0,
+        "time_used_s": 0.0, "short": False, "longest_s": None,
+    }  # fmt: skip
+    assert (found["activity"], found["queue"]) == ("resize-image", "celery")
+    assert (found["reason"], found["refusal"], found["pollers"]) == ("no room", "no room", 1)
+
+
+class TestSettled:
+    def test_a_moment_between_two_polls_is_waited_out(self):
+        between = answer(Room(Refusal.NONE), IDLE)
+        well = answer(Room(Refusal.COVERED), IDLE)
+        answers = iter([between, between, well])
+        assert settled(lambda: next(answers)) is well
+
+    def test_where_it_lasts_it_is_the_answer(self):
+        between = answer(Room(Refusal.NONE), IDLE)
+        assert settled(lambda: between, within_s=0.0) is between
