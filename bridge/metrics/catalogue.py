@@ -86,6 +86,16 @@ IN_FLIGHT = Metric(
 QUEUED = Metric(
     "bridge_queued_claims", "gauge", ("activity",),
     "Claims whose job has not begun, or waits to run again.")  # fmt: skip
+WAITING = Metric(
+    "bridge_waiting_claims", "gauge", ("activity",),
+    "Claims whose job has not begun and is due: queued, without those in a countdown or held back.",
+)  # fmt: skip
+COUNTDOWN = Metric(
+    "bridge_countdown_claims", "gauge", ("activity",),
+    "Claims that wait for the time of a retry.")  # fmt: skip
+HELD_BACK = Metric(
+    "bridge_held_back_claims", "gauge", ("activity",),
+    "Claims that workers hold back for the task's rate_limit.")  # fmt: skip
 RUNNING = Metric(
     "bridge_running_claims", "gauge", ("activity",), "Claims whose job runs.")  # fmt: skip
 OUTBOX = Metric(
@@ -96,6 +106,12 @@ LOST = Metric(
     "Running claims on workers whose lease has ended.")  # fmt: skip
 OPEN_POLLS = Metric(
     "bridge_open_polls", "gauge", ("activity",), "Open polls, of all pollers.")  # fmt: skip
+FRESH_POLLS = Metric(
+    "bridge_fresh_polls", "gauge", ("activity",),
+    "Open polls that may still bring a waiting task.")  # fmt: skip
+IDLE_POLLS = Metric(
+    "bridge_idle_polls", "gauge", ("activity",),
+    "Open polls that found no task waiting at Step Functions.")  # fmt: skip
 SLOTS = Metric(
     "bridge_slots", "gauge", ("activity",),
     "Slots of the live workers that serve the activity's queue; a worker may serve several.",
@@ -108,6 +124,13 @@ ENDED = Metric(
     "Outcomes stored so far, succeeded or failed; survives restarts.")  # fmt: skip
 WORKER_SLOTS = Metric(
     "bridge_worker_slots", "gauge", (), "Slots of all live workers.")  # fmt: skip
+OCCUPIED_SLOTS = Metric(
+    "bridge_occupied_slots", "gauge", ("occupant",),
+    "Slots of all live workers, by what occupies them: a claim, an ordinary task, or an unwanted "
+    "job, whose claim is closed.")  # fmt: skip
+FREE_SLOTS = Metric(
+    "bridge_free_slots", "gauge", (),
+    "Slots of all live workers that nothing occupies; with occupied slots, all.")  # fmt: skip
 BACKLOG = Metric(
     "bridge_backlog_per_slot", "gauge", (),
     "Occupied slots, and claims that wait for one, by slots of all live workers; 1.25 at most, and "
@@ -129,7 +152,7 @@ PASS_AGE = Metric(
     "Since the last pass of heartbeats, or of recovery, began.")  # fmt: skip
 
 OF_FLEET = (
-    STORE_UP, IN_FLIGHT, QUEUED, RUNNING, OUTBOX, LOST, OPEN_POLLS, SLOTS, OLDEST, ENDED,
-    WORKER_SLOTS, BACKLOG, LIVE_WORKERS, LOST_WORKERS, LIVE_POLLERS, LIVE_BEATS, OUTBOX_AGE,
-    PASS_AGE,
+    STORE_UP, IN_FLIGHT, QUEUED, WAITING, COUNTDOWN, HELD_BACK, RUNNING, OUTBOX, LOST, OPEN_POLLS,
+    FRESH_POLLS, IDLE_POLLS, SLOTS, OLDEST, ENDED, WORKER_SLOTS, OCCUPIED_SLOTS, FREE_SLOTS,
+    BACKLOG, LIVE_WORKERS, LOST_WORKERS, LIVE_POLLERS, LIVE_BEATS, OUTBOX_AGE, PASS_AGE,
 )  # fmt: skip

@@ -19,7 +19,7 @@ from bridge.metrics import catalogue
 from bridge.metrics.catalogue import Metric
 from bridge.metrics.scaling import backlog_per_slot
 from bridge.registry import SYSTEM_QUEUE, Registry
-from bridge.store import Status, StatusReader
+from bridge.store import Occupancy, Status, StatusReader
 
 logger = logging.getLogger(__name__)
 
@@ -93,9 +93,10 @@ class _Reading:
 
 def families(status: Status, registry: Registry) -> Iterator[Family]:
     """The metrics of a fleet that stands as ``status`` says."""
-    live = [worker for worker in status.workers if worker.lease_s >= 0]
+    live = [worker for worker in status.workers if worker.live]
     users = [worker for worker in status.workers if set(worker.queues) != {SYSTEM_QUEUE}]
     rows = status.activities
+    occupancy = Occupancy.of(users)
 
     def slots(activity: str) -> int:
         if activity not in registry:
@@ -105,12 +106,25 @@ def families(status: Status, registry: Registry) -> Iterator[Family]:
     for metric, values in (
         (catalogue.IN_FLIGHT, {row.activity: row.in_flight for row in rows}),
         (catalogue.QUEUED, {row.activity: row.queued for row in rows}),
+        (catalogue.WAITING, {row.activity: row.waiting for row in rows}),
+        (catalogue.COUNTDOWN, {row.activity: row.countdown for row in rows}),
+        (catalogue.HELD_BACK, {row.activity: row.held_back for row in rows}),
         (catalogue.RUNNING, {row.activity: row.running for row in rows}),
         (catalogue.OUTBOX, {row.activity: row.outbox for row in rows}),
         (catalogue.LOST, {row.activity: row.lost for row in rows}),
         (catalogue.OPEN_POLLS, {row.activity: row.polls for row in rows}),
+        (catalogue.FRESH_POLLS, {row.activity: row.fresh for row in rows}),
+        (catalogue.IDLE_POLLS, {row.activity: row.idle for row in rows}),
         (catalogue.SLOTS, {row.activity: slots(row.activity) for row in rows}),
         (catalogue.OLDEST, {row.activity: row.oldest_s or 0.0 for row in rows}),
+        (
+            catalogue.OCCUPIED_SLOTS,
+            {
+                "claim": occupancy.claims,
+                "ordinary": occupancy.ordinary,
+                "unwanted": occupancy.unwanted,
+            },
+        ),
         (catalogue.PASS_AGE, status.passes),
     ):
         family = _family(metric)
@@ -123,9 +137,10 @@ def families(status: Status, registry: Registry) -> Iterator[Family]:
         ended.add_metric([row.activity, "failed"], row.failed)
     yield ended
     for metric, value in (
-        (catalogue.WORKER_SLOTS, sum(w.slots for w in users if w.lease_s >= 0)),
-        (catalogue.LIVE_WORKERS, sum(w.lease_s >= 0 for w in users)),
-        (catalogue.LOST_WORKERS, sum(w.lease_s < 0 and w.running > 0 for w in users)),
+        (catalogue.WORKER_SLOTS, occupancy.slots),
+        (catalogue.FREE_SLOTS, occupancy.free),
+        (catalogue.LIVE_WORKERS, sum(w.live for w in users)),
+        (catalogue.LOST_WORKERS, sum(not w.live and w.running > 0 for w in users)),
         (catalogue.LIVE_POLLERS, len(status.pollers)),
         (catalogue.LIVE_BEATS, sum(SYSTEM_QUEUE in w.queues for w in live)),
         (catalogue.OUTBOX_AGE, status.outbox_s),

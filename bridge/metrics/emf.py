@@ -6,7 +6,9 @@ way. Off unless ``BRIDGE_METRICS=emf``. Namespace ``StepFunctions/Activities``:
 - each job, from its worker: ``TaskProcessingTime`` (seconds) and ``TasksProcessed``, by
   ActivityName and WorkerName; ``TaskErrors``, by ActivityName and ErrorName;
 - the fleet, from the beat process, once a minute: ``BacklogPerSlot``, ``LiveWorkers``,
-  ``LostWorkers``, ``OutboxAgeSeconds`` without dimensions; ``QueueDepth`` by ActivityName.
+  ``LostWorkers``, ``OccupiedSlots``, ``FreeSlots``, ``FreshPolls``, ``IdlePolls``,
+  ``OutboxAgeSeconds`` without dimensions; ``QueueDepth`` by ActivityName, and where there are any
+  ``ClaimsInCountdown``, ``ClaimsHeldBack``.
 
 Source: Amazon CloudWatch User Guide, "Embedded metric format specification".
 """
@@ -22,7 +24,7 @@ from typing import Any
 from bridge.installation import Installation
 from bridge.metrics.scaling import backlog_per_slot
 from bridge.registry import SYSTEM_QUEUE
-from bridge.store import Status
+from bridge.store import Occupancy, Status
 
 NAMESPACE = "StepFunctions/Activities"
 INTERVAL_S = 60.0
@@ -72,20 +74,30 @@ def fleet_values(
 ) -> Iterator[tuple[dict[str, str], dict[str, float], dict[str, str]]]:
     """How the fleet stands: dimensions, values of metrics, and their units."""
     users = [worker for worker in status.workers if set(worker.queues) != {SYSTEM_QUEUE}]
-    live = [worker for worker in users if worker.lease_s >= 0]
+    occupancy = Occupancy.of(users)
     values = {
-        "LiveWorkers": float(len(live)),
-        "LostWorkers": float(sum(w.lease_s < 0 and w.running > 0 for w in users)),
+        "LiveWorkers": float(sum(worker.live for worker in users)),
+        "LostWorkers": float(sum(not w.live and w.running > 0 for w in users)),
+        "OccupiedSlots": float(occupancy.occupied),
+        "FreeSlots": float(occupancy.free),
+        "FreshPolls": float(sum(row.fresh for row in status.activities)),
+        "IdlePolls": float(sum(row.idle for row in status.activities)),
         "OutboxAgeSeconds": status.outbox_s,
     }
     backlog = backlog_per_slot(status)
     if backlog is not None:  # without a slot there is none; LiveWorkers says so
         values["BacklogPerSlot"] = round(backlog, 4)
-    units = {"LiveWorkers": "Count", "LostWorkers": "Count", "OutboxAgeSeconds": "Seconds"}
-    yield {}, values, {**units, "BacklogPerSlot": "None"}
+    yield {}, values, {**_counts(values), "OutboxAgeSeconds": "Seconds", "BacklogPerSlot": "None"}
     for row in status.activities:
         depth = {"QueueDepth": float(row.queued)}
-        yield {"ActivityName": row.activity}, depth, {"QueueDepth": "Count"}
+        # CloudWatch bills each metric that has a value: what is rare is said where there is any.
+        rare = {"ClaimsInCountdown": float(row.countdown), "ClaimsHeldBack": float(row.held_back)}
+        depth |= {name: value for name, value in rare.items() if value}
+        yield {"ActivityName": row.activity}, depth, _counts(depth)
+
+
+def _counts(values: Mapping[str, float]) -> dict[str, str]:
+    return dict.fromkeys(values, "Count")
 
 
 def publish(status: Status) -> None:

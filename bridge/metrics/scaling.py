@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridge.registry import SYSTEM_QUEUE
-from bridge.store import Status
+from bridge.store import Occupancy, Status
 
 MOST = 1.25
 """Bounds the figure, and so how much an autoscaler adds at once.
@@ -26,9 +26,7 @@ def backlog_per_slot(status: Status) -> float | None:
     slots = sum(worker.slots for worker in offering)
     if not slots:
         return None
-    occupied = sum(
-        min(worker.slots, worker.running + worker.ordinary + worker.unwanted) for worker in offering
-    )
+    occupied = Occupancy.of(offering).occupied
     served = {queue for worker in offering for queue in worker.queues}
     waiting = sum(
         claims

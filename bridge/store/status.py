@@ -121,19 +121,18 @@ class Occupancy:
     @classmethod
     def of(cls, workers: Iterable[WorkerStatus]) -> Occupancy:
         """The sums over those of the workers that live."""
-        live = [worker for worker in workers if worker.live]
-        # A pool that shrank runs more for a while than it has slots for.
-        ordinary = [min(worker.ordinary, worker.slots) for worker in live]
-        return cls(
-            slots=sum(worker.slots for worker in live),
-            claims=sum(worker.used for worker in live),
-            ordinary=sum(ordinary),
-            unwanted=sum(
-                min(worker.unwanted, worker.slots - tasks)
-                for worker, tasks in zip(live, ordinary, strict=True)
-            ),
-            free=sum(worker.free for worker in live),
-        )
+        slots = claims = ordinary = unwanted = 0
+        for worker in workers:
+            if not worker.live:
+                continue
+            slots += worker.slots
+            # A pool that shrank runs more for a while than it has slots for.
+            left = worker.slots
+            ordinary += (part := min(worker.ordinary, left))
+            left -= part
+            unwanted += (part := min(worker.unwanted, left))
+            claims += min(worker.running, left - part)
+        return cls(slots, claims, ordinary, unwanted, slots - claims - ordinary - unwanted)
 
     @property
     def occupied(self) -> int:

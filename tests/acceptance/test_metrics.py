@@ -35,6 +35,11 @@ SAME = {
     "bridge_outbox_claims": "outbox",
     "bridge_lost_claims": "lost",
     "bridge_open_polls": "polls",
+    "bridge_fresh_polls": "fresh",
+    "bridge_idle_polls": "idle",
+    "bridge_waiting_claims": "waiting",
+    "bridge_countdown_claims": "countdown",
+    "bridge_held_back_claims": "held_back",
     "bridge_slots": "slots",
 }
 MOVING = ("oldest_s", "lease_s")
@@ -110,6 +115,11 @@ def assert_equal(scrape: Scrape, status: dict) -> None:
     live = [worker for worker in status["workers"] if worker["lease_s"] >= 0]
     users = [worker for worker in live if set(worker["queues"]) != {SYSTEM_QUEUE}]
     assert scrape.sum("bridge_worker_slots") == status["totals"]["slots"]
+    assert scrape.sum("bridge_free_slots") == status["totals"]["free"]
+    occupied = {"claim": "claims", "ordinary": "ordinary", "unwanted": "unwanted"}
+    assert scrape.by("bridge_occupied_slots", "occupant") == {
+        occupant: status["totals"][key] for occupant, key in occupied.items()
+    }
     assert scrape.sum("bridge_live_workers") == len(users)
     assert scrape.sum("bridge_live_pollers") == len(status["pollers"])
     assert scrape.sum("bridge_live_beats") == len(live) - len(users)

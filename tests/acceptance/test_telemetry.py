@@ -104,4 +104,5 @@ def test_cloudwatch_metrics(deploy):
     assert named(emf(worker)) | named(fleet) == {
         infra.PROCESSING_TIME, "TasksProcessed", infra.TASK_ERRORS, infra.QUEUE_DEPTH,
         infra.LIVE_WORKERS, infra.LOST_WORKERS, infra.OUTBOX_AGE, infra.BACKLOG_PER_SLOT,
+        "OccupiedSlots", "FreeSlots", "FreshPolls", "IdlePolls",
     }  # fmt: skip

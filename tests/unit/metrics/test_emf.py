@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +17,7 @@ from bridge.metrics.instruments import Instruments
 from bridge.metrics.meters import OFF, Several
 from bridge.metrics.prometheus import PrometheusMeters
 from bridge.settings import Settings
+from bridge.store import ActivityStatus, Status, WorkerStatus
 
 
 def bridge(**settings):
@@ -80,9 +82,25 @@ def test_a_port_that_is_taken_stops_the_process():
     first._exporter.close()
 
 
-def test_the_fleet_goes_where_the_settings_say(said):
-    from bridge.store import Status
+def test_what_is_rare_is_said_where_there_is_any():
+    """CloudWatch bills each metric that has a value."""
+    row = ActivityStatus("resize", in_flight=5, queued=5, running=0, outbox=0, lost=0, polls=2,
+                         oldest_s=1.0, waiting_in={"celery": 1}, countdown=3, held_back=1, fresh=1,
+                         idle=1)  # fmt: skip
+    worker = WorkerStatus("w", 4, ("celery",), 1, 5.0, ordinary=2, offered=2, used=1)
+    fleet, resize, usual = map(
+        json.loads, emf.of_fleet(Status([row, replace(row, countdown=0, held_back=0)], [worker]))
+    )
+    assert (fleet["OccupiedSlots"], fleet["FreeSlots"]) == (3, 1)
+    assert (fleet["FreshPolls"], fleet["IdlePolls"]) == (2, 2)
+    assert (resize["QueueDepth"], resize["ClaimsInCountdown"], resize["ClaimsHeldBack"]) == (
+        5, 3, 1)  # fmt: skip
+    assert not {"ClaimsInCountdown", "ClaimsHeldBack"} & usual.keys()
+    (block,) = resize["_aws"]["CloudWatchMetrics"]
+    assert {each["Unit"] for each in block["Metrics"]} == {"Count"}
 
+
+def test_the_fleet_goes_where_the_settings_say(said):
     status = Status([], [])
     Instruments(bridge()).say_fleet(status)
     assert said == []

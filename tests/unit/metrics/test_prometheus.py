@@ -20,13 +20,15 @@ from bridge.store import ActivityStatus, Ended, Status, WorkerStatus
 ALL = (*catalogue.OF_PROCESS, *catalogue.OF_FLEET)
 STATUS = Status(
     activities=[
-        ActivityStatus("resize", in_flight=7, queued=2, running=4, outbox=1, lost=1, polls=3,
-                       oldest_s=42.5, succeeded=10, failed=2),
+        ActivityStatus("resize", in_flight=10, queued=5, running=4, outbox=1, lost=1, polls=3,
+                       oldest_s=42.5, succeeded=10, failed=2, waiting_in={"celery": 1, "old": 1},
+                       countdown=2, held_back=1, fresh=2, idle=1),
         ActivityStatus("gone", in_flight=1, queued=1, running=0, outbox=0, lost=0, polls=0,
                        oldest_s=None),
     ],
     workers=[
-        WorkerStatus("w1", 4, ("celery",), 3, 10.0),
+        WorkerStatus("w1", 6, ("celery",), 3, 10.0, ordinary=1, unwanted=1, offered=4, used=3),
+        WorkerStatus("w0", 0, ("celery",), 2, 10.0),
         WorkerStatus("w2", 8, ("celery", "other"), 1, -2.0),
         WorkerStatus("beat", 8, ("bridge.system",), 0, 10.0),
     ],
@@ -171,16 +173,25 @@ def test_the_fleet_is_what_the_status_says():
         for family in families(STATUS, {"resize": FakeActivity})
         for sample in family.samples
     }
-    assert found["bridge_in_flight_claims", "resize"] == 7
+    assert found["bridge_in_flight_claims", "resize"] == 10
+    assert found["bridge_queued_claims", "resize"] == 5
+    assert found["bridge_waiting_claims", "resize"] == 2
+    assert found["bridge_countdown_claims", "resize"] == 2
+    assert found["bridge_held_back_claims", "resize"] == 1
+    assert found["bridge_fresh_polls", "resize"] == 2
+    assert found["bridge_idle_polls", "resize"] == 1
+    occupied = {by: found["bridge_occupied_slots", by] for by in ("claim", "ordinary", "unwanted")}
+    assert occupied == {"claim": 3, "ordinary": 1, "unwanted": 1}
+    assert found["bridge_free_slots",] == 1
     assert found["bridge_running_claims", "resize"] == 4
-    assert found["bridge_slots", "resize"] == 4, "the other worker's lease has ended"
+    assert found["bridge_slots", "resize"] == 6, "the other worker's lease has ended"
     assert found["bridge_slots", "gone"] == 0, "no task has it any more"
     assert found["bridge_oldest_claim_age_seconds", "resize"] == 42.5
     assert found["bridge_oldest_claim_age_seconds", "gone"] == 0
     assert found["bridge_tasks_ended_total", "resize", "failed"] == 2
-    assert found["bridge_worker_slots",] == 4
-    assert found["bridge_backlog_per_slot",] == 3 / 4
-    assert (found["bridge_live_workers",], found["bridge_lost_workers",]) == (1, 1)
+    assert found["bridge_worker_slots",] == 6
+    assert found["bridge_backlog_per_slot",] == 1.0, "5 occupied, 1 waits where a worker is"
+    assert (found["bridge_live_workers",], found["bridge_lost_workers",]) == (2, 1)
     assert (found["bridge_live_pollers",], found["bridge_live_beats",]) == (2, 1)
     assert (found["bridge_outbox_age_seconds",], found["bridge_open_polls", "resize"]) == (3, 3)
     assert found["bridge_pass_age_seconds", "heartbeat"] == 0.5
