@@ -77,30 +77,31 @@ local function measure_room(look_ahead, look_ahead_ms, most, now)
     return longest[activity] or nil
   end
 
-  -- A claim more for the group, in a class with room for it; false: there is none.
-  local function place_one(group)
-    if group.full then
-      return false
-    end
+  -- Calls visit for each class that can take a claim more of the group, if claims of other groups are
+  -- moved from class to class; until it answers true. move(class): moves them, and takes the room.
+  local function search(group, visit)
     local reached, came_from, came_by, next_one = {group}, {}, {}, 1
     local seen = {[group] = true}
+    local function move_to(class)
+      class.spare = class.spare - 1
+      while true do
+        local to = came_from[class]
+        class.flow[to] = (class.flow[to] or 0) + 1
+        if to == group then
+          return
+        end
+        class = came_by[to]
+        class.flow[to] = class.flow[to] - 1
+      end
+    end
     while reached[next_one] do
       local here = reached[next_one]
       next_one = next_one + 1
       for _, class in ipairs(here.classes) do
         if not came_from[class] then
           came_from[class] = here
-          if class.spare > 0 then
-            class.spare = class.spare - 1
-            while true do
-              local to = came_from[class]
-              class.flow[to] = (class.flow[to] or 0) + 1
-              if to == group then
-                return true
-              end
-              class = came_by[to]
-              class.flow[to] = class.flow[to] - 1
-            end
+          if class.spare > 0 and visit(class, move_to) then
+            return true
           end
           for other, claims in pairs(class.flow) do
             if claims > 0 and not seen[other] then
@@ -111,9 +112,25 @@ local function measure_room(look_ahead, look_ahead_ms, most, now)
         end
       end
     end
-    -- Room never comes back in this grant: none of these has any more.
-    for _, each in ipairs(reached) do each.full = true end
-    return false
+    return false, reached
+  end
+
+  local function take_it(class, move_to)
+    move_to(class)
+    return true
+  end
+
+  -- A claim more for the group, in a class with room for it; false: there is none.
+  local function place_one(group)
+    if group.full then
+      return false
+    end
+    local placed, reached = search(group, take_it)
+    if not placed then
+      -- Room never comes back within a grant: none of these has any more.
+      for _, each in ipairs(reached) do each.full = true end
+    end
+    return placed
   end
 
   local function place(group, claims)
@@ -204,10 +221,10 @@ local function measure_room(look_ahead, look_ahead_ms, most, now)
     return true
   end
 
-  -- How many claims more of the activity fit, as far as the group alone tells.
+  -- How many claims more of the activity fit at most.
   function room.left(activity, group)
     local left, short_ms = 0, room.short_ms(activity)
-    for _, class in ipairs(group.classes) do left = left + class.spare end
+    search(group, function(class) left = left + class.spare end)
     if short_ms then
       local free, taken = room.time(group)
       left = left + math.max(0, math.floor((free - taken) / least_ms(short_ms)))

@@ -97,7 +97,8 @@ for _, wish in ipairs(wishes) do
       wish.refusal = 'covered'
     else
       -- In equal parts to all pollers: one that has its part waits for the others to take theirs.
-      wish.share = math.ceil(room.left(wish.activity, group) / #pollers)
+      wish.share = #pollers == 1 and math.huge
+        or math.ceil(room.left(wish.activity, group) / #pollers)
       wish.level, open[#open + 1] = wish.fresh, wish
       deepest = math.max(deepest, wish.fresh + wish.want)
     end
