@@ -7,7 +7,7 @@ import time
 import pytest
 
 from bridge.model import Outcome
-from bridge.store import Refusal, Wish
+from bridge.store import JobStore, Refusal, Wish
 from tests.fixtures_bridge import NUMBERS
 from tests.waiting import wait_until
 
@@ -16,12 +16,24 @@ MANY = Wish("resize", "celery", 0, 50)
 OTHER = Wish("other", "celery", 0, 50)
 
 
+@pytest.fixture
+def settings(settings):
+    """A lease that lasts for a test on a busy machine, and jobs of two seconds that are short."""
+    return settings.model_copy(update={"lease_s": 30.0, "look_ahead_s": 2.0})
+
+
 def grant(store, *wishes: Wish, poller="p1"):
     return store.run(store.claims.grant_polls(poller, wishes))
 
 
 def announce(store, worker="w1", *, slots=4, queues=("celery",), **said) -> None:
     store.jobs.renew_lease(worker, number=next(NUMBERS), slots=slots, queues=queues, **said)
+
+
+def announce_for_a_second(store, **said) -> None:
+    jobs = JobStore(store.settings.model_copy(update={"lease_s": 1.0}))
+    jobs.renew_lease("w1", number=next(NUMBERS), slots=4, queues=["celery"], **said)
+    jobs.close()
 
 
 def runs(store, token: str, *, worker="w1", activity="resize"):
@@ -102,7 +114,7 @@ class TestSlots:
         assert grant(store, MANY).polls == [6]  # ceil(5 × 1.25) − 1
 
     def test_a_worker_that_is_gone_offers_none(self, store):
-        announce(store)
+        announce_for_a_second(store)
         wait_until(lambda: grant(store, MANY).slots == 0)
         announce(store)
         assert grant(store, MANY).polls == [5]
@@ -144,7 +156,7 @@ class TestWaiting:
 
     def test_what_a_dead_worker_held_back_waits_again(self, store):
         claim = store.claim()
-        announce(store, claim_ids=[claim.claim_id], held_back=[claim.claim_id])
+        announce_for_a_second(store, claim_ids=[claim.claim_id], held_back=[claim.claim_id])
         wait_until(lambda: grant(store, OTHER).slots == 0)
         assert (store.status().held_back, store.status().waiting) == (0, 1)
 
@@ -208,7 +220,7 @@ class TestPolls:
 
 
 class TestRoomByTime:
-    """4 slots: 5 by count; 1 s of short work may wait, in claims of 62.5 ms at least."""
+    """4 slots: 5 by count; 8 s of short work may wait, in claims of 0.5 s at least."""
 
     def test_short_jobs_may_wait_four_a_slot(self, store):
         announce(store)
@@ -217,12 +229,12 @@ class TestRoomByTime:
 
     def test_it_is_measured_in_time(self, store):
         announce(store)
-        run_one(store, "token-0", lasts_s=0.15)
+        run_one(store, "token-0", lasts_s=1.2)
         assert 5 < grant(store, MANY).polls[0] <= 6 + 5
 
     def test_a_long_one_among_twenty_counts(self, store):
         announce(store)
-        run_one(store, "token-long", lasts_s=0.3)
+        run_one(store, "token-long", lasts_s=2.1)
         for n in range(19):
             run_one(store, f"token-{n}")
             assert grant(store, MANY).polls == [5]
