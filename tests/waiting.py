@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 
-def wait_until(condition, *, timeout_s: float = 30.0, what: str = ""):
+def wait_until(condition, *, timeout_s: float = 60.0, what: str = ""):
     """The condition's first true value; fails with ``what`` was waited for."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:

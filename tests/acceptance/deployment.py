@@ -54,7 +54,7 @@ class Process:
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def says(self, text: str, *, timeout_s: float = 30.0) -> None:
+    def says(self, text: str, *, timeout_s: float = 60.0) -> None:
         """Wait until the process has logged ``text``."""
 
         def said() -> bool:
@@ -72,7 +72,7 @@ class Process:
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
 
-    def wait(self, timeout_s: float = 30.0) -> int:
+    def wait(self, timeout_s: float = 60.0) -> int:
         return self.popen.wait(timeout_s)
 
 

@@ -35,7 +35,7 @@ def test_done_jobs_are_acknowledged_while_the_worker_idles(fresh, pool):
     executions = [deployment.execute(machine, id=f"e{number}") for number in range(10)]
     for execution in executions:
         assert deployment.ended(execution)["status"] == "SUCCEEDED"
-    assert wait_until(lambda: not unacked(), timeout_s=5)
+    assert wait_until(lambda: not unacked())
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
@@ -45,7 +45,7 @@ def test_a_worker_that_stops_acknowledges_what_it_finishes(fresh, pool):
     deployment.poller()
     execution = deployment.execute(deployment.one_state("sleep"), id="last", seconds=2)
     wait_until(lambda: deployment.seen("sleep"))
-    assert wait_until(unacked, timeout_s=5)
+    assert wait_until(unacked)
     worker.signal(signal.SIGTERM)
     assert worker.wait(30) == 0
     assert not unacked()

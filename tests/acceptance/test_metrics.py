@@ -231,7 +231,7 @@ def test_without_the_store_a_scrape_still_answers(deploy):
         for url in urls:
             began = time.monotonic()
             scrape = Scrape(url)
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 10, "Prometheus' time-out"
             fleet = {s.name for s in scrape.samples if s.name.startswith("bridge_")}
             assert scrape.sum("bridge_store_up") == 0
             assert "bridge_in_flight_claims" not in fleet

@@ -99,7 +99,8 @@ def published(shop: Deployment, workers: tuple[Process, ...]) -> dict[str, int]:
 
 
 def assert_once_a_period(rates: dict[str, float]) -> None:
-    wrong = {name: rate for name, rate in rates.items() if not 0.7 <= rate <= 1.3}
+    # Twice a period would be 2; a busy machine delays one or another.
+    wrong = {name: rate for name, rate in rates.items() if not 0.5 <= rate <= 1.5}
     assert not wrong, f"not published once a period: {rates}"
 
 

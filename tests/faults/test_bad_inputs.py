@@ -432,33 +432,33 @@ class TestJobs:
     )
     def test_what_a_task_raises(self, running, what, name):
         """The state machine gets a name that its Catch can match."""
-        status, error, cause = running.outcome("raise", what=what, timeout_s=30)
+        status, error, cause = running.outcome("raise", what=what)
         assert (status, error) == ("FAILED", name)
         assert len(cause.encode("utf-16-le")) // 2 <= 32_768
 
     @pytest.mark.parametrize("what", RETURNED)
     def test_what_a_task_returns(self, running, what):
-        status, error, cause = running.outcome("return", what=what, timeout_s=30)
+        status, error, cause = running.outcome("return", what=what)
         assert (status, error) == ("FAILED", RETURNED[what])
         assert cause
 
     @pytest.mark.parametrize("what", TAKEN)
     def test_what_is_taken_as_it_is(self, running, what):
-        assert running.outcome("return", what=what, timeout_s=30)[:2] == ("SUCCEEDED", TAKEN[what])
+        assert running.outcome("return", what=what)[:2] == ("SUCCEEDED", TAKEN[what])
 
     @pytest.mark.parametrize(
         ("how", "says"), [("NaN", "NaN"), ("words", "'str'"), ("beyond time", "too large")]
     )
     def test_a_retry_at_no_time(self, running, how, says):
         """Celery turns a retry that cannot be published into a Reject."""
-        status, error, cause = running.outcome("again", how=how, timeout_s=30)
+        status, error, cause = running.outcome("again", how=how)
         assert (status, error) == ("FAILED", "Bridge.Rejected")
         assert says in cause
 
     @pytest.mark.parametrize("how", ["in the past", "by hand"])
     def test_a_retry_that_comes_all_the_same(self, running, how):
         """By hand: nobody has published it, so recovery does."""
-        ended = running.outcome("again", how=how, timeout_s=30)
+        ended = running.outcome("again", how=how)
         assert ended[:2] == ("SUCCEEDED", "second time")
 
     @pytest.mark.parametrize("what", INPUTS)
@@ -468,7 +468,7 @@ class TestJobs:
         started = running.sfn.start_execution(
             stateMachineArn=machine, input=json.dumps(INPUTS[what], ensure_ascii=False)
         )
-        found = running.ended(started["executionArn"], timeout_s=30)
+        found = running.ended(started["executionArn"])
         assert found["status"] == "SUCCEEDED", found
         details = running.history(started["executionArn"])[-1]["executionSucceededEventDetails"]
         assert json.loads(details["output"]) == INPUTS[what]
@@ -604,8 +604,8 @@ def test_a_task_that_clears_the_environment_ends_nothing_but_itself(deploy):
     deployment.create_activities()
     deployment.worker(concurrency=1)
     deployment.poller()
-    assert deployment.outcome("forget", timeout_s=30)[:2] == ("SUCCEEDED", "who am I?")
-    assert deployment.outcome("echo", ok=True, timeout_s=8)[:2] == ("SUCCEEDED", {"ok": True})
+    assert deployment.outcome("forget")[:2] == ("SUCCEEDED", "who am I?")
+    assert deployment.outcome("echo", ok=True)[:2] == ("SUCCEEDED", {"ok": True})
 
 
 # D. Credentials, region, endpoint

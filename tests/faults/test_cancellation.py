@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance
 
-HEARTBEAT_S, TICK_S, ASK_S, SLACK_S = 1.0, 0.5, 0.5, 2.0
+HEARTBEAT_S, TICK_S, ASK_S, SLACK_S = 1.0, 0.5, 0.5, 5.0
 
 
 @pytest.fixture

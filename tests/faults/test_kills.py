@@ -22,7 +22,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance
 
-LEASE_S, SWEEP_S, SLACK_S = 3.0, 0.5, 2.5
+LEASE_S, SWEEP_S, SLACK_S = 3.0, 0.5, 5.0
 VISIBILITY_S = 3
 ARMED = {
     "BRIDGE_TASKS": "jobs,armed",

@@ -19,8 +19,9 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
-OUTAGE_S = float(os.environ.get("OUTAGE_S", "20"))
-AWAY_S = 60.0
+OUTAGE_S = float(os.environ.get("OUTAGE_S", "12"))
+AWAY_S = 30.0
+THROTTLED_S = 10.0
 REPORTS = ("SendTaskSuccess", "SendTaskFailure")
 
 
@@ -133,7 +134,7 @@ class TestAway:
             wait_until(lambda: len(deployment.seen("sleep")) >= 24)
             begun, before = time.monotonic(), len(sfn_proxy.calls)
             limit = sfn_proxy.throttle(20, burst=20)
-            time.sleep(OUTAGE_S / 2)
+            time.sleep(THROTTLED_S)
             calls = sfn_proxy.calls[before:]
             ran = len(deployment.seen("sleep"))
             limit.remove()

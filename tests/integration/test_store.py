@@ -19,7 +19,7 @@ OK = Outcome(output='{"a":1}')
 FAILED = Outcome.failure("Boom", "it broke")
 
 
-wait_until = partial(waiting.wait_until, timeout_s=5.0)
+wait_until = partial(waiting.wait_until, timeout_s=30.0)
 
 
 class TestStoreClaim:
