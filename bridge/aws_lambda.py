@@ -33,7 +33,7 @@ from bridge.poller import Poller
 from bridge.settings import Settings
 from bridge.stepfunctions import Clients, Places, resolve
 from bridge.stepfunctions.aws import CONNECT_TIMEOUT_S
-from bridge.store import ClaimStore
+from bridge.store import ClaimStore, Refusal
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,15 @@ AFTERWARDS_S = 20.0
 """For storing and dispatching what a poll brings in its last moment, with slow servers."""
 LAST_WORDS_S = 2.0
 """Kept to say what went wrong before Lambda kills the function."""
+NOT_POLLED = "no poll is opened: %s"
+REASONS = {
+    Refusal.THROTTLED: "throttled: Step Functions refuses calls that matter more",
+    Refusal.NO_WORKER: "no worker serves the queue",
+    Refusal.HELD_BACK: "held back: the workers have claims that wait for the rate_limit",
+    Refusal.COVERED: "covered: another poller has a poll open, which takes the next task",
+    Refusal.NO_ROOM: "no room: the slots and the waiting room of the workers are taken",
+    Refusal.SHARE: "share: this poller has its part of the room, the rest is for other pollers",
+}
 
 
 class TaskLost(BridgeError):
@@ -115,6 +124,7 @@ class Function:
                 refused=f"{left_s:.0f} s are left after the start, and a poll may take "
                 f"{needed_s:.0f} s"
             )
+            logger.warning(NOT_POLLED, result.refused)
         else:
             try:
                 with asyncio.Runner() as runner:
@@ -122,8 +132,6 @@ class Function:
             finally:
                 pool = app.pool
                 pool.resize(pool.limit, reset=True)
-        if result.refused:
-            logger.warning("no poll is opened: %s", result.refused)
         logger.info("polled %(polled)d, claimed %(claimed)d, dispatched %(dispatched)d, "
                     "failed %(failed)d", asdict(result))  # fmt: skip
         return asdict(result)
@@ -173,7 +181,12 @@ class Function:
             )
         if poller.error is not None and counts.failed == counts.polls:  # none, if it is stuck
             raise poller.error
-        refused = "" if counts.polls else poller.refusal
+        refused = ""
+        if not counts.polls:
+            refused = _why(poller.refusals)
+            # Where another poller has a poll open, the next task is taken: all is well.
+            covered = set(poller.refusals.values()) == {Refusal.COVERED}
+            logger.log(logging.INFO if covered else logging.WARNING, NOT_POLLED, refused)
         return Result(counts.polls, counts.claims, dispatcher.published, counts.failed, refused)
 
 
@@ -190,18 +203,11 @@ class _OnePoll(Poller):
         self.stuck = asyncio.Event()
         self.error: BaseException | None = None
 
-    @property
-    def refusal(self) -> str:
-        """Why the store has granted no poll."""
-        if not self.slots:
-            return "no worker serves the queues of these activities"
-        return "every slot is taken, or Step Functions throttles"
-
-    async def open_polls(self) -> None:
+    async def open_polls(self) -> float:
         """As every poller, within a time; then drain."""
         try:
             async with asyncio.timeout(GRANT_S):
-                await super().open_polls()
+                return await super().open_polls()
         except Exception as exc:
             if not self.draining:
                 self.error = exc if not isinstance(exc, TimeoutError) else StoreUnavailable(
@@ -235,6 +241,14 @@ class _CountingDispatcher(Dispatcher):
     def publish(self, claim: Claim, *, retry: int = 0, producer: Producer | None = None) -> None:
         super().publish(claim, retry=retry, producer=producer)
         self.published += 1
+
+
+def _why(refusals: Mapping[str, Refusal]) -> str:
+    """Why no poll was granted, each reason with its activities."""
+    activities: dict[Refusal, list[str]] = {}
+    for activity, why in refusals.items():
+        activities.setdefault(why, []).append(activity)
+    return "; ".join(f"{REASONS[why]} ({', '.join(its)})" for why, its in activities.items())
 
 
 def time_needed_s(settings: Settings) -> float:

@@ -66,7 +66,7 @@ async def serve(bridge: Installation, arns: Mapping[str, str], places: Places) -
         signals_seen += 1
         if signals_seen == 1:
             logger.warning(
-                "%s: draining; open polls come home within a minute. A second signal ends at once.",
+                "%s: draining; open polls return within a minute. A second signal ends at once.",
                 signal.Signals(number).name)  # fmt: skip
             poller.drain()
         else:

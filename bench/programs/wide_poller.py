@@ -11,7 +11,6 @@ import os
 import resource
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bridge import lanes, poller
 from bridge.store import ClaimStore, Refusal, Wish
@@ -20,14 +19,18 @@ from bridge.store.answers import Grant
 WIDTH = int(os.environ["BENCH_WIDTH"])
 
 
-@dataclass(slots=True, eq=False)
-class WideLane(lanes.Lane):
-    """Its window stays as wide as it is."""
+class WideWindow(lanes.Window):
+    """It stays as wide as it is told."""
 
-    window: int = WIDTH
+    __slots__ = ()
 
-    def shrink(self) -> None:
+    def narrow(self) -> None:
         """Not at all."""
+        super().narrow()
+        self.size = WIDTH
+
+    def measure(self, now: float) -> None:
+        """Change nothing."""
 
 
 def _grant_all() -> None:
@@ -44,7 +47,7 @@ def _grant_all() -> None:
 if __name__ == "__main__":
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    poller.Lane = WideLane  # type: ignore[misc]
+    poller.Window = WideWindow  # type: ignore[misc]
     if WIDTH > 1:
         _grant_all()
     from celery.__main__ import main

@@ -16,7 +16,7 @@ class Meters:
     """Counts nothing: what a method costs that a subclass leaves as it is."""
 
     def polled(self, activity: str, result: str) -> None:
-        """A poll came home: ``"task"``, ``"empty"`` or ``"error"``."""
+        """A poll returned: ``"task"``, ``"empty"`` or ``"error"``."""
 
     def claimed(self, activity: str) -> None:
         """A task is stored as a claim."""

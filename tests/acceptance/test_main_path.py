@@ -135,7 +135,7 @@ class TestNoWorker:
         deployment = deploy(JOBS_ONLY="echo")
         deployment.create_activities()
         poller = deployment.poller()
-        poller.says("no worker serves these queues")
+        poller.says(f"nothing is claimed for {deployment.prefix}-echo until")
         machine = deployment.one_state("echo", HeartbeatSeconds=5)
         executions = [deployment.execute(machine, id=str(n)) for n in range(5)]
         deadline = time.monotonic() + 12

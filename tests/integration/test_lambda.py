@@ -38,7 +38,7 @@ from bridge.local.stepfunctions import LocalStepFunctions
 from bridge.model import Claim, Job, claim_id_of
 from bridge.settings import Settings
 from bridge.stepfunctions import ActivityTask, StepFunctions
-from bridge.store import ActivityStatus, ClaimStore, JobStore, Status, StatusReader
+from bridge.store import ActivityStatus, ClaimStore, JobStore, Status, StatusReader, Wish
 from tests.faults.proxy import Proxy
 from tests.fixtures_local import REGION, client_of
 from tests.waiting import wait_until
@@ -282,9 +282,10 @@ class TestNoPoll:
         assert "no poll is opened: 94 s" in caplog.text
         assert polls == []
 
-    def test_no_worker(self, scene, polls):
+    def test_no_worker(self, scene, polls, caplog):
         result = scene.function(None, Context())
-        assert result == nothing(refused="no worker serves the queues of these activities")
+        assert result == nothing(refused=f"no worker serves the queue ({scene.activity})")
+        assert "no poll is opened: no worker serves the queue" in caplog.text
         assert polls == []
         assert scene.pollers() == []
 
@@ -301,8 +302,26 @@ class TestNoPoll:
 
         asyncio.run(fill())
         result = scene.function(None, Context())
-        assert result["refused"].startswith("every slot is taken")
+        assert result["refused"].startswith("no room: the slots and the waiting room")
         assert polls == []
+
+    def test_another_pollers_poll_is_open(self, scene, polls, caplog):
+        """It takes the next task: nothing is wrong, and nothing is warned of."""
+        scene.worker()
+
+        async def open_one():
+            claims = ClaimStore(scene.settings.model_copy(update={"lease_s": 60}))
+            await claims.grant_polls("p2", [Wish(scene.activity, scene.queue, 0, 0, idle=1)])
+            await claims.close()
+
+        asyncio.run(open_one())
+        result = scene.function(None, Context())
+        assert result == nothing(
+            refused="covered: another poller has a poll open, which takes the next task "
+            f"({scene.activity})"
+        )
+        assert polls == []
+        assert "no poll is opened" not in caplog.text
 
     @pytest.mark.parametrize("way", ["refuse", "freeze"])
     def test_the_store_is_away(self, scene, polls, way):
@@ -363,7 +382,7 @@ class TestFaults:
             scene.function(None, Context(6))
         assert "the-secret-token" not in f"{raised.value} {caplog.text}"
 
-    def test_a_poll_that_does_not_come_home_is_broken_off_and_said(self, scene, monkeypatch):
+    def test_a_poll_that_does_not_return_is_broken_off_and_said(self, scene, monkeypatch):
         scene.worker()
 
         async def never(*args, **kwargs):

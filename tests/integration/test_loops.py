@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from collections import Counter, deque
-from dataclasses import replace
+from collections import deque
 from types import SimpleNamespace
 
 import pytest
@@ -31,7 +29,7 @@ from bridge.errors import (
 from bridge.local.valkey import LocalValkey
 from bridge.metrics import OFF, Meters
 from bridge.model import Job, Outcome, claim_id_of
-from bridge.poller import GRANT_INTERVAL_S, IDLE_INTERVAL_S, Poller
+from bridge.poller import Poller
 from bridge.registry import Activity, Registry
 from bridge.reporter import Reporter
 from bridge.service import end_tasks
@@ -157,71 +155,6 @@ def polling(store, registry, client, dispatcher, until, *, claims=None):
 TASK = ActivityTask(token="token-1", input='{"n": 1}')
 
 
-class Idle:
-    """A poller of eight activities without tasks, whose polls are held for 0.3 s.
-
-    Attributes:
-        grants: How many polls had been opened when it asked for more, each time.
-        away_after: The store no longer answers after so many.
-        throttled: Where calls are refused.
-    """
-
-    throttled = ()
-
-    def __init__(self, store, registry):
-        self.store, self._registry = store, registry
-        self.polled: Counter[str] = Counter()
-        self.open = self.most_open = 0
-        self.grants: list[int] = []
-        self.away_after = math.inf
-
-    def of(self, activity):
-        return self
-
-    def place_of(self, activity):
-        return ""
-
-    async def get_activity_task(self, arn, **kwargs):
-        self.polled[arn] += 1
-        self.open += 1
-        self.most_open = max(self.most_open, self.open)
-        try:
-            await asyncio.sleep(0.3 + 0.01 * len(self.polled))
-        finally:
-            self.open -= 1
-
-    async def _grant_polls(self, *args):
-        if len(self.grants) >= self.away_after:
-            raise StoreUnavailable("away")
-        self.grants.append(self.polled.total())
-        return await ClaimStore.grant_polls(self.store.claims, *args)
-
-    def until(self, condition, *, slots):
-        """Poll until the condition holds, while a worker offers so many slots."""
-        self.store.worker(slots=slots)
-        self.store.run(self._until(condition, slots))
-
-    async def _until(self, condition, slots):
-        self.store.claims.grant_polls = self._grant_polls
-        names = [f"a{n}" for n in range(8)]
-        many = Registry([replace(self._registry["resize"], name=name) for name in names])
-        poller = Poller(
-            registry=many, arns={name: f"{ARN}-{name}" for name in names}, clients=self,
-            dispatcher=FaultyDispatcher(), store=self.store.claims, settings=self.store.settings,
-            name="p1")  # fmt: skip
-        asyncio.create_task(poller.run())  # noqa: RUF006 (ended below)
-        async with asyncio.timeout(10):
-            while not condition():
-                await asyncio.sleep(0.02)
-                self.store.worker(slots=slots)
-        await end_tasks()
-
-
-@pytest.fixture
-def idle(store, registry):
-    return Idle(store, registry)
-
-
 class TestPoller:
     def test_a_poller_task_that_dies_is_replaced_and_says_so(self, store, registry, caplog):
         client = FaultyClient(ZeroDivisionError("a bug"), TASK)
@@ -246,50 +179,6 @@ class TestPoller:
         polling(store, registry, client, dispatcher, lambda: dispatcher.published)
         assert loop_s.time() - started > 3 * 0.2
         loop_s.close()
-
-    def test_an_idle_poll_is_opened_again_without_asking(self, idle):
-        """To ask the store each time is what an idle poller would do most."""
-        idle.until(lambda: idle.polled.total() >= 40, slots=8)
-        assert idle.grants[0] == 0
-        assert len(idle.grants) <= 3  # at the start, and one a second
-        assert len(idle.polled) == 8
-
-    def test_idle_polls_take_turns_while_slots_are_few(self, idle):
-        """And those that come home at about the same time share a grant."""
-        idle.until(lambda: len(idle.polled) == 8, slots=4)
-        assert idle.most_open == 5
-        assert len(idle.grants) <= 5
-
-    def test_who_has_all_it_wants_asks_seldom(self, store, registry):
-        """But again when a pause is over, and soon while it is refused."""
-        settings = store.settings.model_copy(update={"lease_s": 30})
-        poller = Poller(
-            registry=registry, arns={"resize": ARN}, clients=FaultyClient(), name="p1",
-            dispatcher=FaultyDispatcher(), store=store.claims, settings=settings)  # fmt: skip
-
-        async def ask():
-            poller._ask_again_s = GRANT_INTERVAL_S
-            await poller.open_polls()
-            return poller._ask_again_s
-
-        assert store.run(ask()) == GRANT_INTERVAL_S  # no worker
-        poller._lanes[0].pause(2.5)
-        assert 2 < store.run(ask()) <= 2.5
-        poller._lanes[0].paused_until = 0.0
-        store.worker()
-        assert store.run(ask()) == IDLE_INTERVAL_S
-        store.run(end_tasks())
-
-    def test_idle_polls_end_while_calls_are_throttled(self, idle):
-        """The store is asked again for each: it knows of what matters more."""
-        idle.throttled = [""]
-        idle.until(lambda: len(idle.grants) >= 5, slots=8)
-        assert idle.polled.total() <= 8 * len(idle.grants)
-
-    def test_idle_polls_end_while_the_store_is_away(self, idle):
-        """Who would store what they bring?"""
-        idle.away_after = 1
-        idle.until(lambda: idle.polled.total() >= 16 and not idle.open, slots=8)
 
     def test_a_broker_that_is_away_delays_the_job_and_loses_none(self, store, registry):
         dispatcher = FaultyDispatcher(faults=2)
