@@ -192,8 +192,12 @@ def _log_of(
 
 
 def _start(bridge: Installation, task: Task, job: Job, *, retry: int, run: str) -> None:
-    """Return when the job may run; raise Ignore, which acks its message, when it must not."""
-    worker = worker_id()
+    """Return when the job may run; raise Ignore, which acks its message, when it must not.
+
+    Raise Reject, too: a worker that has no lease for as long as one lasts may never get one. It may
+    serve ordinary queues beside a store of another schema, and was told to consume this one.
+    """
+    worker, unleased_since = worker_id(), 0.0
     while True:
         try:
             answer = insist(lambda: bridge.jobs.start(job, retry=retry, worker=worker, run=run))
@@ -207,6 +211,12 @@ def _start(bridge: Installation, task: Task, job: Job, *, retry: int, run: str) 
             logger.info("job %s does not run: its claim is %s", job.id, answer)
             _show_as_revoked(task)
             raise Ignore(f"claim {job.claim_id} is {answer}")
+        unleased_since = unleased_since or time.monotonic()
+        if time.monotonic() - unleased_since > bridge.settings.lease_s:
+            note_end(job)
+            text = "job %s goes back to its queue: worker %s had no lease for %g s, as its log says"
+            logger.warning(text, job.id, worker, bridge.settings.lease_s)
+            raise Reject(f"worker {worker} has no lease", requeue=True)
         time.sleep(LEASE_WAIT_S)  # the parent announces the worker within moments
 
 

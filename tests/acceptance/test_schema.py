@@ -6,7 +6,9 @@ import time
 
 import pytest
 import redis
+from celery import Celery
 
+from bridge.model import Job, claim_id_of
 from tests.acceptance.deployment import CREDENTIALS, wait_until
 
 pytestmark = pytest.mark.acceptance
@@ -63,3 +65,14 @@ def test_a_worker_that_notices_it_later_says_so_and_takes_no_jobs(deploy):
         plain = made.worker("-Q", f"plain-{made.prefix}", "--pool", "solo")
         plain.says("this worker serves no activity")
         plain.says("ready.")
+        # What it serves can change. A job of the other version's comes, for which it has no lease.
+        job, queue = Job(claim_id_of("a token"), 1), f"plain-{made.prefix}-jobs"
+        admin.hset(f"{root}:claim:{job.claim_id}", mapping={
+            "activity": f"{made.prefix}-echo", "queue": "celery", "state": "queued", "attempt": 1,
+            "every": 1000})  # fmt: skip
+        with Celery(broker=made.valkey.url, set_as_current=False) as app:
+            app.send_task("jobs.echo", [{}], queue=queue, task_id=job.id)
+            app.control.add_consumer(queue)
+        plain.says(f"job {job.id} goes back to its queue: worker")
+        app.control.cancel_consumer(queue)
+        wait_until(lambda: admin.llen(queue) == 1)
