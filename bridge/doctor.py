@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib.metadata import version
@@ -34,7 +34,14 @@ from bridge.installation import Installation
 from bridge.masking import mask_url, mask_urls, scrub
 from bridge.registry import SYSTEM_QUEUE, undeclared
 from bridge.stepfunctions import Connection, Places, RetryPolicy, StepFunctions, resolve
-from bridge.store import ServerInfo, Status, StatusReader, describe_server
+from bridge.store import (
+    Occupancy,
+    ServerInfo,
+    Status,
+    StatusReader,
+    WorkerStatus,
+    describe_server,
+)
 from bridge.store.refusals import Refusal, refusal_of
 from bridge.store_url import parse
 
@@ -247,24 +254,10 @@ def _server(server: ServerInfo) -> Iterator[Finding]:
 
 
 def _fleet(bridge: Installation, status: Status) -> Iterator[Finding]:
-    live = [worker for worker in status.workers if worker.lease_s >= 0]
+    live = [worker for worker in status.workers if worker.live]
     for queue in bridge.registry.queues:
-        slots = sum(worker.slots for worker in live if queue in worker.queues)
         names = [name for name, a in bridge.registry.items() if a.queue == queue]
-        check = f"workers of queue {queue}"
-        if slots:
-            yield _ok(check, f"{slots} slots")
-        else:
-            yield _failure(
-                check, f"none is alive: nothing of {', '.join(names)} is claimed",
-                f"celery -A {app_name()} worker -Q {queue}",
-            )  # fmt: skip
-    slots = sum(worker.slots for worker in live)
-    if 0 < slots < len(bridge.registry):
-        yield _warning(
-            "slots", f"{slots} for {len(bridge.registry)} activities: they take turns of a minute",
-            "raise --concurrency, or start more workers",
-        )  # fmt: skip
+        yield _workers(queue, names, [worker for worker in live if queue in worker.queues])
     if status.pollers:
         yield _ok("pollers", f"{len(status.pollers)} alive")
     else:
@@ -284,6 +277,30 @@ def _fleet(bridge: Installation, status: Status) -> Iterator[Finding]:
     lost = sum(row.lost for row in status.activities)
     if lost:
         yield _warning("lost claims", f"{lost} on workers that died", "they are recovered by beat")
+
+
+def _workers(queue: str, activities: Sequence[str], serving: Sequence[WorkerStatus]) -> Finding:
+    """Whether a worker takes jobs from a queue; that its slots are occupied is no fault."""
+    check = f"workers of queue {queue}"
+    found, draining = Occupancy.of(serving), sum(worker.draining for worker in serving)
+    if found.slots:
+        kinds = {
+            "claims": found.claims,
+            "ordinary tasks": found.ordinary,
+            "jobs of closed claims": found.unwanted,
+        }
+        occupied = [f"{kind} occupy {count}" for kind, count in kinds.items() if count]
+        parts = [f"workers: {len(serving) - draining}, slots: {found.slots}", *occupied]
+        parts.append(f"free: {found.free}")
+        parts += [f"workers that drain: {draining}"] if draining else []
+        return _ok(check, ", ".join(parts))
+    said = "no live worker serves it"
+    if draining:
+        said = f"workers that drain and take no new job: {draining}, others: none"
+    return _failure(
+        check, f"{said}; nothing of {', '.join(activities)} is claimed",
+        f"celery -A {app_name()} worker -Q {queue}",
+    )  # fmt: skip
 
 
 def _broker(bridge: Installation) -> Iterator[Finding]:
