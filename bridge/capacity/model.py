@@ -79,10 +79,10 @@ class Load:
     @property
     def waiting_per_slot(self) -> float:
         """Claims and fresh polls that the waiting room has place for, a slot."""
+        by_count = self.look_ahead - 1
         if not self.short:
-            return self.look_ahead - 1
-        return max(self.look_ahead - 1,
-                   min(self.look_ahead_most, self.look_ahead_s / self.duration_s))  # fmt: skip
+            return by_count
+        return by_count + min(self.look_ahead_most, self.look_ahead_s / self.duration_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +227,7 @@ def _slots_with_room(load: Load, in_flight: float) -> int:
     fresh = load.activities * max(
         load.rate_per_activity * ROUND_TRIP_S, min(1.0, load.rate_per_activity * IDLE_AFTER_S)
     )
-    by_count = (in_flight + fresh) / load.look_ahead
-    if not load.short:
-        return math.ceil(by_count)
-    waiting = load.rate * ROUND_TRIP_S
-    return math.ceil(min(by_count, (waiting + fresh) / load.waiting_per_slot))
+    return math.ceil((in_flight + fresh) / (1 + load.waiting_per_slot))
 
 
 def _processes(cpu_ms_per_s: float) -> int:

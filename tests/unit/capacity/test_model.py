@@ -11,9 +11,17 @@ from pathlib import Path
 import pytest
 
 import bridge
+from bridge import lanes
 from bridge.capacity import quotas
 from bridge.capacity.costs import Costs
-from bridge.capacity.model import HOLD_S, REMEMBERED_S, ROUND_TRIP_S, Load, plan
+from bridge.capacity.model import (
+    HOLD_S,
+    IDLE_AFTER_S,
+    REMEMBERED_S,
+    ROUND_TRIP_S,
+    Load,
+    plan,
+)
 
 COSTS = Costs(
     measured={"date": "2026-01-01", "machine": "none", "quick": False}, poller_task_ms=2.0,
@@ -55,6 +63,9 @@ class TestInFlight:
         """
         assert made(rate=8, duration_s=1, activities=40, look_ahead=1.0).slots == 13
 
+    def test_a_poll_is_fresh_for_as_long_as_the_poller_says(self):
+        assert IDLE_AFTER_S == lanes.IDLE_AFTER_S
+
     def test_idle_polls_take_no_slot(self):
         assert made(rate=0.01, duration_s=0.1, activities=30).slots == 1
         assert made(rate=0.01, duration_s=0.1, activities=30).open_polls == 30
@@ -67,24 +78,21 @@ class TestWaitingRoom:
             assert found.waiting_most == -(-found.slots // 2)
 
     def test_short_ones_by_the_time_that_they_take(self):
-        """0.25 s of work a slot: two of 0.1 s and a half."""
+        """0.25 s of work a slot, which is two and a half of 0.1 s, beside a quarter by count."""
         found = made(rate=100, duration_s=0.1)
-        assert found.load.waiting_per_slot == 2.5
-        assert found.waiting_most == -(-5 * found.slots // 2)
+        assert found.load.waiting_per_slot == 2.75
+        assert found.waiting_most == -(-11 * found.slots // 4)
 
     def test_bounded_a_slot(self):
-        assert made(rate=100, duration_s=0.001).load.waiting_per_slot == 4
-        assert made(rate=100, duration_s=0.001, look_ahead_most=8.0).load.waiting_per_slot == 8
+        assert made(rate=100, duration_s=0.001).load.waiting_per_slot == 4.25
+        assert made(rate=100, duration_s=0.001, look_ahead_most=8.0).load.waiting_per_slot == 8.25
 
     def test_none_by_time_where_the_setting_is_0(self):
         assert made(rate=100, duration_s=0.001, look_ahead_s=0.0).load.waiting_per_slot == 0.25
 
-    def test_the_look_ahead_is_the_least(self):
-        assert made(duration_s=0.2, look_ahead=4.0).load.waiting_per_slot == 3
-
     def test_short_tasks_need_fewer_slots_for_it(self):
-        """40 claims on their way and a fresh poll of each activity, four a slot."""
-        assert made(rate=400, duration_s=0.001, activities=40).slots == 20
+        """40.4 claims in flight and a fresh poll of each activity, 5.25 a slot."""
+        assert made(rate=400, duration_s=0.001, activities=40).slots == 16
         assert made(rate=400, duration_s=0.001, activities=40, look_ahead_s=0.0).slots == 65
 
 
