@@ -174,6 +174,7 @@ local runs_kept = 20
 
 -- Learns how long runs of an activity take; in ms.
 local function learn(activity, lasted)
+  lasted = math.max(0, lasted) -- Redis' clock may go back by a little
   local kept, longest = {lasted}, lasted
   local known = redis.call('HGET', key('lasted'), activity)
   if known then

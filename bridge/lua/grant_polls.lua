@@ -66,7 +66,7 @@ end
 
 local room = measure_room(tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), now)
 local pollers = redis.call('ZRANGE', key('pollers'), 0, -1)
-local fresh, idle = open_polls(pollers)
+local fresh, idle, most_fresh = open_polls(pollers)
 
 local held = {} -- by place
 local function is_throttled(place)
@@ -76,12 +76,29 @@ local function is_throttled(place)
   return held[place]
 end
 
+local function kind_of(activity)
+  return room.short_ms(activity) and 'short' or 'long'
+end
+
+-- A queue is known to be empty once one poll is idle. While one fresh poll finds out, no other poller
+-- opens its first: all of them would become idle, and those beyond the first take room. A poller that
+-- has several has found tasks.
+local function is_covered(wish)
+  local first = wish.fresh == 0 and wish.want == 1
+  return (idle[wish.poll] or 0) > 0 or first and most_fresh[wish.poll] == 1
+end
+
 local slots, counted, deepest, open = 0, {}, 0, {}
 for _, wish in ipairs(wishes) do
   local group = room.group_of(wish.queue)
   wish.group = group
   if group then
-    group.mine = (group.mine or 0) + wish.fresh + math.max(0, wish.idle - 1)
+    group.mine = group.mine or {short = 0, long = 0}
+    local charged = wish.fresh + math.max(0, wish.idle - 1)
+    if charged > 0 then
+      local kind = kind_of(wish.activity)
+      group.mine[kind] = group.mine[kind] + charged
+    end
     for _, class in ipairs(group.classes) do
       slots, counted[class] = slots + (counted[class] and 0 or class.S), true
     end
@@ -93,13 +110,13 @@ for _, wish in ipairs(wishes) do
       wish.refusal = 'no worker'
     elseif held_back_of(wish.activity) >= group.workers then
       wish.refusal = 'held back'
-    elseif (idle[wish.poll] or 0) > 0 then
+    elseif is_covered(wish) then
       wish.refusal = 'covered'
     else
       -- In equal parts to all pollers: one that has its part waits for the others to take theirs.
       wish.share = #pollers == 1 and math.huge
         or math.ceil(room.left(wish.activity, group) / #pollers)
-      wish.level, open[#open + 1] = wish.fresh, wish
+      wish.kind, wish.level, open[#open + 1] = kind_of(wish.activity), wish.fresh, wish
       deepest = math.max(deepest, wish.fresh + wish.want)
     end
   end
@@ -108,13 +125,14 @@ charge_polls(room, fresh, idle)
 
 -- The fewest polls first, one each in turn: no activity may gather several while another has none.
 local function grant(wish)
-  if wish.group.mine >= wish.share then
-    -- Its share is of the room before any poll: there may be none.
-    wish.refusal = wish.share > 0 and 'share' or 'no room'
-  elseif not room.take(wish.activity, wish.group) then
+  local mine, kind = wish.group.mine, wish.kind
+  if not room.fits(wish.activity, wish.group) then
     wish.refusal = 'no room'
+  elseif mine[kind] >= wish.share then
+    wish.refusal = 'share'
   else
-    wish.group.mine, wish.level = wish.group.mine + 1, wish.level + 1
+    room.take(wish.activity, wish.group)
+    mine[kind], wish.level = mine[kind] + 1, wish.level + 1
     wish.granted = wish.granted + 1
   end
   return wish.refusal == '' and wish.granted < wish.want

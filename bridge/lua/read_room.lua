@@ -22,8 +22,7 @@ local lasted = redis.call('HGET', key('lasted'), activity)
 found.longest_ms = tonumber(lasted and string.match(lasted, '^%d+'))
 if group then
   for _, class in ipairs(group.classes) do
-    found.waiting_room = found.waiting_room
-      + math.max(0, math.ceil(class.E * ARGV[1] - 0.000001) - class.U)
+    found.waiting_room = found.waiting_room + class.room
   end
   found.workers, found.slots, found.offered = group.workers, group.slots, group.offered
   found.used = group.used
@@ -38,7 +37,7 @@ elseif held_back_of(activity) >= group.workers then
   found.refusal = 'held back'
 elseif (idle[activity .. '|' .. queue] or 0) > 0 then
   found.refusal = 'covered'
-elseif not room.take(activity, group) then
+elseif not room.fits(activity, group) then
   found.refusal = 'no room'
 end
 return cjson.encode(found)

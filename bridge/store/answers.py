@@ -47,7 +47,8 @@ class Refusal(StrEnum):
     HELD_BACK = "held back"
     """Workers hold claims of the activity back for its ``rate_limit``."""
     COVERED = "covered"
-    """An idle poll is open on the activity: its queue is empty."""
+    """An idle poll is open on the activity: its queue is empty. Or another poller's only poll on it
+    is fresh, and finds out."""
     NO_ROOM = "no room"
     """The slots and the waiting room of the workers that serve the queue are taken."""
     SHARE = "share"
