@@ -45,3 +45,10 @@ def test_the_reason_is_said(tmp_path, app, broken, says):
     *_, last = done.stderr.strip().splitlines()
     assert "CannotLoad: the bridge cannot be loaded" in last
     assert says in last
+
+
+def test_a_worker_loads_nothing_that_talks_to_aws():
+    """A third of its imports; only processes that serve bridge.system need it."""
+    code = "import sys, bridge.integration; print({'aiohttp', 'botocore'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
