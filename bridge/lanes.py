@@ -12,6 +12,9 @@ IDLE_AFTER_S = 0.5
 """Step Functions answers a poll at once while tasks wait: one that has been open for so long has
 found the activity's queue empty, and takes no slot any more. Longer than a new connection and an
 answer of another continent's region take."""
+AGAIN_S = 0.5
+"""A poll that is opened within this time after an idle one returned is idle, too: a moment ago the
+queue was empty. Else the polls of many activities would take room, half a second each minute."""
 SPARE = 1.5
 """Polls that a window has for each one that is needed. Above 1, for all that there are may be
 needed, and only more of them can show that more are."""
@@ -119,6 +122,7 @@ class Lane:
         place: Region and account of its calls; empty: the process's own.
         idle: Its polls that found the queue empty.
         turn: Number of its last poll among all of the poller's.
+        untold: The store takes one of its idle polls for a fresh one.
     """
 
     activity: Activity
@@ -129,10 +133,12 @@ class Lane:
     failures: int = 0
     paused_until: float = 0.0
     turn: int = 0
+    untold: bool = False
     _waiting: dict[Poll, None] = field(default_factory=dict)  # by the time of their opening
     _storing: int = 0
     _newest_answered: float = 0.0  # when the last opened one of those that found a task was opened
     _found_at: float = 0.0
+    _empty_at: float = -math.inf  # when an idle poll returned last
 
     @property
     def fresh(self) -> int:
@@ -162,8 +168,13 @@ class Lane:
 
     def opens(self, now: float) -> Poll:
         """A poll is opened."""
-        poll = Poll(now)
-        self._waiting[poll] = None
+        poll = Poll(now, idle=now < self._empty_at + AGAIN_S)
+        if poll.idle:
+            self.idle += 1
+            self.untold = True
+            self._empty_at = -math.inf
+        else:
+            self._waiting[poll] = None
         return poll
 
     def age(self, now: float) -> None:
@@ -188,9 +199,11 @@ class Lane:
         poll.answered = True
         self._storing += 1
 
-    def found_none(self) -> None:
+    def found_none(self, poll: Poll, now: float) -> None:
         """A poll returned empty."""
         self.failures = 0
+        if poll.idle:
+            self._empty_at = now
         self.window.narrow()
 
     def closes(self, poll: Poll) -> None:

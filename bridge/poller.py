@@ -210,6 +210,7 @@ class Poller:
         for lane in lanes:
             lane.age(now)
             lane.window.ask()
+            lane.untold = False
             want = 0 if draining else lane.want(now)
             activity = lane.activity
             wishes.append(
@@ -232,7 +233,8 @@ class Poller:
         together_s = IDLE_TOGETHER_S if scarce else EMPTIES_APART_S
         due_s = GRANT_INTERVAL_S if any(refused) else self._idle_s
         for lane in self._lanes:
-            due_s = min(due_s, lane.idle_at - now + together_s)
+            idle_at = now if lane.untold else lane.idle_at
+            due_s = min(due_s, idle_at - now + together_s)
             if lane.paused_until > now:
                 due_s = min(due_s, lane.paused_until - now)
         return max(0.0, due_s)
@@ -247,7 +249,7 @@ class Poller:
             now = time.monotonic()
             if task is None:
                 self._meters.polled(lane.activity.name, "empty")
-                lane.found_none()
+                lane.found_none(poll, now)
                 if now - poll.opened_at < MIN_EMPTY_POLL_S:
                     lane.pause(MIN_EMPTY_POLL_S)
                 # What one of several gives back is room, and nothing has to be opened for it.

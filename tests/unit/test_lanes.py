@@ -168,6 +168,28 @@ class TestIdle:
         lane.closes(idle)
         assert (lane.fresh, lane.idle, lane.open) == (0, 0, 0)
 
+    def test_one_in_the_place_of_an_idle_one_is_idle(self, lane):
+        """Polls that are opened anew each minute take no room, however many they are."""
+        poll = lane.opens(1000.0)
+        lane.age(1060.0)
+        lane.found_none(poll, 1060.0)
+        lane.closes(poll)
+        lane.opens(1060.2)
+        assert (lane.fresh, lane.idle, lane.untold) == (0, 1, True)
+        lane.opens(1060.3)
+        assert (lane.fresh, lane.idle) == (1, 1)
+
+    @pytest.mark.parametrize(("returned_at", "opened_at"), [(1000.3, 1000.4), (1060.0, 1060.5)])
+    def test_one_that_is_not_soon_in_the_place_of_an_idle_one_is_fresh(
+        self, lane, returned_at, opened_at
+    ):
+        poll = lane.opens(1000.0)
+        lane.age(returned_at)
+        lane.found_none(poll, returned_at)
+        lane.closes(poll)
+        lane.opens(opened_at)
+        assert (lane.fresh, lane.idle) == (1, 0)
+
 
 class TestWant:
     def test_as_many_as_the_window_has_room_for(self, lane):
