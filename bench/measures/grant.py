@@ -37,17 +37,17 @@ class Fill:
 
 
 def _half_busy(ledger: Ledger) -> None:
+    """Long jobs on half of the slots; some of what waits is short."""
     names = list(ledger.activities)
     ledger.run_short(names[::2])
     ledger.occupy_otherwise(ledger.shape.workers // 10)
-    ledger.occupy(names, ledger.shape.workers * ledger.shape.slots // 2)
+    ledger.occupy(names[1::2], ledger.shape.workers * ledger.shape.slots // 2)
     ledger.wait(names[: len(names) // 2], 60)
 
 
 def _full(ledger: Ledger) -> None:
     _half_busy(ledger)
-    slots = ledger.shape.workers * ledger.shape.slots
-    ledger.occupy(list(ledger.activities), slots)
+    ledger.occupy(list(ledger.activities)[1::2], ledger.shape.workers * ledger.shape.slots)
 
 
 def _skewed(ledger: Ledger) -> None:
@@ -67,6 +67,18 @@ def _idle_of_one(ledger: Ledger) -> list[list[Wish]]:
     ]
 
 
+def _some_busy(ledger: Ledger) -> list[list[Wish]]:
+    """20 activities with a fresh poll that want one more; an idle poll on each of the others."""
+    rows = list(ledger.activities.items())
+    return [
+        [
+            Wish(name, queue, 1, 1) if n < 20 else Wish(name, queue, 0, 0, int(n % 2 == part))
+            for n, (name, queue) in enumerate(rows)
+        ]
+        for part in (0, 1)
+    ]
+
+
 def _alike(fresh: int, want: int, *, only: range | None = None) -> Callable[..., list[list[Wish]]]:
     return lambda ledger: [ledger.wishes(fresh, 0, want, only=only) for _ in POLLERS]
 
@@ -74,12 +86,16 @@ def _alike(fresh: int, want: int, *, only: range | None = None) -> Callable[...,
 FILLS = (
     Fill("idle fleet, one poll each wanted", lambda _: None, _alike(0, 1)),
     Fill("idle fleet, an idle poll open on each", lambda _: None, _idle_of_one),
-    Fill("idle fleet, 20 busy activities want 50 each", lambda _: None, _alike(0, 50,
-         only=range(20))),
-    Fill("half busy, 60 waiting, 2 open and 4 more wanted", _half_busy, _alike(2, 4)),
-    Fill("one queue of claims waits, 1 open and 4 more wanted", _skewed, _alike(1, 4)),
-    Fill("full, 4 wanted", _full, _alike(0, 4)),
-)  # fmt: skip
+    Fill("idle fleet, 10 more wanted on 20 of them", lambda _: None, _alike(2, 10, only=range(20))),
+    Fill(
+        "half busy, 60 waiting, 20 busy activities, the others' queues are empty",
+        _half_busy,
+        _some_busy,
+    ),
+    Fill("half busy, 60 waiting, one more wanted on each", _half_busy, _alike(1, 1)),
+    Fill("one queue's claims wait, one more wanted on each", _skewed, _alike(1, 1)),
+    Fill("full, one wanted on each", _full, _alike(0, 1)),
+)
 
 
 def run(bench: Run) -> dict[str, Any]:
