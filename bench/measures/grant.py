@@ -84,7 +84,7 @@ def _alike(fresh: int, want: int, *, only: range | None = None) -> Callable[...,
 
 
 FILLS = (
-    Fill("idle fleet, one poll each wanted", lambda _: None, _alike(0, 1)),
+    Fill("idle fleet, two polls each wanted", lambda _: None, _alike(0, 2)),
     Fill("idle fleet, an idle poll open on each", lambda _: None, _idle_of_one),
     Fill("idle fleet, 10 more wanted on 20 of them", lambda _: None, _alike(2, 10, only=range(20))),
     Fill(

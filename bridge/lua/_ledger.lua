@@ -154,6 +154,7 @@ end
 
 local function run_begins(id, activity, worker, now)
   redis.call('ZADD', key('begun', activity), now, id)
+  redis.call('ZADD', key('oldest'), 'NX', now, activity)
   count('running', activity .. '|' .. class_of(worker), 1)
 end
 

@@ -35,6 +35,8 @@
 -- root:running          hash    <activity>|<class> -> claims that run on the workers of a class; an empty
 --                               class: on workers that offer nothing
 -- root:begun:<activity> zset    claim -> when its run began (Unix ms); those that run
+-- root:oldest           zset    activity -> when the oldest of its runs began (Unix ms), or an older one that
+--                               has ended: the next grant that looks at it corrects it
 -- root:lasted           hash    <activity> -> longest of its last 20 runs, when the last one ended (Unix ms),
 --                               and how long each took; ms, a space between, the last run first
 -- root:ended            hash    <activity>|succeeded or <activity>|failed -> outcomes so far

@@ -14,17 +14,21 @@
 -- For long activities, short claims count by count for the part of look_ahead_ms that they take, rounded
 -- down: milliseconds of work keep no long activity out. For short ones, those that exceed the room by
 -- time count by count, each whole: behind long claims no more of them wait than long ones would.
+local ARGV, redis, tonumber = ARGV, redis, tonumber
+local find, sub, match = string.find, string.sub, string.match
+local ceil, floor, max, min = math.ceil, math.floor, math.max, math.min
 local forgotten_ms = 3600000 -- an activity without a run for so long is not known any more
 
 -- look_ahead: claims per slot. now: the store's clock, Unix ms.
-local function measure_room(look_ahead, look_ahead_ms, most, now)
+-- may_write: whether the script writes.
+local function measure_room(look_ahead, look_ahead_ms, most, now, may_write)
   local room = {}
   local classes, class_called, serving = {}, {}, {}
-  local groups, group_called = {}, {}
+  local groups, group_called, group_of_queue = {}, {}, {}
 
   local sums = redis.call('HGETALL', key('classes'))
   for i = 1, #sums, 2 do
-    local kind, name = string.match(sums[i], '^(.)|(.*)$')
+    local kind, name = sub(sums[i], 1, 1), sub(sums[i], 3)
     local class = class_called[name]
     if not class then
       class = {name = name, S = 0, E = 0, U = 0, N = 0, long = 0}
@@ -34,21 +38,28 @@ local function measure_room(look_ahead, look_ahead_ms, most, now)
   end
   for index, class in ipairs(classes) do
     -- A trifle less, or what binary fractions add would round 11 up to 12.
-    class.room = math.max(0, math.ceil(class.E * look_ahead - 0.000001) - class.U)
+    class.room = max(0, ceil(class.E * look_ahead - 0.000001) - class.U)
     for queue in string.gmatch(class.name, '[^\n]+') do
-      serving[queue] = serving[queue] or {name = ''}
-      serving[queue][#serving[queue] + 1] = class
-      serving[queue].name = serving[queue].name .. index .. ' '
+      local served_by = serving[queue]
+      if served_by then
+        served_by[#served_by + 1], served_by.name = class, served_by.name .. ' ' .. index
+      else
+        serving[queue] = {class, name = '' .. index}
+      end
     end
   end
 
   -- The queues that the same classes serve; nil: no worker serves the queue.
-  function room.group_of(queue)
+  local function group_of(queue)
+    local group = group_of_queue[queue]
+    if group then
+      return group
+    end
     local served_by = serving[queue]
     if not served_by then
       return nil
     end
-    local group = group_called[served_by.name]
+    group = group_called[served_by.name]
     if not group then
       group = {classes = served_by, slots = 0, offered = 0, used = 0, workers = 0, charged = 0,
         counted = 0, long = 0, short_ms = 0, part_ms = 0}
@@ -58,24 +69,42 @@ local function measure_room(look_ahead, look_ahead_ms, most, now)
       end
       groups[#groups + 1], group_called[served_by.name] = group, group
     end
+    group_of_queue[queue] = group
     return group
   end
+  room.group_of = group_of
 
-  local longest = {}
-  -- How long a run of the activity takes at most, in ms; nil: it is long, or not known.
-  function room.short_ms(activity)
-    if longest[activity] == nil then
-      local known = look_ahead_ms > 0 and redis.call('HGET', key('lasted'), activity)
-      local ms, at = string.match(known or '', '^(%d+) (%d+)')
-      longest[activity] = false
-      if ms and tonumber(ms) <= look_ahead_ms and now - at < forgotten_ms then
-        local first = redis.call('ZRANGE', key('begun', activity), 0, 0, 'WITHSCORES')
-        if not first[2] or now - first[2] <= look_ahead_ms then
-          longest[activity] = tonumber(ms)
-        end
+  -- Whether a run of the activity is on for longer than look_ahead_ms. Of the oldest one only its begin
+  -- was noted; it may have ended since.
+  local function runs_late(activity)
+    local first = redis.call('ZRANGE', key('begun', activity), 0, 0, 'WITHSCORES')
+    if first[2] and now - first[2] > look_ahead_ms then
+      return true
+    end
+    if may_write and first[2] then
+      redis.call('ZADD', key('oldest'), first[2], activity)
+    elseif may_write then
+      redis.call('ZREM', key('oldest'), activity)
+    end
+    return false
+  end
+
+  -- How long a run takes at most, in ms, by activity; of short ones only.
+  local shorts = {}
+  room.shorts = shorts
+  if look_ahead_ms > 0 then
+    local late = {}
+    local oldest = redis.call('ZRANGEBYSCORE', key('oldest'), '-inf', '(' .. now - look_ahead_ms)
+    for i = 1, #oldest do late[oldest[i]] = true end
+    local lasted = redis.call('HGETALL', key('lasted'))
+    for i = 1, #lasted, 2 do
+      local activity, ms, at = lasted[i], match(lasted[i + 1], '^(%d+) (%d+)')
+      ms = tonumber(ms)
+      if ms <= look_ahead_ms and now - at < forgotten_ms
+          and not (late[activity] and runs_late(activity)) then
+        shorts[activity] = ms
       end
     end
-    return longest[activity] or nil
   end
 
   -- Which claims find room in which class: a maximum flow.
@@ -99,10 +128,10 @@ local function measure_room(look_ahead, look_ahead_ms, most, now)
         if not came_from[class] then
           came_from[class] = here
           if flow.spare[class] > 0 then
-            local path, fit, at = {class, here}, math.min(claims, flow.spare[class]), here
+            local path, fit, at = {class, here}, min(claims, flow.spare[class]), here
             while at ~= group do
               local by = came_by[at]
-              fit, at = math.min(fit, flow.sent[by][at]), came_from[by]
+              fit, at = min(fit, flow.sent[by][at]), came_from[by]
               path[#path + 1], path[#path + 2] = by, at
             end
             return fit, path
@@ -142,7 +171,7 @@ local function measure_room(look_ahead, look_ahead_ms, most, now)
     for _, class in ipairs(group.classes) do
       local spare = flow.spare[class]
       if left > 0 and spare > 0 then
-        local fit, sent = math.min(spare, left), flow.sent[class]
+        local fit, sent = min(spare, left), flow.sent[class]
         flow.spare[class], sent[group] = spare - fit, (sent[group] or 0) + fit
         left = left - fit
       end
@@ -178,12 +207,16 @@ local function measure_room(look_ahead, look_ahead_ms, most, now)
     if flow.left[group] then
       return flow.left[group]
     end
-    local total, own, sends = 0, {}, {}
+    local total, own, sends, alone = 0, {}, {}, true
     for _, class in ipairs(group.classes) do
       local spare = flow.spare[class]
       own[class], total, flow.spare[class] = spare, total + spare, 0
+      for other, claims in pairs(flow.sent[class]) do
+        alone = alone and (other == group or claims == 0)
+      end
     end
-    local fit, path = augment(flow, group, math.huge)
+    local fit, path = 0, nil
+    if not alone then fit, path = augment(flow, group, math.huge) end
     while fit > 0 do
       send(flow, path, fit)
       sends[#sends + 1], total = {path, fit}, total + fit
@@ -200,7 +233,7 @@ local function measure_room(look_ahead, look_ahead_ms, most, now)
   end
 
   local function least_ms(short_ms)
-    return math.max(short_ms, look_ahead_ms / most)
+    return max(short_ms, look_ahead_ms / most)
   end
 
   -- One for long activities, and one for short ones that find no room by time: see above.
@@ -213,30 +246,47 @@ local function measure_room(look_ahead, look_ahead_ms, most, now)
       place(for_long, group, claims)
       return
     end
-    local before = math.floor(group.part_ms / look_ahead_ms)
+    local before = floor(group.part_ms / look_ahead_ms)
     group.short_ms = group.short_ms + claims * least_ms(short_ms)
     group.part_ms = group.part_ms + claims * short_ms
-    place(for_long, group, math.floor(group.part_ms / look_ahead_ms) - before)
+    place(for_long, group, floor(group.part_ms / look_ahead_ms) - before)
   end
 
-  -- Charges claims that are there already, whether they fit or not.
-  function room.charge(activity, queue, claims)
-    local group = room.group_of(queue)
+  -- Charges claims of "<activity>|<queue>" that are there already, whether they fit or not.
+  local function charge_claims(of, claims)
+    local bar = find(of, '|', 1, true)
+    local group = group_of(sub(of, bar + 1))
     if group and claims > 0 then -- without a worker they take the room of none
-      charge(group, room.short_ms(activity), claims)
+      charge(group, shorts[sub(of, 1, bar - 1)], claims)
     end
   end
+  room.charge = charge_claims
+
+  -- Claims of long activities that the workers of each class run.
+  local function read_running()
+    local runs = redis.call('HGETALL', key('running'))
+    for i = 1, #runs, 2 do
+      local bar = find(runs[i], '|', 1, true)
+      local class = class_called[sub(runs[i], bar + 1)]
+      if class and not shorts[sub(runs[i], 1, bar - 1)] then
+        class.long = class.long + runs[i + 1]
+      end
+    end
+  end
+  local running_is_read = false
 
   -- Room by time around a group, and what short claims take of it; in ms.
   function room.time(group)
-    local free, taken = 0, 0
-    for _, class in ipairs(group.classes) do
-      free = free + math.max(0, class.E - class.long)
+    if not running_is_read then
+      running_is_read = true
+      read_running()
     end
     if group.groups ~= #groups then
       local mine = {}
-      group.groups, group.near = #groups, {}
-      for _, class in ipairs(group.classes) do mine[class] = true end
+      group.groups, group.near, group.free = #groups, {}, 0
+      for _, class in ipairs(group.classes) do
+        mine[class], group.free = true, group.free + max(0, class.E - class.long)
+      end
       for _, other in ipairs(groups) do
         for _, class in ipairs(other.classes) do
           if mine[class] then
@@ -246,10 +296,11 @@ local function measure_room(look_ahead, look_ahead_ms, most, now)
         end
       end
     end
-    for _, other in ipairs(group.near) do
-      free, taken = free - other.long, taken + other.short_ms
+    local near, free, taken = group.near, group.free, 0
+    for i = 1, #near do
+      free, taken = free - near[i].long, taken + near[i].short_ms
     end
-    return math.max(0, free) * look_ahead_ms, taken
+    return max(0, free) * look_ahead_ms, taken
   end
 
   local function has_time(group, short_ms)
@@ -267,7 +318,7 @@ local function measure_room(look_ahead, look_ahead_ms, most, now)
         local free, taken = room.time(group)
         local exceed = 0
         if taken > free then
-          exceed = math.ceil((group.charged - group.long) * (taken - free) / taken - 0.000001)
+          exceed = ceil((group.charged - group.long) * (taken - free) / taken - 0.000001)
         end
         place(for_short, group, group.long + exceed - group.counted)
         group.counted = group.long + exceed
@@ -276,9 +327,8 @@ local function measure_room(look_ahead, look_ahead_ms, most, now)
     return for_short
   end
 
-  -- Whether one claim more of the activity fits.
-  function room.fits(activity, group)
-    local short_ms = room.short_ms(activity)
+  -- Whether one claim more fits, of an activity whose runs take so long (nil: it is long).
+  function room.fits(group, short_ms)
     if not short_ms then
       return has_place(for_long, group)
     end
@@ -286,48 +336,50 @@ local function measure_room(look_ahead, look_ahead_ms, most, now)
   end
 
   -- Charges one claim more, which fits.
-  function room.take(activity, group)
-    charge(group, room.short_ms(activity), 1)
+  function room.take(group, short_ms)
+    charge(group, short_ms, 1)
   end
 
-  -- How many claims more of the activity fit.
-  function room.left(activity, group)
-    local short_ms = room.short_ms(activity)
+  -- How many claims more fit.
+  function room.left(group, short_ms)
     if not short_ms then
       return room_left(for_long, group)
     end
     local free, taken = room.time(group)
     return room_left(flow_for_short(), group)
-      + math.max(0, math.floor((free - taken) / least_ms(short_ms)))
+      + max(0, floor((free - taken) / least_ms(short_ms)))
   end
 
-  local runs = redis.call('HGETALL', key('running'))
-  for i = 1, #runs, 2 do
-    local activity, name = string.match(runs[i], '^([^|]*)|(.*)$')
-    local class = class_called[name]
-    if class and not room.short_ms(activity) then
-      class.long = class.long + tonumber(runs[i + 1])
-    end
-  end
   local waits_now = redis.call('HGETALL', key('waiting'))
   for i = 1, #waits_now, 2 do
-    local activity, queue = string.match(waits_now[i], '^([^|]*)|(.*)$')
-    room.charge(activity, queue, tonumber(waits_now[i + 1]))
+    charge_claims(waits_now[i], tonumber(waits_now[i + 1]))
   end
   return room
 end
 
--- The open polls of all pollers: fresh and idle ones by "<activity>|<queue>", and the most fresh ones of
--- one poller.
-local function open_polls(pollers)
+-- Open polls as "<fresh> <idle>", often the same.
+local numbers_of = {}
+local function fresh_and_idle(open)
+  local numbers = numbers_of[open]
+  if not numbers then
+    local fresh, idle = match(open, '^(%d+) (%d+)$')
+    numbers = {tonumber(fresh), tonumber(idle)}
+    numbers_of[open] = numbers
+  end
+  return numbers[1], numbers[2]
+end
+
+-- The open polls of all pollers but one: fresh and idle ones by "<activity>|<queue>", and the most fresh
+-- ones of one poller.
+local function open_polls(pollers, but)
   local fresh, idle, most = {}, {}, {}
   for _, poller in ipairs(pollers) do
-    local polls = redis.call('HGETALL', key('polls', poller))
+    local polls = poller ~= but and redis.call('HGETALL', key('polls', poller)) or {}
     for i = 1, #polls, 2 do
-      local poll, its_fresh, its_idle = polls[i], string.match(polls[i + 1], '^(%d+) (%d+)$')
+      local poll, its_fresh, its_idle = polls[i], fresh_and_idle(polls[i + 1])
       fresh[poll] = (fresh[poll] or 0) + its_fresh
       idle[poll] = (idle[poll] or 0) + its_idle
-      most[poll] = math.max(most[poll] or 0, its_fresh)
+      if its_fresh > (most[poll] or 0) then most[poll] = its_fresh end
     end
   end
   return fresh, idle, most
@@ -335,12 +387,17 @@ end
 
 local function charge_polls(room, fresh, idle)
   for poll, open in pairs(fresh) do
-    local activity, queue = string.match(poll, '^([^|]*)|(.*)$')
-    room.charge(activity, queue, open + math.max(0, idle[poll] - 1))
+    local charged = open + max(0, idle[poll] - 1)
+    if charged > 0 then room.charge(poll, charged) end
   end
 end
 
--- How many claims of the activity workers hold back for a rate limit.
-local function held_back_of(activity)
-  return tonumber(redis.call('HGET', key('aside'), activity .. '|held_back') or 0)
+-- How many claims of each activity workers hold back for a rate limit.
+local function held_back_claims()
+  local held, aside = {}, redis.call('HGETALL', key('aside'))
+  for i = 1, #aside, 2 do
+    local activity = match(aside[i], '^(.*)|held_back$')
+    if activity then held[activity] = tonumber(aside[i + 1]) end
+  end
+  return held
 end

@@ -33,25 +33,38 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', key('pollers'), '-inf', '(' ..
 end
 
 -- What this poller says of its own polls is the truth: said anew each time, it cannot drift.
-local wishes, said = {}, {}
-for i = 6, #ARGV, 6 do
-  local wish = {activity = ARGV[i], queue = ARGV[i + 1], poll = ARGV[i] .. '|' .. ARGV[i + 1],
-    fresh = tonumber(ARGV[i + 2]), idle = tonumber(ARGV[i + 3]), want = tonumber(ARGV[i + 4]),
-    place = ARGV[i + 5], granted = 0, refusal = ''}
-  wishes[#wishes + 1] = wish
-  if wish.fresh + wish.idle > 0 then
-    said[#said + 1] = wish.poll
-    said[#said + 1] = wish.fresh .. ' ' .. wish.idle
+-- Each wish has six arguments, the first of the n-th one is ARGV[6 * n].
+local wishes, polls, granted, refusal = (#ARGV - 5) / 6, {}, {}, {}
+for n = 1, wishes do
+  polls[n], granted[n], refusal[n] = ARGV[6 * n] .. '|' .. ARGV[6 * n + 1], 0, ''
+end
+-- Only what has changed is written.
+local known, own = {}, redis.call('HGETALL', key('polls', poller))
+for i = 1, #own, 2 do known[own[i]] = own[i + 1] end
+local function say_all()
+  local said, gone = {}, {}
+  for n = 1, wishes do
+    local poll, fresh, idle = polls[n], ARGV[6 * n + 2], ARGV[6 * n + 3]
+    if granted[n] > 0 then fresh = fresh + granted[n] end
+    if fresh ~= '0' or idle ~= '0' then
+      local open = fresh .. ' ' .. idle
+      if known[poll] ~= open then
+        said[#said + 1] = poll
+        said[#said + 1] = open
+      end
+      known[poll] = nil
+    end
+  end
+  for poll in pairs(known) do gone[#gone + 1] = poll end
+  for first = 1, #gone, 1000 do
+    redis.call('HDEL', key('polls', poller), unpack(gone, first, min(first + 999, #gone)))
+  end
+  for first = 1, #said, 1000 do
+    redis.call('HSET', key('polls', poller), unpack(said, first, min(first + 999, #said)))
   end
 end
-local function say_all(polls)
-  for first = 1, #polls, 1000 do
-    redis.call('HSET', key('polls', poller), unpack(polls, first, math.min(first + 999, #polls)))
-  end
-end
-redis.call('DEL', key('polls', poller))
-say_all(said)
 if refused then
+  say_all()
   return refused
 end
 
@@ -64,82 +77,88 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('countdown'), '-inf', now, '
   bring_back(claim[1], claim[2], 'countdown')
 end
 
-local room = measure_room(tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), now)
+local room = measure_room(tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), now, true)
 local pollers = redis.call('ZRANGE', key('pollers'), 0, -1)
-local fresh, idle, most_fresh = open_polls(pollers)
+local fresh, idle, most_fresh = open_polls(pollers, poller)
 
 local held = {} -- by place
 local function is_throttled(place)
-  if held[place] == nil then
-    held[place] = redis.call('EXISTS', key('throttled', place)) == 1
+  local found = held[place]
+  if found == nil then
+    found = redis.call('EXISTS', key('throttled', place)) == 1
+    held[place] = found
   end
-  return held[place]
+  return found
 end
 
-local function kind_of(activity)
-  return room.short_ms(activity) and 'short' or 'long'
-end
-
--- A queue is known to be empty once one poll is idle. While one fresh poll finds out, no other poller
--- opens its first: all of them would become idle, and those beyond the first take room. A poller that
--- has several has found tasks.
-local function is_covered(wish)
-  local first = wish.fresh == 0 and wish.want == 1
-  return (idle[wish.poll] or 0) > 0 or first and most_fresh[wish.poll] == 1
-end
-
+-- What this poller has of its part of the room: by group, of that for short and for long activities.
+local mine_of = {short = {}, long = {}}
+local several = #pollers > 1
 local slots, counted, deepest, open = 0, {}, 0, {}
-for _, wish in ipairs(wishes) do
-  local group = room.group_of(wish.queue)
-  wish.group = group
-  if group then
-    group.mine = group.mine or {short = 0, long = 0}
-    local charged = wish.fresh + math.max(0, wish.idle - 1)
-    if charged > 0 then
-      local kind = kind_of(wish.activity)
-      group.mine[kind] = group.mine[kind] + charged
-    end
+local group_of, shorts, held_back = room.group_of, room.shorts, held_back_claims()
+for n = 1, wishes do
+  local at, poll = 6 * n, polls[n]
+  local activity, its_fresh, its_idle, want = ARGV[at], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
+  local group = group_of(ARGV[at + 1])
+  if group and not counted[group] then
+    counted[group] = true
     for _, class in ipairs(group.classes) do
       slots, counted[class] = slots + (counted[class] and 0 or class.S), true
     end
   end
-  if wish.want > 0 then
-    if is_throttled(wish.place) then
-      wish.refusal = 'throttled'
+  if its_fresh ~= '0' or its_idle ~= '0' then
+    fresh[poll], idle[poll] = (fresh[poll] or 0) + its_fresh, (idle[poll] or 0) + its_idle
+    local charged = its_fresh + max(0, its_idle - 1)
+    if group and charged > 0 then
+      local mine = mine_of[shorts[activity] and 'short' or 'long']
+      mine[group] = (mine[group] or 0) + charged
+    end
+  end
+  if want ~= '0' then
+    if is_throttled(ARGV[at + 5]) then
+      refusal[n] = 'throttled'
     elseif not group then
-      wish.refusal = 'no worker'
-    elseif held_back_of(wish.activity) >= group.workers then
-      wish.refusal = 'held back'
-    elseif is_covered(wish) then
-      wish.refusal = 'covered'
+      refusal[n] = 'no worker'
+    elseif held_back[activity] and held_back[activity] >= group.workers then
+      refusal[n] = 'held back'
+    -- A queue is known to be empty once one poll is idle. While one fresh poll finds out, no other poller
+    -- opens its first: all of them would become idle, and those beyond the first take room. A poller that
+    -- has several has found tasks.
+    elseif (idle[poll] or 0) > 0
+        or its_fresh == '0' and want == '1' and most_fresh[poll] == 1 then
+      refusal[n] = 'covered'
     else
-      -- In equal parts to all pollers: one that has its part waits for the others to take theirs.
-      wish.share = #pollers == 1 and math.huge
-        or math.ceil(room.left(wish.activity, group) / #pollers)
-      wish.kind, wish.level, open[#open + 1] = kind_of(wish.activity), wish.fresh, wish
-      deepest = math.max(deepest, wish.fresh + wish.want)
+      local short_ms, level = shorts[activity], tonumber(its_fresh)
+      open[#open + 1] = {n = n, group = group, short_ms = short_ms, level = level, wanted = level + want,
+        mine = mine_of[short_ms and 'short' or 'long'],
+        -- In equal parts to all pollers: one that has its part waits for the others to take theirs.
+        share = several and math.ceil(room.left(group, short_ms) / #pollers) or math.huge}
+      deepest = max(deepest, level + want)
     end
   end
 end
-charge_polls(room, fresh, idle)
+if #open > 0 then charge_polls(room, fresh, idle) end
 
 -- The fewest polls first, one each in turn: no activity may gather several while another has none.
+local take, fits = room.take, room.fits
 local function grant(wish)
-  local mine, kind = wish.group.mine, wish.kind
-  if not room.fits(wish.activity, wish.group) then
-    wish.refusal = 'no room'
-  elseif mine[kind] >= wish.share then
-    wish.refusal = 'share'
-  else
-    room.take(wish.activity, wish.group)
-    mine[kind], wish.level = mine[kind] + 1, wish.level + 1
-    wish.granted = wish.granted + 1
+  local group, mine, n = wish.group, wish.mine, wish.n
+  local has = mine[group] or 0
+  if not fits(group, wish.short_ms) then
+    refusal[n] = 'no room'
+    return false
+  elseif has >= wish.share then
+    refusal[n] = 'share'
+    return false
   end
-  return wish.refusal == '' and wish.granted < wish.want
+  take(group, wish.short_ms)
+  mine[group], wish.level, granted[n] = has + 1, wish.level + 1, granted[n] + 1
+  return wish.level < wish.wanted
 end
 for depth = 0, deepest - 1 do
   local still = {}
-  for _, wish in ipairs(open) do
+  for i = 1, #open do
+    local wish = open[i]
     if wish.level > depth or grant(wish) then
       still[#still + 1] = wish
     end
@@ -147,14 +166,9 @@ for depth = 0, deepest - 1 do
   open = still
 end
 
-local answer, polls = {slots}, {}
-for _, wish in ipairs(wishes) do
-  if wish.granted > 0 then
-    polls[#polls + 1] = wish.poll
-    polls[#polls + 1] = (wish.fresh + wish.granted) .. ' ' .. wish.idle
-  end
-  answer[#answer + 1] = wish.granted
-  answer[#answer + 1] = wish.refusal
+say_all()
+local answer = {slots}
+for n = 1, wishes do
+  answer[2 * n], answer[2 * n + 1] = granted[n], refusal[n]
 end
-say_all(polls)
 return answer

@@ -17,7 +17,7 @@ local fresh, idle = open_polls(redis.call('ZRANGEBYSCORE', key('pollers'), now, 
 charge_polls(room, fresh, idle)
 local group = room.group_of(queue)
 local found = {refusal = '', workers = 0, slots = 0, offered = 0, used = 0, waiting_room = 0,
-  charged = 0, time_room_ms = 0, time_used_ms = 0, short = room.short_ms(activity) ~= nil}
+  charged = 0, time_room_ms = 0, time_used_ms = 0, short = room.shorts[activity] ~= nil}
 local lasted = redis.call('HGET', key('lasted'), activity)
 found.longest_ms = tonumber(lasted and string.match(lasted, '^%d+'))
 if group then
@@ -33,11 +33,11 @@ if redis.call('EXISTS', key('throttled', ARGV[6])) == 1 then
   found.refusal = 'throttled'
 elseif not group then
   found.refusal = 'no worker'
-elseif held_back_of(activity) >= group.workers then
+elseif (held_back_claims()[activity] or 0) >= group.workers then
   found.refusal = 'held back'
 elseif (idle[activity .. '|' .. queue] or 0) > 0 then
   found.refusal = 'covered'
-elseif not room.fits(activity, group) then
+elseif not room.fits(group, room.shorts[activity]) then
   found.refusal = 'no room'
 end
 return cjson.encode(found)

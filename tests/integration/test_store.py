@@ -273,7 +273,7 @@ class TestClose:
         assert store.status().in_flight == 0
         left = [key.rpartition("}:")[2] for key in store.all_keys()]
         workers = {"classes", "fleet", "held", "offers", "workers"}
-        assert {*left} == {f"claim:{job.claim_id}", "ended", "lasted", "wake", *workers}
+        assert {*left} == {f"claim:{job.claim_id}", "ended", "lasted", "oldest", "wake", *workers}
 
     def test_storing_it_again_afterwards_changes_nothing(self, store):
         """A poller that never heard the answer repeats the call when all is over."""
