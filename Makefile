@@ -35,7 +35,7 @@ test: ## Run all tests (ARGS="-k heartbeat")
 
 guests: ## Live in apps as people have them, on several brokers (ARGS="-k django")
 	@$(MAKE) --no-print-directory $(GUESTS) ARGS=
-	$(BIN)/python -m pytest tests/guests --numprocesses 2 --dist loadfile --no-loadscope-reorder --timeout 600 $(ARGS)
+	$(BIN)/python -m pytest tests/guests --numprocesses 3 --dist loadfile --no-loadscope-reorder --timeout 600 $(ARGS)
 
 $(GUESTS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[local,dev,guests]'
