@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_1_idle_polls_take_nothing(example):
     wishes.append(Wish("render", "celery", fresh=0, want=100))
     grant = example.store.run(example.store.claims.grant_polls("p1", wishes))
     assert grant.polls == [0, 0, 8]
-    assert grant.refused[:2] == [Refusal.COVERED, Refusal.COVERED]
+    assert grant.refused == [Refusal.COVERED, Refusal.COVERED, Refusal.NO_ROOM]
 
 
 def test_2_and_3_two_wait_and_an_idle_poll_brings_a_third(example):
@@ -142,6 +143,8 @@ def test_7_four_short_claims_wait_a_slot(example):
     example.begin("A", 3)
     example.begin("B", 3)
     assert example.polls("resize") == [24 + 2]
+    example.claim("resize", 24 + 2)
+    assert example.polls("resize") == [0]
 
 
 def test_8_a_long_run_ends_it(example):
@@ -158,3 +161,13 @@ def test_8_a_long_run_ends_it(example):
     example.end("B")
     example.begin("B")
     assert example.polls("resize") == [1]
+
+
+@pytest.mark.parametrize("sum_of_a_step", [
+    "6 × 1.25 = 7.5, rounded up to **8** claims", "8 − 6 = 2, and two claims wait",
+    "4 − 3 = 1 | 2 | 0 |", "8 − 3 = 5 | 2 | 3 |", "8 − 5 = 3 | 0 | 3 |", "8 − 6 = 2 | 2 | 0 |",
+    "4 × 1.25 = 5 claims", "1.5 s ÷ 62.5 ms = **24 claims wait by time", "**26** in all",
+])  # fmt: skip
+def test_the_page_has_these_sums(sum_of_a_step):
+    page = Path(__file__).parents[2] / "docs" / "ledger.md"
+    assert sum_of_a_step in page.read_text("utf-8")
