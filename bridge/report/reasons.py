@@ -166,7 +166,7 @@ class _Explanation:
                 return self._throttled()
             case Refusal.HELD_BACK:
                 return self._held_back()
-            case Refusal.COVERED:
+            case Refusal.COVERED if self.row.idle:
                 return self._covered()
             case Refusal.NO_ROOM:
                 return self._no_room()

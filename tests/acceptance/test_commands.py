@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -189,6 +190,49 @@ class TestStatus:
     @staticmethod
     def rows(deployment: Deployment, *, running: int):
         return [r for r in deployment.status()["activities"] if r["running"] == running]
+
+    def test_why_nothing_is_claimed(self, deploy):
+        """What the ledger would answer a poller, from an idle fleet to one that drains."""
+        deployment = deploy(JOBS_ONLY="sleep", BRIDGE_LOOK_AHEAD="1.25")
+        deployment.create_activities()
+        worker = deployment.worker(concurrency=2)
+        deployment.poller()
+        name = f"{deployment.prefix}-sleep"
+
+        def why(reason: str, code: int, *, waiting: int = 0) -> dict[str, Any]:
+            def answered():
+                done = deployment.run("status", "--why", name, "--json")
+                assert done.stdout, done.stderr
+                answer = json.loads(done.stdout)
+                found = (answer["reason"], answer["claims"]["waiting"])
+                return (done.returncode, answer) if found == (reason, waiting) else None
+
+            returncode, answer = wait_until(answered, timeout_s=60, what=f"it says {reason}")
+            assert returncode == code
+            return answer
+
+        found = why("idle poll", 0)
+        assert (found["polls"], found["refusal"]) == ({"fresh": 0, "idle": 1}, "covered")
+        assert (found["workers"]["slots"], found["workers"]["free"]) == (2, 2)
+
+        machine = deployment.one_state("sleep")
+        for number in range(5):
+            deployment.execute(machine, id=str(number), seconds=60)
+        wait_until(lambda: len(deployment.seen("sleep")) == 2, what="both slots are taken")
+        found = why("no room", 0, waiting=1)
+        assert found["claims"]["running"] == 2
+        room = {key: found["room"][key] for key in ("offered", "used", "waiting_room", "charged")}
+        assert room == {"offered": 2, "used": 2, "waiting_room": 1, "charged": 1}
+        said = " ".join(deployment.run("status", "--why", name).stdout.split())
+        assert f"{name}: 2 claims run, 1 waits." in said
+        assert "The waiting room takes 1 claim (BRIDGE_LOOK_AHEAD=1.25 × 2 slots" in said
+
+        worker.signal(signal.SIGTERM)
+        found = why("no worker", 1, waiting=1)
+        assert (found["workers"]["draining"], found["workers"]["slots"]) == (1, 0)
+        unknown = deployment.run("status", "--why", "nothing")
+        assert unknown.returncode == 2
+        assert f"the activity nothing. Known: {name}." in unknown.stderr
 
     def test_watched_in_a_terminal(self, deploy):
         """It goes on until Ctrl-C, and shows what happens meanwhile."""

@@ -114,6 +114,11 @@ class TestReasons:
         assert "An idle poll is open: Step Functions has no task waiting" in found.sentences[-1]
         assert "All is well" in found.sentences[-1]
 
+    def test_covered_by_the_first_poll_of_another_poller(self):
+        """While it is fresh no other poller opens its first one."""
+        found = answer(Room(Refusal.COVERED), IDLE, row=replace(QUIET, polls=1, fresh=1))
+        assert (found.reason, found.attention) == ("fresh poll", False)
+
     def test_throttled(self):
         found = answer(Room(Refusal.THROTTLED), IDLE)
         assert (found.reason, found.attention) == ("throttled", False)
@@ -144,7 +149,9 @@ class TestReasons:
 
     @pytest.mark.parametrize("refusal", Refusal)
     def test_each_refusal_has_its_sentences(self, refusal):
-        found = answer(Room(refusal), IDLE)
+        found = answer(
+            Room(refusal), IDLE, row=replace(QUIET, idle=int(refusal is Refusal.COVERED))
+        )
         assert found.as_json()["refusal"] == refusal
         assert (found.reason != "not polled") == (refusal is not Refusal.NONE)
 
@@ -182,7 +189,7 @@ def test_for_programs_it_has_the_numbers():
 class TestSettled:
     def test_a_moment_between_two_polls_is_waited_out(self):
         between = answer(Room(Refusal.NONE), IDLE)
-        well = answer(Room(Refusal.COVERED), IDLE)
+        well = answer(Room(Refusal.COVERED), IDLE, row=replace(QUIET, polls=1, idle=1))
         answers = iter([between, between, well])
         assert settled(lambda: next(answers)) is well
 
