@@ -129,7 +129,11 @@ class Occupancy:
             most = getattr(scaler, "max_concurrency", configured)
             if most is not None:
                 return int(most)
+        # Celery 5.5 and 5.6 count the greenlets that run, and do not note how gevent's pool grows.
+        size = getattr(getattr(pool, "_pool", None), "size", None)
         try:
+            if getattr(pool, "is_green", False):
+                return max(0, int(pool.limit if size is None else size))  # type: ignore[union-attr]
             return max(0, int(pool.num_processes))  # type: ignore[union-attr]
         except (AttributeError, TypeError):  # the pool has not begun, or says nothing
             return self._configured()

@@ -60,15 +60,15 @@ class Fleet:
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory, local_stepfunctions, valkey) -> Iterator[Fleet]:
-    """A worker of four processes, an autoscaled one, a solo one, and one of greenlets."""
+    """A worker of four processes, an autoscaled one, a solo one, and two of greenlets."""
     deployment = Deployment(
         tmp_path_factory.mktemp("occupancy"), valkey=valkey,
         stepfunctions_url=local_stepfunctions.url, BRIDGE_LEASE_S="60", BRIDGE_TASKS="jobs,busy",
         JOBS_ONLY="echo")  # fmt: skip
     made = Fleet(deployment)
     try:
-        for options in ((), ("--autoscale", "4,1"), ("--pool", "solo"), ("--pool", "gevent")):
-            deployment.worker("-Q", f"{deployment.prefix}-q", *options, wait=False)
+        for options in ("", "--autoscale=4,1", "--pool=solo", "--pool=gevent", "--pool=eventlet"):
+            deployment.worker("-Q", f"{deployment.prefix}-q", *options.split(), wait=False)
         for process in deployment.processes:
             process.says("ready.")
         yield made
@@ -80,7 +80,7 @@ def fleet(tmp_path_factory, local_stepfunctions, valkey) -> Iterator[Fleet]:
 
 class TestAnnounced:
     def test_slots_at_first(self, fleet):
-        for number, slots in ((0, 4), (1, 4), (2, 1), (3, 4)):
+        for number, slots in ((0, 4), (1, 4), (2, 1), (3, 4), (4, 4)):
             fleet.announces(number, slots=slots, queues=(f"{fleet.deployment.prefix}-q",))
 
     def test_queues(self, fleet):
@@ -95,7 +95,7 @@ class TestAnnounced:
         fleet.announces(0, queues=(ours,))
         fleet.deployment.processes[0].says(f"announces 4 slots in {ours} (was 4 slots in no queue)")
 
-    @pytest.mark.parametrize("number", [0, 3], ids=["prefork", "gevent"])
+    @pytest.mark.parametrize("number", [0, 3, 4], ids=["prefork", "gevent", "eventlet"])
     def test_a_pool_that_shrinks_and_grows(self, fleet, number):
         fleet.control(number, "pool_shrink", n=3)
         fleet.announces(number, slots=1)

@@ -29,10 +29,10 @@ class TestSlots:
         assert Occupancy(worker, TASKS).sample().slots == slots
 
     def test_of_a_pool_that_grows_and_shrinks(self, app):
-        pytest.importorskip("gevent")
         worker = app.WorkController(pool="gevent", concurrency=4, hostname="w@host")
         worker.pool.on_start()
         read = Occupancy(worker, TASKS)
+        assert read.sample().slots == 4
         worker.pool.grow(3)
         assert read.sample().slots == 7
         worker.pool.shrink(6)
