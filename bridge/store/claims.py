@@ -88,7 +88,7 @@ class ClaimStore:
         return [bool(noted) for noted in answers]
 
     async def grant_polls(self, poller: str, wishes: Sequence[Wish]) -> Grant:
-        """Ask for polls against free slots; also says that this poller lives."""
+        """Ask the ledger for polls; also says that this poller lives."""
         settings = self._settings
         args: list[str | int | float] = [
             poller,
