@@ -1,8 +1,8 @@
 """``celery -A bridge poll`` with ``BENCH_WIDTH`` polls open on each activity, as after much work.
 
-A lane's window widens only while tasks come, and an idle activity is granted one poll: without this
-a thousand polls would take half a million tasks, and be gone a minute later. So the window is as
-wide as it is told and each poll is granted; the store is asked all the same.
+The window of an activity is as wide as the tasks that come need, and an idle activity is granted
+one poll: without this a thousand polls would take thousands of tasks, and be gone a minute later.
+So the window is as wide as it is told and each poll is granted; the store is asked all the same.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ WIDTH = int(os.environ["BENCH_WIDTH"])
 
 
 class WideWindow(lanes.Window):
-    """It stays as wide as it is told."""
+    """It stays as wide as it is."""
 
     __slots__ = ()
 
     def narrow(self) -> None:
-        """Not at all."""
         super().narrow()
         self.size = WIDTH
 
     def measure(self, now: float) -> None:
-        """Change nothing."""
+        super().measure(now)
+        self.size = WIDTH
 
 
 def _grant_all() -> None:
