@@ -59,6 +59,7 @@ class Lease:
         self._said: Announcement | None = None
         self._had: dict[str, float] = {}
         self._unwanted: dict[str, float] = {}
+        self._revoked: set[str] = set()
 
     def start(self) -> None:
         """Announce the worker, now and for as long as the process lives."""
@@ -106,19 +107,22 @@ class Lease:
         """Whether the store is to hear of it before the lease is due.
 
         A claim that begins or ends is no reason: the store knows by its start and its outcome. But
-        of an unwanted one it hears nothing, and its slot is free once its job has ended.
+        of an unwanted one it hears nothing, and its slot is free once its job has ended. That a
+        claim was closed is known here by the last renewal, or by the revocation of its job.
         """
+        self._revoked |= self._occupancy.revoked()
         if self._announced is None:  # the last try failed; the next is due soon
             return False
-        gone = self._unwanted.keys() - self._occupancy.active() if self._unwanted else ()
+        unwanted = self._unwanted.keys() | self._revoked
+        gone = unwanted - self._occupancy.active() if unwanted else ()
         return seen != self._announced or bool(gone)
 
     def _renew(self, seen: Announcement) -> float:
         """Renew the lease; seconds until it is due again."""
         self._number += 1
         self._announced = None
-        claims, active = self._occupancy.claims(), self._occupancy.active()
         try:
+            claims, active = self._occupancy.claims(), self._occupancy.active()
             renewal = self._bridge.jobs.renew_lease(
                 self._id,
                 number=self._number,
@@ -137,6 +141,7 @@ class Lease:
                     self._id,
                 )
             self._is_known, self._announced = True, seen
+            self._revoked &= active
             self._log_change(seen)
             self._bring_outcomes(renewal.forgotten, claims)
             self._stop_unwanted(renewal.unwanted)

@@ -84,6 +84,11 @@ class Occupancy:
         """The claims whose jobs run."""
         return set(self.claims_of(active_requests()))
 
+    def revoked(self) -> set[str]:
+        """Those of them that were revoked since, as the jobs of closed claims are."""
+        jobs = filter(None, map(self.job_of, active_requests()))
+        return {job.claim_id for job in jobs if job.id in state.revoked}
+
     def claims(self) -> set[str]:
         """The claims whose jobs Celery has given the worker: running, waiting, or for later."""
         # In the order in which a request moves on, and the buckets once more: for a moment the

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import redis
+from celery.worker import state
 
 from bridge.errors import SchemaMismatch, StoreUnavailable
 from bridge.model import Job
@@ -31,7 +32,7 @@ def test_a_renewal_that_hangs_leaves_time_for_another(lease_s):
 
 def bridge_and_worker(settings, jobs):
     """What a lease sees of a worker that is not connected yet."""
-    registry = SimpleNamespace(task_names=frozenset(), queues=["celery"])
+    registry = SimpleNamespace(task_names=frozenset({"jobs.a"}), queues=["celery"])
     queues = SimpleNamespace(consume_from={"celery": None})
     app = SimpleNamespace(amqp=SimpleNamespace(queues=queues))
     return (
@@ -190,6 +191,20 @@ class TestChanges:
         store.wait_for(3)
         time.sleep(3 * leases.SAMPLE_S)
         assert len(store.renewals) == 3
+
+    def test_a_revoked_job_that_has_ended_frees_its_slot(self, store):
+        """Its claim was closed after the last renewal."""
+
+        class Request:
+            id, type = Job("0" * 24, 1).id, "jobs.a"
+
+        state.active_requests.add(running := Request())
+        state.revoked.add(running.id)
+        time.sleep(4 * leases.SAMPLE_S)
+        assert len(store.renewals) == 1  # the store knows that it is closed
+        state.active_requests.discard(running)
+        store.wait_for(2)
+        state.revoked.clear()
 
     def test_nothing_is_announced_while_nothing_changes(self, store):
         time.sleep(4 * leases.SAMPLE_S)
