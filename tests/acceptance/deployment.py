@@ -132,8 +132,6 @@ class Deployment:
             "AWS_ENDPOINT_URL_SFN": stepfunctions_url,
             "AWS_REGION": REGION,
             "BRIDGE_LEASE_S": "3",
-            # More activities than slots would take turns, each up to the hold of a poll.
-            "BRIDGE_LOOK_AHEAD": "4",
             "BRIDGE_STORE_PREFIX": self.prefix,
             "BRIDGE_TASKS": "jobs",
             "BRIDGE_TICK_S": "0.5",

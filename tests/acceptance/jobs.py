@@ -20,7 +20,7 @@ from bridge import ActivityError, current
 
 PREFIX = os.environ["JOBS_PREFIX"]
 ONLY = os.environ.get("JOBS_ONLY", "").split()
-"""Which of them are activities; all when empty. More activities than slots would take turns."""
+"""Which of them are activities; all when empty."""
 
 
 def activity(kind: str) -> str | None:
