@@ -11,9 +11,7 @@ local function vacate(id, activity, queue, state, worker)
     end_waiting(id, activity, queue)
   end
   if worker then
-    redis.call('SREM', key('runs', worker), id)
-    run_ends(id, activity, worker)
-    account(worker)
+    end_run(id, activity, worker)
   end
 end
 

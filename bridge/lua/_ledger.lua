@@ -56,11 +56,6 @@ local function offer_of(worker)
   end
 end
 
-local function class_of(worker)
-  local _, _, _, _, class = offer_of(worker)
-  return class or ''
-end
-
 local function add_to_class(class, slots, offered, used, workers)
   if class == '' then
     return
@@ -152,15 +147,32 @@ local function uncount(worker)
   end
 end
 
-local function run_begins(id, activity, worker, now)
-  redis.call('ZADD', key('begun', activity), now, id)
-  redis.call('ZADD', key('oldest'), 'NX', now, activity)
-  count('running', activity .. '|' .. class_of(worker), 1)
+-- Counts a run that has begun or ended on a worker, and what the worker uses now. Unlike account() it does
+-- not look at what the worker offers: no run changes that.
+local function count_run(activity, worker, by)
+  local slots, ordinary, offered, used, class = offer_of(worker)
+  count('running', activity .. '|' .. (class or ''), by)
+  if class and class ~= '' then
+    local uses = math.min(offered, redis.call('SCARD', key('runs', worker)))
+    if uses - used ~= 0 then
+      add_to_class(class, 0, 0, uses - used, 0)
+      redis.call('HSET', key('offers'), worker,
+        slots .. '|' .. ordinary .. '|' .. offered .. '|' .. uses .. '|' .. class)
+    end
+  end
 end
 
-local function run_ends(id, activity, worker)
+local function begin_run(id, activity, worker, now)
+  redis.call('SADD', key('runs', worker), id)
+  redis.call('ZADD', key('begun', activity), now, id)
+  redis.call('ZADD', key('oldest'), 'NX', now, activity)
+  count_run(activity, worker, 1)
+end
+
+local function end_run(id, activity, worker)
+  redis.call('SREM', key('runs', worker), id)
   redis.call('ZREM', key('begun', activity), id)
-  count('running', activity .. '|' .. class_of(worker), -1)
+  count_run(activity, worker, -1)
 end
 
 -- A job runs on, though its claim is closed or settled: its slot is not free.
@@ -176,15 +188,20 @@ local runs_kept = 20
 -- Learns how long runs of an activity take; in ms.
 local function learn(activity, lasted)
   lasted = math.max(0, lasted) -- Redis' clock may go back by a little
-  local kept, longest = {lasted}, lasted
-  local known = redis.call('HGET', key('lasted'), activity)
+  local longest, kept, known = lasted, lasted, redis.call('HGET', key('lasted'), activity)
   if known then
-    for each in string.gmatch(string.match(known, '^%d+ %d+ (.*)$'), '%d+') do
-      if #kept == runs_kept then break end
-      kept[#kept + 1] = each
-      longest = math.max(longest, each)
+    local before, runs = string.match(known, '^(%d+) %d+ (.*)$')
+    local _, more = string.gsub(runs, ' ', ' ')
+    local dropped
+    if more + 1 >= runs_kept then
+      runs, dropped = string.match(runs, '^(.*) (%d+)$')
     end
+    if dropped ~= before then
+      longest = math.max(longest, before)
+    else
+      for each in string.gmatch(runs, '%d+') do longest = math.max(longest, each) end
+    end
+    kept = lasted .. ' ' .. runs
   end
-  redis.call('HSET', key('lasted'), activity,
-    string.format('%d %d ', longest, now_ms()) .. table.concat(kept, ' '))
+  redis.call('HSET', key('lasted'), activity, string.format('%d %d ', longest, now_ms()) .. kept)
 end

@@ -42,9 +42,7 @@ end
 if claim[9] and not claim[10] then
   redis.call('HSET', key('claim', id), 'waited', claim[9] - claimed_ms(id, claim[1]))
 end
-redis.call('SADD', key('runs', worker), id)
-run_begins(id, claim[1], worker, now)
-account(worker)
+begin_run(id, claim[1], worker, now)
 if claim[7] then
   redis.call('HSET', key('claim', id), 'alive', now + 2 * claim[8])
 end
