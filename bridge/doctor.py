@@ -208,7 +208,7 @@ def _store(bridge: Installation) -> Iterator[Finding]:
     yield _ok(check, f"{mask_url(bridge.settings.store_url)}, {version}")
     if not parse(bridge.settings.store_url).verified:
         yield _warning(
-            "claim store's certificate", "it is not checked: anybody between could pose as Redis",
+            "claim store's certificate", "it is not checked: another host could pose as Redis",
             "set ssl_cert_reqs=required, and ssl_ca_certs where its CA is your own",
         )  # fmt: skip
     yield from _server(server)

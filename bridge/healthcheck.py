@@ -1,7 +1,7 @@
 """``python -m bridge.healthcheck``: would a restart help this container? Exit status 1: it would.
 
 It asks what others see of the process: its lease in the store, beat's passes, Flower's answer. A
-store that does not answer is nobody's fault here: restarting every worker because Redis is away
+store that does not answer is no fault of the process: restarting every worker because Redis is away
 would lose all that they run, so then nothing is found wrong.
 
 Started every minute for ever, so it loads neither the app nor what runs it.

@@ -38,7 +38,7 @@ _LONG = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900
 # Of the process that is scraped: sum them over all instances.
 POLLS = Metric(
     "bridge_polls_total", "counter", ("activity", "result"),
-    "GetActivityTask calls that came home: with a task, empty, or with an error.")  # fmt: skip
+    "GetActivityTask calls that returned: with a task, empty, or with an error.")  # fmt: skip
 CLAIMS = Metric(
     "bridge_claims_total", "counter", ("activity",),
     "Tasks that this poller has stored as claims.")  # fmt: skip
@@ -54,7 +54,7 @@ POSTPONED = Metric(
     "Reports that did not get through and are tried again, by kind of exception.")  # fmt: skip
 RECOVERIES = Metric(
     "bridge_recoveries_total", "counter", ("activity", "action"),
-    "Claims found that somebody left behind, and what was done about them.")  # fmt: skip
+    "Claims that a dead worker or poller left behind, and what was done about them.")  # fmt: skip
 THROTTLES = Metric(
     "bridge_throttles_total", "counter", ("call",),
     "Calls that Step Functions refused as over the account's quota.")  # fmt: skip

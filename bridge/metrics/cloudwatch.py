@@ -3,7 +3,7 @@
 Workers hold none, so a job is counted when its outcome is reported, with the times that the store
 kept. Names, units and dimensions are those of ``emf``. A thread of its own sends, each minute or as
 soon as a call is full; while CloudWatch is away a bounded number of values waits, the oldest are
-dropped and counted, and nobody waits for either.
+dropped and counted, and no job waits for either.
 
 Source: PutMetricData, Amazon CloudWatch API Reference: 1,000 metrics and 1 MB a call, 150 values a
 metric, dimension values of 1 to 1,024 ASCII characters.

@@ -28,12 +28,12 @@ class Meters:
         """A heartbeat was ``"sent"``, found its token ``"closed"``, or ``"failed"``."""
 
     def recovered(self, activity: str, action: str) -> None:
-        """A claim was found that somebody left behind.
+        """A claim was found that a dead worker or poller left behind.
 
         Args:
             action: ``"again"`` it gets another attempt, ``"failed"`` its worker died and it failed,
                 ``"dispatched"`` its job is published, ``"published_anew"`` it is published once
-                more, ``"given_up"`` nobody spoke for it and it failed.
+                more, ``"given_up"`` no worker held it, its patience was over, and it failed.
         """
 
     def reported(self, ended: Ended, error: str, *, taken: bool) -> None:
