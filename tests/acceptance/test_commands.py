@@ -257,8 +257,10 @@ class TestStatus:
 
         wait_until(lambda: shows(b"Ctrl-C ends"))
         assert deployment.outcome("echo", id="e")[0] == "SUCCEEDED"
-        status = deployment.status()["activities"][0]
-        assert (status["succeeded"], status["failed"]) == (1, 0)
+        (row,) = wait_until(
+            lambda: [r for r in deployment.status()["activities"] if r["succeeded"]]
+        )
+        assert (row["succeeded"], row["failed"]) == (1, 0)
         shown = b""
         wait_until(lambda: shows(b"ended/min"))
         wait_until(lambda: shows(b"polling"))

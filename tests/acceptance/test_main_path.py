@@ -107,7 +107,7 @@ class TestMany:
         wait_until(lambda: counted(deployment, machine).get("RUNNING", 0) == 0, timeout_s=90)
         assert counted(deployment, machine) == {"SUCCEEDED": 200}
         assert sorted(int(run.id) for run in deployment.seen("echo")) == list(range(200))
-        assert deployment.status()["totals"]["in_flight"] == 0
+        wait_until(lambda: deployment.status()["totals"]["in_flight"] == 0)
 
     def test_claims_never_exceed_the_slots_and_their_look_ahead(self, deploy):
         """8 slots, 40 waiting jobs of 1 s: at most 8 × 1.25 claims run or wait, all the time."""

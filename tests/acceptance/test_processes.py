@@ -188,5 +188,5 @@ class TestStopped:
         wait_until(lambda: deployment.seen("sleep"))
         deployment.sfn.stop_execution(executionArn=execution)
         beat.says("is closed: TaskTimedOut")
-        assert deployment.status()["totals"]["in_flight"] == 0
+        wait_until(lambda: deployment.status()["totals"]["in_flight"] == 0)
         assert deployment.outcome("echo", id="e")[0] == "SUCCEEDED"

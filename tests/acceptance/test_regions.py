@@ -72,5 +72,8 @@ def test_activities_of_two_regions_and_accounts(two_places, local_stepfunctions)
     )  # fmt: skip
     assert found["status"] == "SUCCEEDED", found
     assert len(deployment.seen("sleep")) == 1
-    row = next(row for row in deployment.status()["activities"] if row["activity"] == arn)
-    assert row["succeeded"] == 1
+
+    def row():
+        return next(row for row in deployment.status()["activities"] if row["activity"] == arn)
+
+    wait_until(lambda: row()["succeeded"] == 1)

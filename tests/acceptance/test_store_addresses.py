@@ -8,6 +8,7 @@ import pytest
 
 from bridge.local.valkey import LocalValkey
 from tests.tls import Authority, TlsProxy
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -18,7 +19,7 @@ def runs(deployment, *, store: str) -> None:
     deployment.worker(concurrency=2)
     deployment.poller()
     assert deployment.outcome("echo", id="1") == ("SUCCEEDED", {"id": "1"}, "")
-    assert deployment.status()["totals"]["in_flight"] == 0
+    wait_until(lambda: deployment.status()["totals"]["in_flight"] == 0)
     findings = {
         found["check"]: found for found in json.loads(deployment.run("doctor", "--json").stdout)
     }

@@ -543,7 +543,7 @@ def given(tmp_path_factory):
         deployment.worker("--pool", "solo")
         deployment.poller()
         yield end_of
-        assert deployment.status()["totals"]["in_flight"] == 0
+        wait_until(lambda: deployment.status()["totals"]["in_flight"] == 0)
         assert "t" * 40 not in deployment.output
     finally:
         deployment.stop()

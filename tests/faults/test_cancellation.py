@@ -11,7 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bridge.local.valkey import LocalValkey
 from tests.acceptance.deployment import HERE as JOBS
+from tests.acceptance.deployment import Deployment
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance
@@ -19,14 +21,34 @@ pytestmark = pytest.mark.acceptance
 HEARTBEAT_S, TICK_S, ASK_S, SLACK_S = 1.0, 0.5, 0.5, 5.0
 
 
+@pytest.fixture(scope="module")
+def without_worker(tmp_path_factory, local_stepfunctions):
+    """A beat and a poller; the workers are the tests' own."""
+    made = Deployment(
+        tmp_path_factory.mktemp("deployment"), valkey=LocalValkey().start(),
+        stepfunctions_url=local_stepfunctions.url, JOBS_ONLY="watch terminate echo")  # fmt: skip
+    try:
+        made.create_activities()
+        made.beat()
+        made.poller()
+        yield made
+    finally:
+        made.stop()
+
+
 @pytest.fixture
-def deployment(deploy):
+def deployment(without_worker):
     """One slot: what is not given back is missed."""
-    made = deploy(JOBS_ONLY="watch terminate echo")
-    made.create_activities()
-    made.beat()
-    made.poller()
-    return made
+    shared = len(without_worker.processes)
+    yield without_worker
+    for worker in without_worker.processes[shared:]:
+        worker.kill()
+    del without_worker.processes[shared:]
+    without_worker.seen_file.unlink(missing_ok=True)
+    wait_until(
+        lambda: not any("celery" in w["queues"] for w in without_worker.status()["workers"]),
+        what="their leases have ended",
+    )
 
 
 def is_dead(pid: int) -> bool:
@@ -54,7 +76,7 @@ class TestStopExecution:
         (run,) = wait_until(lambda: deployment.seen("watched"))
         assert float(run.began) - since < HEARTBEAT_S + TICK_S + ASK_S + SLACK_S
         assert deployment.outcome("echo", id="e")[0] == "SUCCEEDED"
-        assert deployment.status()["totals"]["in_flight"] == 0
+        wait_until(lambda: deployment.status()["totals"]["in_flight"] == 0)
 
     def test_a_checkpoint_ends_it_and_says_why(self, deployment):
         worker = deployment.worker(concurrency=1)

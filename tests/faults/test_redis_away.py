@@ -77,5 +77,7 @@ def test_away_for_twenty_seconds(fleet, redis_proxy, fault):
     assert load.statuses() == {"SUCCEEDED": len(load.executions)}
     all_claims_gone(deployment)
     all_alive(deployment)
-    serving = [w for w in deployment.status()["workers"] if "celery" in w["queues"]]
-    assert len(serving) == 2
+    wait_until(
+        lambda: sum("celery" in w["queues"] for w in deployment.status()["workers"]) == 2,
+        what="both workers serve",
+    )

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.faults.load import Load, all_claims_gone
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
@@ -42,6 +43,9 @@ def test_everything_twice(deploy):
     assert set(Counter(run.claim_id for run in deployment.seen("sleep")).values()) == {1}
     failures = [e for e in load.executions if deployment.happened(e, "ActivityFailed")]
     assert failures == []
-    gone = deployment.status()
-    assert len(gone["pollers"]) == 1
-    assert len(gone["workers"]) == 3
+
+    def left() -> tuple[int, int]:
+        status = deployment.status()
+        return len(status["pollers"]), len(status["workers"])
+
+    wait_until(lambda: left() == (1, 3))
