@@ -20,7 +20,7 @@ from tests.model.fleet import Announced, Fleet, Stores
 from tests.model.ledger import Grants, Lane, Polls, placed
 
 pytestmark = pytest.mark.timeout(600)
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "60"))
 QUEUES = ("q1", "q2", "q3", "q4", "q5")
 POLLERS = ("p1", "p2", "p3")
 DURATIONS = {

@@ -25,7 +25,7 @@ from tests.model.fleet import Announced, Fleet, Held, Stores
 from tests.model.ledger import Lane
 
 pytestmark = pytest.mark.timeout(600)
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "100")) // 5
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "60")) // 5
 STEP_S, IDLE_AFTER_S, POLL_S = 0.25, 0.5, 60.0
 MOST_POLLS = 10
 MOST_STEPS = 1_000
