@@ -1,7 +1,11 @@
 """Fixtures of all tests: a real Valkey, a real Step Functions interpreter, real processes."""
 
+import pytest
+
 pytest_plugins = [
     "tests.fixtures_local",
     "tests.fixtures_bridge",
     "tests.fixtures_deployment",
 ]
+
+pytest.register_assert_rewrite("tests.acceptance.capacity_rules")

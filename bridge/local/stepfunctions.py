@@ -182,6 +182,13 @@ class _Desk:
                 polls.remove(poll)
             return poll.task
 
+    def open_polls(self) -> dict[str, list[str | None]]:
+        """ARN of an activity → worker names of the polls that are open on it."""
+        with self._lock:
+            return {
+                arn: [p.worker_name for p in polls] for arn, polls in self._polls.items() if polls
+            }
+
     def end(self, token: str, call: str, apply: Callable[[_Task], None]) -> bool:
         """Apply a call to an open task; False when the token is none of an activity."""
         with self._lock:
@@ -379,6 +386,8 @@ class _HotCalls:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/_local/calls":
             return _answer(start_response, 200, {k: dict(v) for k, v in _desk.calls.items()})
+        if environ["PATH_INFO"] == "/_local/polls":
+            return _answer(start_response, 200, _desk.open_polls())
         name = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
         call = self._calls.get(name)
         if call is None:

@@ -292,7 +292,7 @@ def run(args: argparse.Namespace, say: Callable[[str], None], tick: Callable[[in
             deployment = Deployment(
                 folder, valkey=valkey, stepfunctions_url=stepfunctions.url,
                 CELERY_BROKER_URL=redis.url("redis") + "/0", AWS_ENDPOINT_URL_SFN=sfn.url(),
-                JOBS_ONLY="echo sleep safe retry endings", BRIDGE_LOOK_AHEAD="2")  # fmt: skip
+                JOBS_ONLY="echo sleep safe retry endings")  # fmt: skip
             try:
                 deployment.create_activities()
                 say("starting two pollers, three workers and a beat process")
