@@ -9,9 +9,12 @@ import redis
 from celery import Celery
 
 from bridge.model import Job, claim_id_of
+from bridge.store.connection import SCHEMA
 from tests.acceptance.deployment import CREDENTIALS, wait_until
 
 pytestmark = pytest.mark.acceptance
+
+NEWER = SCHEMA + 1
 
 
 @pytest.fixture
@@ -20,7 +23,7 @@ def deployment(deploy):
     made = deploy()
     root = "{" + made.prefix + "}"
     with redis.Redis.from_url(made.valkey.url, decode_responses=True) as admin:
-        admin.set(root, "2")
+        admin.set(root, NEWER)
         admin.hset(f"{root}:load", "celery", 1)
         made.root, made.admin = root, admin
         yield made
@@ -38,12 +41,15 @@ def test_each_refuses_in_one_sentence(deployment):
     ]  # fmt: skip
     for process in starting:
         assert process.wait() == 2, process.output
-        assert "has schema 2, and this version of the bridge needs schema 1" in process.output
+        assert (
+            f"has schema {NEWER}, and this version of the bridge needs schema {SCHEMA}"
+            in process.output
+        )
         assert "Drain the store with the version that wrote it" in process.output
         assert "Traceback" not in process.output
     shown = deployment.run("status")
-    assert (shown.returncode, shown.stderr.count("has schema 2")) == (2, 1)
-    assert "has schema 2" in deployment.run("doctor").stdout.replace("\n", " ")
+    assert (shown.returncode, shown.stderr.count(f"has schema {NEWER}")) == (2, 1)
+    assert f"has schema {NEWER}" in deployment.run("doctor").stdout.replace("\n", " ")
     ours = {key for key in deployment.admin.keys("*") if key.startswith(deployment.root)}
     assert ours <= before
 
@@ -55,9 +61,9 @@ def test_a_worker_that_notices_it_later_says_so_and_takes_no_jobs(deploy):
     worker = made.worker("--pool", "solo")
     with redis.Redis.from_url(made.valkey.url, decode_responses=True) as admin:
         worker_id = wait_until(lambda: admin.zrange(f"{root}:workers", 0, -1))[0]
-        admin.set(root, "2")
+        admin.set(root, NEWER)
         admin.hset(f"{root}:load", "celery", 1)
-        worker.says("has schema 2")
+        worker.says(f"has schema {NEWER}")
         ends_ms = admin.zscore(f"{root}:workers", worker_id)
         wait_until(lambda: time.time() * 1000 > ends_ms)
         assert admin.zscore(f"{root}:workers", worker_id) == ends_ms
