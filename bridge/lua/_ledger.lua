@@ -183,7 +183,15 @@ local function runs_on(id, worker)
   end
 end
 
-local runs_kept = 20
+local runs_kept, forgotten_ms = 20, 3600000
+
+-- The longest of an activity's last runs, in ms, by what is stored of them; nil: it had none for an hour.
+local function longest_of(lasted, now)
+  local ms, at = string.match(lasted, '^(%d+) (%d+)')
+  if now - at < forgotten_ms then
+    return tonumber(ms)
+  end
+end
 
 -- Learns how long runs of an activity take; in ms.
 local function learn(activity, lasted)

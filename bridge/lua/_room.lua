@@ -17,7 +17,6 @@
 local ARGV, redis, tonumber = ARGV, redis, tonumber
 local find, sub, match = string.find, string.sub, string.match
 local ceil, floor, max, min = math.ceil, math.floor, math.max, math.min
-local forgotten_ms = 3600000 -- an activity without a run for so long is not known any more
 
 -- look_ahead: claims per slot. now: the store's clock, Unix ms.
 -- may_write: whether the script writes.
@@ -98,9 +97,8 @@ local function measure_room(look_ahead, look_ahead_ms, most, now, may_write)
     for i = 1, #oldest do late[oldest[i]] = true end
     local lasted = redis.call('HGETALL', key('lasted'))
     for i = 1, #lasted, 2 do
-      local activity, ms, at = lasted[i], match(lasted[i + 1], '^(%d+) (%d+)')
-      ms = tonumber(ms)
-      if ms <= look_ahead_ms and now - at < forgotten_ms
+      local activity, ms = lasted[i], longest_of(lasted[i + 1], now)
+      if ms and ms <= look_ahead_ms
           and not (late[activity] and runs_late(activity)) then
         shorts[activity] = ms
       end

@@ -19,7 +19,7 @@ local group = room.group_of(queue)
 local found = {refusal = '', workers = 0, slots = 0, offered = 0, used = 0, waiting_room = 0,
   charged = 0, time_room_ms = 0, time_used_ms = 0, short = room.shorts[activity] ~= nil}
 local lasted = redis.call('HGET', key('lasted'), activity)
-found.longest_ms = tonumber(lasted and string.match(lasted, '^%d+'))
+found.longest_ms = lasted and longest_of(lasted, now)
 if group then
   for _, class in ipairs(group.classes) do
     found.waiting_room = found.waiting_room + class.room

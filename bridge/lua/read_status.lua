@@ -88,6 +88,6 @@ for i = 1, #aside, 2 do
 end
 local lasted = redis.call('HGETALL', key('lasted'))
 for i = 1, #lasted, 2 do
-  status.longest_ms[lasted[i]] = tonumber(string.match(lasted[i + 1], '^%d+'))
+  status.longest_ms[lasted[i]] = longest_of(lasted[i + 1], now)
 end
 return cjson.encode(status)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+import redis
 
 from bridge.model import Outcome
 from bridge.store import JobStore, Refusal, Wish
@@ -264,6 +265,18 @@ class TestRoomByTime:
             store.claim(f"token-w{n}")
         assert store.reader.room("resize", "celery").charged == 16
         assert grant(store, OTHER, MANY).polls == [1, 0]
+
+    def test_an_activity_without_a_run_for_an_hour_is_forgotten(self, store, valkey):
+        announce(store)
+        run_one(store, "token-0")
+        assert store.status().longest_s is not None
+        with redis.Redis.from_url(valkey.url, decode_responses=True) as client:
+            lasted = f"{store.settings.root_key}:lasted"
+            longest, at, *rest = client.hget(lasted, "resize").split()
+            client.hset(lasted, "resize", " ".join([longest, str(int(at) - 3_600_000), *rest]))
+        assert grant(store, MANY).polls == [5]
+        assert store.status().longest_s is None
+        assert store.reader.room("resize", "celery").longest_s is None
 
     def test_not_where_it_is_switched_off(self, store, monkeypatch):
         announce(store)
