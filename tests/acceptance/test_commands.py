@@ -265,7 +265,7 @@ class TestStatus:
         wait_until(lambda: shows(b"ended/min"))
         wait_until(lambda: shows(b"polling"))
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(20) == 0
+        assert watching.wait(60) == 0
         os.close(master)
         assert deployment.run("status", "--watch", "--json").returncode == 2
 

@@ -90,7 +90,8 @@ async def test_reports_first_then_heartbeats_by_urgency_then_polls():
     await asyncio.gather(*(one(*w) for w in shuffled))
     late = sum(earlier > later for earlier, later in itertools.pairwise(went))
     assert sorted(went) == wanted
-    assert late <= 1, went
+    # Some thirteen without an order. What a halted machine owes leaves together when it goes on.
+    assert late <= 4, went
 
 
 @on_a_loop
