@@ -310,8 +310,10 @@ class Grants:
             and ledger.is_short(other.activity) == ledger.is_short(lane.activity)
         )
 
-    def share(self, lane: Lane) -> int:
-        """Of the room that would be left without any poll."""
+    def share(self, lane: Lane) -> float:
+        """Of the room that would be left without any poll; a poller that is alone may have all."""
+        if len(self.ledger.polls) == 1:
+            return math.inf
         without = replace(self.ledger, polls={})
         short = without.is_short(lane.activity)
         group, rooms = without.group(lane.queue), without.rooms()

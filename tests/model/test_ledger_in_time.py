@@ -27,7 +27,6 @@ from tests.model.ledger import Lane
 pytestmark = pytest.mark.timeout(600)
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "60")) // 5
 STEP_S, IDLE_AFTER_S, POLL_S = 0.25, 0.5, 60.0
-MOST_POLLS = 10
 MOST_STEPS = 1_000
 
 
@@ -60,8 +59,6 @@ class Play:
     """Since when each execution waits there."""
     polls: list[Poll] = field(default_factory=list)
     queued: deque[Held] = field(default_factory=deque)
-    windows: Counter[tuple[str, Lane]] = field(default_factory=Counter)
-    """Poller and lane → polls that it would have open: more while it finds tasks."""
     slack_since: dict[str, float] = field(default_factory=dict)
     """Queue → since when a worker has had a slot for more of it than waits."""
     turn: int = 0
@@ -76,7 +73,8 @@ class Play:
         self.jobs_end()
         self.polls = [poll for poll in self.polls if self.now_s - poll.since_s < POLL_S]
         for poller in self.pollers:
-            self.ask(poller)
+            while self.ask(poller):  # it asks again when what it found is stored
+                pass
         self.jobs_start()
         self.turn += 1
 
@@ -102,36 +100,35 @@ class Play:
                     self.fleet.start(claim, name)
                     running[name] += 1
 
-    def ask(self, poller: str) -> None:
-        """Those whose turn it is come first, as the poller has it."""
+    def ask(self, poller: str) -> int:
+        """For one poll on each activity, in their turn; how many tasks these find."""
         lanes = list(self.lasts_s)
         lanes = lanes[self.turn % len(lanes) :] + lanes[: self.turn % len(lanes)]
         wishes = []
         for lane in lanes:
             mine = [p for p in self.polls if (p.poller, p.lane) == (poller, lane)]
             idle = sum(self.now_s - poll.since_s >= IDLE_AFTER_S for poll in mine)
-            if idle:
-                del self.windows[poller, lane]
-            want = max(0, 1 + self.windows[poller, lane] - len(mine))
+            want = max(0, 1 - len(mine))
             wishes.append(Wish(*lane, len(mine) - idle, want, idle))
         grant = self.fleet.ask(poller, wishes)
         for lane, granted in zip(lanes, grant.polls, strict=True):
             self.polls += [Poll(poller, lane, self.now_s) for _ in range(granted)]
-        self.answer()
+        return self.answer()
 
     def begin(self, lane: Lane, executions: int) -> None:
         self.at_aws.setdefault(lane, deque()).extend([self.now_s] * executions)
         self.answer()
 
-    def answer(self) -> None:
+    def answer(self) -> int:
         """Step Functions gives a task to the poll that has waited longest."""
+        found = 0
         for poll in list(self.polls):
             if self.at_aws.get(poll.lane):
                 self.at_aws[poll.lane].popleft()
                 self.polls.remove(poll)
-                window = self.windows[poll.poller, poll.lane]
-                self.windows[poll.poller, poll.lane] = min(MOST_POLLS, 1 + 2 * window)
+                found += 1
                 self.queued += self.fleet.store([poll.lane], poller=poll.poller)
+        return found
 
     # What must hold
 
