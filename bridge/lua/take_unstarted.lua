@@ -44,7 +44,9 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('unstarted'), '-inf', now,
     wanted = room_in[claim[5]] and not held[id]
     local again = tonumber(claim[6] or 0)
     -- Once it is published anew, mark_queued makes it wait for longer.
-    local pause = wanted and ARGV[2] or grace * 2 ^ math.min(again, 10)
+    -- A worker that has dropped a delivery says so when it renews: soon, and no grace is needed.
+    local soon = wanted or claim[4] == 'claimed'
+    local pause = soon and ARGV[2] or grace * 2 ^ math.min(again, 10)
     redis.call('ZADD', key('unstarted'), now + pause, id)
   end
   if wanted then
