@@ -82,7 +82,8 @@ class Load:
         by_count = self.look_ahead - 1
         if not self.short:
             return by_count
-        return by_count + min(self.look_ahead_most, self.look_ahead_s / self.duration_s)
+        most_by_time = max(0.0, self.look_ahead_most - by_count)
+        return by_count + min(most_by_time, self.look_ahead_s / self.duration_s)
 
 
 @dataclass(frozen=True, slots=True)

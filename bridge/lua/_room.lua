@@ -9,7 +9,7 @@
 --   augmenting paths, so that a poll is refused only if all claims together do not fit.
 -- by time, for short activities only: those whose last runs, and what runs now, took look_ahead_ms at
 --   most. For every slot that no long claim takes, look_ahead_ms of their work may wait; each counts for
---   look_ahead_ms / most at least, so that no more than that many wait a slot.
+--   so much at least that with those that wait by count no more than most wait a slot.
 --
 -- For long activities, short claims count by count for the part of look_ahead_ms that they take, rounded
 -- down: milliseconds of work keep no long activity out. For short ones, those that exceed the room by
@@ -17,11 +17,12 @@
 local ARGV, redis, tonumber = ARGV, redis, tonumber
 local find, sub, match = string.find, string.sub, string.match
 local ceil, floor, max, min = math.ceil, math.floor, math.max, math.min
+local trifle = 0.000001 -- binary fractions add so much, and 11 would be rounded up to 12
 
 -- look_ahead: claims per slot. now: the store's clock, Unix ms.
 -- may_write: whether the script writes.
 local function measure_room(look_ahead, look_ahead_ms, most, now, may_write)
-  local room = {}
+  local room, most_by_time = {}, most - (look_ahead - 1)
   local classes, class_called, serving = {}, {}, {}
   local groups, group_called, group_of_queue = {}, {}, {}
 
@@ -36,8 +37,7 @@ local function measure_room(look_ahead, look_ahead_ms, most, now, may_write)
     class[kind] = tonumber(sums[i + 1])
   end
   for index, class in ipairs(classes) do
-    -- A trifle less, or what binary fractions add would round 11 up to 12.
-    class.room = max(0, ceil(class.E * look_ahead - 0.000001) - class.U)
+    class.room = max(0, ceil(class.E * look_ahead - trifle) - class.U)
     for queue in string.gmatch(class.name, '[^\n]+') do
       local served_by = serving[queue]
       if served_by then
@@ -91,7 +91,7 @@ local function measure_room(look_ahead, look_ahead_ms, most, now, may_write)
   -- How long a run takes at most, in ms, by activity; of short ones only.
   local shorts = {}
   room.shorts = shorts
-  if look_ahead_ms > 0 then
+  if look_ahead_ms > 0 and most_by_time > 0 then
     local late = {}
     local oldest = redis.call('ZRANGEBYSCORE', key('oldest'), '-inf', '(' .. now - look_ahead_ms)
     for i = 1, #oldest do late[oldest[i]] = true end
@@ -231,7 +231,7 @@ local function measure_room(look_ahead, look_ahead_ms, most, now, may_write)
   end
 
   local function least_ms(short_ms)
-    return max(short_ms, look_ahead_ms / most)
+    return max(short_ms, look_ahead_ms / most_by_time)
   end
 
   -- One for long activities, and one for short ones that find no room by time: see above.
@@ -303,7 +303,7 @@ local function measure_room(look_ahead, look_ahead_ms, most, now, may_write)
 
   local function has_time(group, short_ms)
     local free, taken = room.time(group)
-    return taken + least_ms(short_ms) <= free
+    return taken + least_ms(short_ms) <= free + trifle
   end
 
   -- The flow for short activities as it is now. Of groups that share their time, each has its part of
@@ -315,8 +315,8 @@ local function measure_room(look_ahead, look_ahead_ms, most, now, may_write)
       for _, group in ipairs(groups) do
         local free, taken = room.time(group)
         local exceed = 0
-        if taken > free then
-          exceed = ceil((group.charged - group.long) * (taken - free) / taken - 0.000001)
+        if taken > free + trifle then
+          exceed = ceil((group.charged - group.long) * (taken - free) / taken - trifle)
         end
         place(for_short, group, group.long + exceed - group.counted)
         group.counted = group.long + exceed
@@ -345,7 +345,7 @@ local function measure_room(look_ahead, look_ahead_ms, most, now, may_write)
     end
     local free, taken = room.time(group)
     return room_left(flow_for_short(), group)
-      + max(0, floor((free - taken) / least_ms(short_ms)))
+      + max(0, floor((free - taken) / least_ms(short_ms) + trifle))
   end
 
   local waits_now = redis.call('HGETALL', key('waiting'))

@@ -221,12 +221,12 @@ class TestPolls:
 
 
 class TestRoomByTime:
-    """4 slots: 5 by count; 8 s of short work may wait, in claims of 0.5 s at least."""
+    """4 slots: 5 by count; 8 s of short work may wait, in claims of 0.53 s at least."""
 
     def test_short_jobs_may_wait_four_a_slot(self, store):
         announce(store)
         run_one(store, "token-0")
-        assert grant(store, MANY).polls == [16 + 5]
+        assert grant(store, MANY).polls == [15 + 5]
 
     def test_it_is_measured_in_time(self, store):
         announce(store)
@@ -240,7 +240,7 @@ class TestRoomByTime:
             run_one(store, f"token-{n}")
             assert grant(store, MANY).polls == [5]
         run_one(store, "token-19")
-        assert grant(store, MANY).polls == [21]
+        assert grant(store, MANY).polls == [20]
 
     def test_a_long_one_that_runs_counts_at_once(self, store):
         announce(store)
@@ -254,7 +254,7 @@ class TestRoomByTime:
         run_one(store, "token-0")
         for n in range(3):
             runs(store, f"long-{n}", activity="long")
-        assert grant(store, MANY).polls == [4 + 2]  # one slot, and 5 − 3 by count
+        assert grant(store, MANY).polls == [3 + 2]  # one slot, and 5 − 3 by count
 
     def test_short_ones_keep_no_long_one_out(self, store):
         announce(store)

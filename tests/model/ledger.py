@@ -100,12 +100,18 @@ class Ledger:
         return (
             longest is not None
             and 0 <= longest <= self.look_ahead_ms > 0
+            and self.most_by_time > 0
             and self.running_for_ms.get(activity, 0) <= self.look_ahead_ms
         )
 
+    @property
+    def most_by_time(self) -> Fraction:
+        """Claims that may wait by time, a slot: all that may wait, but for those by count."""
+        return Fraction(self.look_ahead_most) - (Fraction(self.look_ahead) - 1)
+
     def takes_ms(self, activity: str) -> Fraction:
         """What a claim of a short activity takes of the room by time."""
-        least_ms = self.look_ahead_ms / Fraction(self.look_ahead_most)
+        least_ms = self.look_ahead_ms / self.most_by_time
         return max(Fraction(self.longest_ms[activity]), least_ms)
 
     def idle(self, activity: str) -> int:

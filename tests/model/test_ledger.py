@@ -300,8 +300,8 @@ class TestWhatRandomFleetsHaveShown:
         short, long = Lane("short", "q1"), Lane("long", "q1")
         remember(fleet, {short: "instant"})
         fleet.renew("w", Announced(4, frozenset({"q1"})))
-        assert self.asks(fleet, Wish(*short, 0, 50)) == [(16 + 5, Refusal.NO_ROOM)]
-        assert self.asks(fleet, Wish(*short, 21, 0), Wish(*long, 0, 1))[1] == (1, Refusal.NONE)
+        assert self.asks(fleet, Wish(*short, 0, 50)) == [(15 + 5, Refusal.NO_ROOM)]
+        assert self.asks(fleet, Wish(*short, 20, 0), Wish(*long, 0, 1))[1] == (1, Refusal.NONE)
 
     @pytest.mark.parametrize("pollers", [1, 2])
     def test_claims_that_fit_elsewhere_leave_the_room_to_those_that_do_not(self, fleet, pollers):

@@ -84,15 +84,15 @@ class TestWaitingRoom:
         assert found.waiting_most == -(-11 * found.slots // 4)
 
     def test_bounded_a_slot(self):
-        assert made(rate=100, duration_s=0.001).load.waiting_per_slot == 4.25
-        assert made(rate=100, duration_s=0.001, look_ahead_most=8.0).load.waiting_per_slot == 8.25
+        assert made(rate=100, duration_s=0.001).load.waiting_per_slot == 4.0
+        assert made(rate=100, duration_s=0.001, look_ahead_most=8.0).load.waiting_per_slot == 8.0
 
     def test_none_by_time_where_the_setting_is_0(self):
         assert made(rate=100, duration_s=0.001, look_ahead_s=0.0).load.waiting_per_slot == 0.25
 
     def test_short_tasks_need_fewer_slots_for_it(self):
-        """40.4 claims in flight and a fresh poll of each activity, 5.25 a slot."""
-        assert made(rate=400, duration_s=0.001, activities=40).slots == 16
+        """40.4 claims in flight and a fresh poll of each activity, 5 a slot."""
+        assert made(rate=400, duration_s=0.001, activities=40).slots == 17
         assert made(rate=400, duration_s=0.001, activities=40, look_ahead_s=0.0).slots == 65
 
 
