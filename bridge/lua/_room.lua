@@ -165,6 +165,9 @@ local function measure_room(look_ahead, look_ahead_ms, most, now, may_write)
 
   -- Finds room for as many of these claims as there is room for; returns for how many.
   local function place(flow, group, claims)
+    if claims <= 0 then
+      return 0
+    end
     local left = claims
     for _, class in ipairs(group.classes) do
       local spare = flow.spare[class]
@@ -235,10 +238,10 @@ local function measure_room(look_ahead, look_ahead_ms, most, now, may_write)
   end
 
   -- One for long activities, and one for short ones that find no room by time: see above.
-  local for_long, for_short, is_old = new_flow(), nil, true
+  local for_long, for_short, counted_at, charges = new_flow(), nil, -1, 0
 
   local function charge(group, short_ms, claims)
-    group.charged, is_old = group.charged + claims, true
+    group.charged, charges = group.charged + claims, charges + 1
     if not short_ms then
       group.long = group.long + claims
       place(for_long, group, claims)
@@ -275,6 +278,9 @@ local function measure_room(look_ahead, look_ahead_ms, most, now, may_write)
 
   -- Room by time around a group, and what short claims take of it; in ms.
   function room.time(group)
+    if group.timed_at == charges then
+      return group.time_ms, group.taken_ms
+    end
     if not running_is_read then
       running_is_read = true
       read_running()
@@ -298,7 +304,8 @@ local function measure_room(look_ahead, look_ahead_ms, most, now, may_write)
     for i = 1, #near do
       free, taken = free - near[i].long, taken + near[i].short_ms
     end
-    return max(0, free) * look_ahead_ms, taken
+    group.timed_at, group.time_ms, group.taken_ms = charges, max(0, free) * look_ahead_ms, taken
+    return group.time_ms, taken
   end
 
   local function has_time(group, short_ms)
@@ -310,8 +317,8 @@ local function measure_room(look_ahead, look_ahead_ms, most, now, may_write)
   -- the claims that exceed it.
   local function flow_for_short()
     for_short = for_short or new_flow()
-    if is_old then
-      is_old = false
+    if counted_at ~= charges then
+      counted_at = charges
       for _, group in ipairs(groups) do
         local free, taken = room.time(group)
         local exceed = 0
