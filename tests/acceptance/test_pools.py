@@ -81,11 +81,6 @@ def test_a_pool_of_greenlets(deploy, pool):
 
 
 def slots_in_use(deployment) -> int:
-    """What the worker of the jobs runs, as it tells the fleet."""
-    import json
-
-    import redis
-
-    with redis.Redis.from_url(deployment.valkey.url, decode_responses=True) as client:
-        held = client.hgetall("{" + deployment.prefix + "}:held")
-        return sum(json.loads(said)["busy"] for name, said in held.items() if name.startswith("w"))
+    """Slots of the worker of the jobs that are not free."""
+    workers = deployment.status()["workers"]
+    return sum(each["slots"] - each["free"] for each in workers if each["worker"].startswith("w"))
