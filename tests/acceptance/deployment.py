@@ -86,16 +86,22 @@ class Commands:
         self._popen: subprocess.Popen[str] | None = None
 
     def ask(self, *args: str) -> dict[str, Any]:
-        """``code`` and ``out`` of ``celery -A bridge ARGS``."""
+        """``code`` and ``out`` of ``celery -A APP ARGS``."""
         env = {**self._deployment.env, **CREDENTIALS}
         if self._popen is None or env != self._env:
             self.end()
             self._env = env
             with self._log.open("ab") as errors:
                 self._popen = subprocess.Popen(
-                    [sys.executable, "-P", str(HERE / "commands.py")], env=env, text=True,
-                    cwd=self._deployment.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                    stderr=errors, preexec_fn=die_with_parent)  # fmt: skip
+                    [sys.executable, "-P", str(HERE / "commands.py"), self._deployment.app],
+                    env=env,
+                    text=True,
+                    cwd=self._deployment.folder,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    preexec_fn=die_with_parent,
+                )
         assert self._popen.stdin
         assert self._popen.stdout
         print(json.dumps(args), file=self._popen.stdin, flush=True)
@@ -115,7 +121,13 @@ class Commands:
 
 
 class Deployment:
-    """Processes against one Valkey and one Step Functions, with a prefix of their own."""
+    """Processes against one Valkey and one Step Functions, with a prefix of their own.
+
+    Attributes:
+        app: What commands name with ``-A``.
+    """
+
+    app = "bridge"
 
     def __init__(self, folder: Path, *, valkey: LocalValkey, stepfunctions_url: str, **env: str):
         self.folder, self.valkey = folder, valkey
@@ -149,10 +161,10 @@ class Deployment:
 
     # Processes
 
-    def start(self, name: str, *args: str, app: str = "bridge", **env: str) -> Process:
+    def start(self, name: str, *args: str, app: str = "", **env: str) -> Process:
         number = sum(p.name.startswith(name) for p in self.processes)
         process = Process(
-            f"{name}{number}", [str(CELERY), "-A", app, *args], {**self.env, **env},
+            f"{name}{number}", [str(CELERY), "-A", app or self.app, *args], {**self.env, **env},
             self.folder / f"{name}{number}.log", self.folder)  # fmt: skip
         self.processes.append(process)
         return process
@@ -164,7 +176,7 @@ class Deployment:
         return process
 
     def worker(
-        self, *args: str, concurrency: int = 4, app: str = "bridge", wait: bool = True, **env: str
+        self, *args: str, concurrency: int = 4, app: str = "", wait: bool = True, **env: str
     ) -> Process:
         name = f"w{len(self.processes)}-{self.prefix}@%h"
         process = self.start(
@@ -183,10 +195,10 @@ class Deployment:
             process.says("ready.")
         return process
 
-    def run(self, *args: str, app: str = "bridge", timeout_s: float = 60, **env: str):
+    def run(self, *args: str, app: str = "", timeout_s: float = 60, **env: str):
         """A command that ends; its CompletedProcess."""
         return subprocess.run(
-            [str(CELERY), "-A", app, *args], env={**self.env, **CREDENTIALS, **env},
+            [str(CELERY), "-A", app or self.app, *args], env={**self.env, **CREDENTIALS, **env},
             cwd=self.folder, capture_output=True, text=True, timeout=timeout_s, check=False,
         )  # fmt: skip
 

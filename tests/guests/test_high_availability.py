@@ -36,11 +36,7 @@ bridge.install(app)
 class OnSentinels(Deployment):
     """Broker and claims on one Sentinel; the claims' store is derived from the broker."""
 
-    def start(self, name, *args, app="shop", **env):
-        return super().start(name, *args, app="shop", **env)
-
-    def run(self, *args, app="shop", timeout_s=60, **env):
-        return super().run(*args, app="shop", timeout_s=timeout_s, **env)
+    app = "shop"
 
 
 @pytest.fixture
