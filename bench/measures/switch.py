@@ -56,22 +56,24 @@ def fetched_ahead(
 
     Returns:
         at_switch: The most, until the first long job is known as one.
-        while_long: The most at the moment of a further fetch, from then until the last has ended.
+        while_long: The most at the moment of a further fetch, from then until the last has begun:
+            no job is known as long at its begin, and short ones end beside the last of them.
         again: The most after that.
-        back_within: Short jobs that had ended when more than ``while_long`` was fetched ahead;
-            None: it never was.
+        back_within: Short jobs that ended from then on until more than ``while_long`` was fetched
+            ahead; None: it never was.
     """
     tasks = [*short, *long, *again]
     known = min(_s(task.begun) for task in long) + KNOWN_WITHIN_S
+    last_begun = max(_s(task.begun) for task in long)
     over = max(_s(task.ended) for task in long)
     ahead = {_s(task.handed): _in_flight(tasks, _s(task.handed)) - slots for task in tasks}
-    while_long = max((n for at, n in ahead.items() if known <= at < over), default=0)
+    while_long = max((n for at, n in ahead.items() if known <= at < last_begun), default=0)
     wide = [at for at, n in ahead.items() if at >= over and n > while_long]
     return {
         "at_switch": max(n for at, n in ahead.items() if at < known),
         "while_long": while_long,
         "again": max((n for at, n in ahead.items() if at >= over), default=0),
-        "back_within": sum(_s(task.ended) < min(wide) for task in again) if wide else None,
+        "back_within": sum(over <= _s(task.ended) < min(wide) for task in again) if wide else None,
     }
 
 
