@@ -93,7 +93,7 @@ class Commands:
             self._env = env
             with self._log.open("ab") as errors:
                 self._popen = subprocess.Popen(
-                    [sys.executable, "-P", str(HERE / "commands.py"), self._deployment.app],
+                    [sys.executable, "-P", str(HERE / "commands.py"), self._deployment.app_name],
                     env=env,
                     text=True,
                     cwd=self._deployment.folder,
@@ -124,10 +124,10 @@ class Deployment:
     """Processes against one Valkey and one Step Functions, with a prefix of their own.
 
     Attributes:
-        app: What commands name with ``-A``.
+        app_name: What commands name with ``-A``.
     """
 
-    app = "bridge"
+    app_name = "bridge"
 
     def __init__(self, folder: Path, *, valkey: LocalValkey, stepfunctions_url: str, **env: str):
         self.folder, self.valkey = folder, valkey
@@ -164,8 +164,12 @@ class Deployment:
     def start(self, name: str, *args: str, app: str = "", **env: str) -> Process:
         number = sum(p.name.startswith(name) for p in self.processes)
         process = Process(
-            f"{name}{number}", [str(CELERY), "-A", app or self.app, *args], {**self.env, **env},
-            self.folder / f"{name}{number}.log", self.folder)  # fmt: skip
+            f"{name}{number}",
+            [str(CELERY), "-A", app or self.app_name, *args],
+            {**self.env, **env},
+            self.folder / f"{name}{number}.log",
+            self.folder,
+        )
         self.processes.append(process)
         return process
 
@@ -198,9 +202,14 @@ class Deployment:
     def run(self, *args: str, app: str = "", timeout_s: float = 60, **env: str):
         """A command that ends; its CompletedProcess."""
         return subprocess.run(
-            [str(CELERY), "-A", app or self.app, *args], env={**self.env, **CREDENTIALS, **env},
-            cwd=self.folder, capture_output=True, text=True, timeout=timeout_s, check=False,
-        )  # fmt: skip
+            [str(CELERY), "-A", app or self.app_name, *args],
+            env={**self.env, **CREDENTIALS, **env},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
 
     def status(self) -> dict[str, Any]:
         said = self._commands.ask("status", "--json")["out"]

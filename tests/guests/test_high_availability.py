@@ -36,7 +36,7 @@ bridge.install(app)
 class OnSentinels(Deployment):
     """Broker and claims on one Sentinel; the claims' store is derived from the broker."""
 
-    app = "shop"
+    app_name = "shop"
 
 
 @pytest.fixture
