@@ -6,7 +6,7 @@ our back, and moves the clock. The model says what each script must answer; afte
 invariants of the claims are checked in Valkey itself, and at the end everything must come to an
 end by the ordinary means: sweeps, heartbeats, reports.
 
-``docs/state_machine.md`` draws what is checked here.
+``docs/claim-states.md`` draws what is checked here.
 """
 
 from __future__ import annotations
