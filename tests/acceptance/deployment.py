@@ -15,7 +15,7 @@ import boto3
 from botocore.config import Config
 
 from bridge import versions
-from bridge.local.processes import die_with_parent
+from bridge.local.child_processes import die_with_parent
 from bridge.local.valkey import LocalValkey
 from tests.waiting import wait_until
 

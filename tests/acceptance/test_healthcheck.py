@@ -21,7 +21,7 @@ from bridge.healthcheck import (
     find_process,
     node_name,
 )
-from bridge.local.processes import free_port
+from bridge.local.child_processes import free_port
 from tests.acceptance.deployment import CELERY, Deployment
 from tests.acceptance.deployment import Process as Started
 from tests.waiting import wait_until

@@ -17,7 +17,7 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from bridge.local.processes import die_with_parent, free_port
+from bridge.local.child_processes import die_with_parent, free_port
 from bridge.registry import SYSTEM_QUEUE
 from tests.acceptance.deployment import CELERY, REGION, Deployment
 from tests.faults.http_proxy import HttpProxy, answer

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from bridge.local.processes import free_port, listens
+from bridge.local.child_processes import free_port, listens
 from tests.acceptance.deployment import CREDENTIALS, Deployment, wait_until
 
 pytestmark = pytest.mark.acceptance

@@ -8,7 +8,7 @@ from typing import Self
 import redis
 from redis.crc import key_slot
 
-from bridge.local.processes import free_port
+from bridge.local.child_processes import free_port
 from bridge.local.valkey import LocalValkey
 from tests.waiting import wait_until
 

@@ -18,7 +18,7 @@ from typing import Self
 from amqp import Connection
 from amqp.exceptions import PreconditionFailed
 
-from bridge.local.processes import die_with_parent, free_port
+from bridge.local.child_processes import die_with_parent, free_port
 from tests.waiting import wait_until
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")

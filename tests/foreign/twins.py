@@ -14,7 +14,7 @@ from typing import Any
 import redis
 from celery import Celery
 
-from bridge.local.processes import clean_environment
+from bridge.local.child_processes import clean_environment
 from bridge.local.valkey import LocalValkey
 from bridge.model import Claim, claim_id_of
 from bridge.settings import Settings

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bridge.local.processes import clean_environment
+from bridge.local.child_processes import clean_environment
 from tests.acceptance.deployment import CREDENTIALS, REGION, Process
 from tests.fixtures_local import client_of
 from tests.waiting import wait_until

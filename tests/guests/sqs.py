@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Self
 
-from bridge.local.processes import clean_environment, die_with_parent, free_port
+from bridge.local.child_processes import clean_environment, die_with_parent, free_port
 from tests.waiting import wait_until
 
 HOST = "127.0.0.1"

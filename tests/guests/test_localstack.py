@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.local.processes import clean_environment, die_with_parent, free_port
+from bridge.local.child_processes import clean_environment, die_with_parent, free_port
 from bridge.local.valkey import LocalValkey
 from tests.guests.guest import Guest
 from tests.guests.life import EXECUTIONS

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from bridge.local.processes import die_with_parent
+from bridge.local.child_processes import die_with_parent
 from bridge.local.valkey import LocalValkey
 from tests.guests.guest import Guest
 from tests.waiting import wait_until

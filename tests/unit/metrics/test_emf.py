@@ -10,7 +10,7 @@ import pytest
 
 from bridge import metrics
 from bridge.errors import SettingsError
-from bridge.local.processes import free_port
+from bridge.local.child_processes import free_port
 from bridge.metrics import emf
 from bridge.metrics.cloudwatch import CloudWatchMeters
 from bridge.metrics.instruments import Instruments
