@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bridge.local import stepfunctions
+from bridge.local.stepfunctions import activity_tasks
 from tests.conformance.scene import refused, unique
 
 
@@ -100,7 +100,7 @@ class TestConcurrentPolls:
 
     def test_over_the_limit_are_refused(self, scene, local_only, monkeypatch):
         """One poll more than an activity may have open is an ActivityWorkerLimitExceeded."""
-        monkeypatch.setattr(stepfunctions, "MAX_POLLS_PER_ACTIVITY", 3)
+        monkeypatch.setattr(activity_tasks, "MAX_POLLS_PER_ACTIVITY", 3)
         machine = scene.machine(scene.task())
 
         def poll() -> str | None:
