@@ -11,7 +11,7 @@ import os
 from celery import Celery
 
 from bench.jobs_plain import noop
-from bridge.defaults import defaults_for
+from bridge.celery_defaults import defaults_for
 
 URL = os.environ.get("CELERY_BROKER_URL", "redis://")
 

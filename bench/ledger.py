@@ -18,7 +18,7 @@ from bench.stub import token
 from bridge.model import Claim, Job, Outcome
 from bridge.settings import Settings
 from bridge.store import ClaimStore, JobStore, Wish
-from bridge.store.answers import Grant
+from bridge.store.records import Grant
 
 POLLER = "bench-filler"
 """Stores the claims; it asks for no poll, so that it has no part in the room."""

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 from bridge.errors import ActivityError, CannotLoad
 
 if TYPE_CHECKING:
-    from bridge.context import Current, JobCancelled, current
-    from bridge.integration import install
+    from bridge.installer import install
     from bridge.registry import bind
+    from bridge.worker.current import Current, JobCancelled, current
 
 __all__ = ["ActivityError", "Current", "JobCancelled", "bind", "current", "install"]
 
 # Loaded when they are used: tasks that only raise ActivityError need nothing else.
 _LAZY = {
-    "Current": "bridge.context",
-    "JobCancelled": "bridge.context",
+    "Current": "bridge.worker.current",
+    "JobCancelled": "bridge.worker.current",
     "bind": "bridge.registry",
-    "current": "bridge.context",
-    "install": "bridge.integration",
+    "current": "bridge.worker.current",
+    "install": "bridge.installer",
 }
 
 

@@ -22,14 +22,14 @@ from celery import Celery
 from celery.app.utils import find_app
 from kombu import Producer
 
-from bridge import service
-from bridge.dispatch import Dispatcher
+from bridge.app_state import Installation, installed, process_name
 from bridge.errors import BridgeError, SettingsError, StoreUnavailable
-from bridge.installation import Installation, installed, process_name
-from bridge.lanes import Lane
+from bridge.loops.dispatcher import Dispatcher
+from bridge.loops.poll_window import Lane
+from bridge.loops.poller import Poller
 from bridge.metrics import Meters
 from bridge.model import Claim
-from bridge.poller import Poller
+from bridge.processes import poll
 from bridge.settings import Settings
 from bridge.stepfunctions import Clients, Places, resolve
 from bridge.stepfunctions.aws import CONNECT_TIMEOUT_S
@@ -152,7 +152,7 @@ class Function:
         if new := [activity for activity in wanted if activity not in self._arns]:
             self._arns |= resolve(new, Places(bridge.settings.roles))
         arns = {activity: self._arns[activity] for activity in wanted}
-        service.refuse_twins(arns)
+        poll.refuse_twins(arns)
         return arns
 
     async def _poll(self, bridge: Installation, arns: Mapping[str, str], within_s: float) -> Result:
@@ -169,7 +169,7 @@ class Function:
             await asyncio.wait(ends, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
             left = poller.leftovers()
         finally:
-            await service.end_tasks()
+            await poll.end_tasks()
             await clients.close()
             await store.close()
         if left.open_polls or left.unstored:

@@ -7,8 +7,8 @@ from bridge.errors import CannotLoad
 try:
     from celery import Celery
 
-    from bridge.defaults import defaults_for
-    from bridge.integration import setup
+    from bridge.celery_defaults import defaults_for
+    from bridge.installer import setup
     from bridge.settings import DEFAULT_BROKER_URL
 except (ImportError, AttributeError) as exc:
     raise CannotLoad(exc) from exc

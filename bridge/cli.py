@@ -19,8 +19,8 @@ from celery.bin.control import status as celery_status
 from bridge.versions import enabled
 
 if TYPE_CHECKING:
+    from bridge.app_state import Installation
     from bridge.errors import BridgeError
-    from bridge.installation import Installation
     from bridge.store import StatusReader
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ def _raise_all(failures: Sequence[BridgeError]) -> None:
 
 
 def _bridge(ctx: click.Context) -> Installation:
-    from bridge.installation import installed
+    from bridge.app_state import installed
 
     return installed(ctx.obj.app)
 
@@ -91,7 +91,7 @@ def poll(ctx: click.Context, loglevel: int, logfile: str | None) -> None:
     """
     import asyncio
 
-    from bridge.service import serve
+    from bridge.processes.poll import serve
     from bridge.stepfunctions import Places, resolve
 
     bridge = _bridge(ctx)

@@ -18,7 +18,9 @@ from typing import Any
 from kombu.exceptions import OperationalError
 
 from bridge import versions
-from bridge.broker import passwords_of, scheme_of
+from bridge.addresses.broker import passwords_of, scheme_of
+from bridge.addresses.store_url import parse
+from bridge.app_state import Installation
 from bridge.errors import (
     AccessDenied,
     ActivityDoesNotExist,
@@ -30,8 +32,6 @@ from bridge.errors import (
     TokenClosed,
     app_name,
 )
-from bridge.installation import Installation
-from bridge.masking import mask_url, mask_urls, scrub
 from bridge.registry import SYSTEM_QUEUE, undeclared
 from bridge.stepfunctions import Connection, Places, RetryPolicy, StepFunctions, resolve
 from bridge.store import (
@@ -42,8 +42,8 @@ from bridge.store import (
     WorkerStatus,
     describe_server,
 )
-from bridge.store.refusals import Refusal, refusal_of
-from bridge.store_url import parse
+from bridge.store.redis_errors import Refusal, refusal_of
+from bridge.support.masking import mask_url, mask_urls, scrub
 
 AFTER_POLL_S = 25.0
 """To store, dispatch and report what a drained poller's last poll brings."""

@@ -3,7 +3,7 @@
 ``retryable`` is a property of the kind of error, so that loops decide without knowing Step
 Functions: a retryable error is backed off, a ``TokenClosed`` ends the claim, everything else is
 said out loud. Nothing of Celery is loaded here, for it is slow: see ``bridge.healthcheck``. So the
-one exception that is Celery's, too, ``JobCancelled``, stands in ``bridge.context``.
+one exception that is Celery's, too, ``JobCancelled``, stands in ``bridge.worker.current``.
 """
 
 from __future__ import annotations

@@ -250,7 +250,7 @@ def store_of(process: Process) -> str:
     Raises:
         Unknown: The app alone knows it, and the app is not loaded here.
     """
-    from bridge.broker import Broker, store_url_of, store_url_without_kombu
+    from bridge.addresses.broker import Broker, store_url_of, store_url_without_kombu
     from bridge.errors import SettingsError
     from bridge.settings import DEFAULT_BROKER_URL
 

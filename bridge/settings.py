@@ -17,10 +17,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bridge.addresses.service_links import is_service_link, refusal
+from bridge.addresses.store_url import parse
 from bridge.errors import SettingsError
 from bridge.names import check_activity
-from bridge.service_links import is_service_link, refusal
-from bridge.store_url import parse
 
 PREFIX = "BRIDGE_"
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
@@ -197,7 +197,7 @@ def load(
 
     Args:
         derive_store: The URL of the claim store when ``BRIDGE_STORE_URL`` is not set: see
-            ``bridge.broker``.
+            ``bridge.addresses.broker``.
         env: The environment that is searched for unknown ``BRIDGE_*`` names.
 
     Raises:

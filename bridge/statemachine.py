@@ -17,9 +17,9 @@ from typing import Any, Literal, get_args
 
 from celery import Task
 
+from bridge.addresses.partitions import partition_of
 from bridge.errors import SettingsError
 from bridge.names import check_activity, parse_arn
-from bridge.partitions import partition_of
 from bridge.registry import Activity
 
 QueryLanguage = Literal["JSONPath", "JSONata"]

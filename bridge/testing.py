@@ -21,14 +21,15 @@ import pytest
 from celery import Task
 from celery.states import IGNORED, REJECTED
 
-from bridge.context import Current, as_current
+from bridge.worker.current import Current, as_current
 from bridge.local.child_processes import CELERY, background, clean_environment
 from bridge.local.run import client_of, environment
 from bridge.local.stepfunctions import LocalStepFunctions
 from bridge.local.valkey import LocalValkey
 from bridge.model import Job, claim_id_of
-from bridge.outcomes import output_of
 from bridge.statemachine import Context
+from bridge.worker.current import Current, as_current
+from bridge.worker.outcome import output_of
 
 HOLD_S = 2.0
 """Of a poll that finds nothing; at the end the poller waits for its polls."""

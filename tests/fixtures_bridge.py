@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from bridge.loops.reporter import Reporter
 from bridge.model import Claim, Job, Outcome, claim_id_of
-from bridge.reporter import Reporter
 from bridge.settings import Settings
 from bridge.store import ClaimStore, JobStore, StatusReader
 

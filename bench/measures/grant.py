@@ -18,7 +18,7 @@ from bench.measures.run import Run
 from bench.stats import percentile
 from bridge.local.valkey import LocalValkey
 from bridge.store import Wish
-from bridge.store.answers import Grant
+from bridge.store.records import Grant
 
 POLLERS = ("poller-1", "poller-2")
 

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.fill import INPUT
+from bridge.app_state import installed
 from bridge.celery import app
-from bridge.dispatch import Dispatcher
-from bridge.installation import installed
+from bridge.loops.dispatcher import Dispatcher
 from bridge.model import Claim
 from bridge.store import StatusReader
 

@@ -12,14 +12,14 @@ import resource
 import sys
 from collections.abc import Sequence
 
-from bridge import lanes, poller
+from bridge.loops import poll_window, poller
 from bridge.store import ClaimStore, Refusal, Wish
-from bridge.store.answers import Grant
+from bridge.store.records import Grant
 
 WIDTH = int(os.environ["BENCH_WIDTH"])
 
 
-class WideWindow(lanes.Window):
+class WideWindow(poll_window.Window):
     """It stays as wide as it is."""
 
     __slots__ = ()

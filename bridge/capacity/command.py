@@ -17,8 +17,8 @@ from celery.bin.base import CeleryOption
 from bridge.cli import JSON, BridgeCommand
 
 if TYPE_CHECKING:
-    from bridge.capacity.model import Load
-    from bridge.installation import Installation
+    from bridge.app_state import Installation
+    from bridge.capacity.plan import Load
 
 DEFAULT_REGION = "us-east-1"
 
@@ -56,7 +56,7 @@ def capacity(ctx: click.Context, /, **given: Any) -> None:
     """
     from bridge.capacity import output
     from bridge.capacity.costs import Costs
-    from bridge.capacity.model import plan
+    from bridge.capacity.plan import plan
 
     costs = Costs.load()
     made = plan(_load(ctx, given), costs)
@@ -68,7 +68,7 @@ def capacity(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _load(ctx: click.Context, given: dict[str, Any]) -> Load:
-    from bridge.capacity.model import Load
+    from bridge.capacity.plan import Load
     from bridge.settings import load
 
     bridge = _bridge(ctx)
@@ -96,7 +96,7 @@ def _bridge(ctx: click.Context) -> Installation | None:
     app = getattr(ctx.obj, "app", None)
     if not hasattr(app, "bridge"):
         return None
-    from bridge.installation import installed
+    from bridge.app_state import installed
 
     return installed(app)
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge.capacity.costs import Costs
-from bridge.capacity.model import MB, Limit, Load, Plan
+from bridge.capacity.plan import MB, Limit, Load, Plan
 
 WIDTH = 100
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.infra import iam
 from bridge.infra.cfn import Json, Value, att, ref, sub, tags, template
-from bridge.infra.model import ActivityRef, Fleet, InfraError
+from bridge.infra.fleet import ActivityRef, Fleet, InfraError
 
 # What ecs.yaml imports; the exports are called STACK-NAME.
 ROLES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.infra import metrics
 from bridge.infra.cfn import Json, choose, parameter, ref, tags, template
-from bridge.infra.model import ActivityRef, Fleet
+from bridge.infra.fleet import ActivityRef, Fleet
 
 
 def alarms(fleet: Fleet) -> Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.infra import network
 from bridge.infra.cfn import Json, att, parameter, ref, sub, tags
-from bridge.infra.model import Fleet
+from bridge.infra.fleet import Fleet
 
 DURABILITY = (
     "ElastiCache has no append-only file (AOF) together with Multi-AZ. Replication is "

@@ -16,7 +16,7 @@ from bridge.cli import BridgeCommand
 
 if TYPE_CHECKING:
     from bridge.infra.cfn import Json
-    from bridge.infra.model import Fleet
+    from bridge.infra.fleet import Fleet
     from bridge.infra.render import Format
 
 _YAML = (".yaml", ".yml")
@@ -102,9 +102,9 @@ def alarms(ctx: click.Context, **given: Any) -> None:
 
 
 def _fleet(ctx: click.Context, given: dict[str, Any]) -> Fleet:
+    from bridge.app_state import installed
     from bridge.errors import app_name
-    from bridge.infra.model import Fleet
-    from bridge.installation import installed
+    from bridge.infra.fleet import Fleet
 
     names = given["names"] or list(installed(ctx.obj.app).load_tasks())
     return Fleet.of(

@@ -7,7 +7,7 @@ from typing import Any
 
 from bridge.infra import metrics
 from bridge.infra.cfn import Json, sub, template
-from bridge.infra.model import ActivityRef, Fleet, InfraError
+from bridge.infra.fleet import ActivityRef, Fleet, InfraError
 
 # CloudWatch draws 500 metrics in one widget; the completion rate reads four of each activity.
 MAX_ACTIVITIES = 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.infra import cache, execution, network, services
 from bridge.infra.cfn import Json, att, parameter, ref, sub, template
-from bridge.infra.model import Fleet
+from bridge.infra.fleet import Fleet
 
 CONCURRENCY = 4
 _RETENTIONS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731]

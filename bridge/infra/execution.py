@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from bridge.addresses.partitions import dns_suffix_of, partition_of
 from bridge.errors import SettingsError
 from bridge.infra import iam
 from bridge.infra.cfn import Json, att, choose, parameter, ref, tags
-from bridge.infra.model import Fleet
-from bridge.partitions import dns_suffix_of, partition_of
+from bridge.infra.fleet import Fleet
 
 _ECR = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.(?P<suffix>[a-z0-9.-]+)/"

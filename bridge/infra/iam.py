@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from bridge.errors import SettingsError
 from bridge.infra.cfn import Json, Value, sub
-from bridge.infra.model import Fleet
+from bridge.infra.fleet import Fleet
 
 REPORT = ("states:SendTaskFailure", "states:SendTaskHeartbeat", "states:SendTaskSuccess")
 DEPLOY = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from bridge.infra.cfn import Json
-from bridge.infra.model import InfraError
+from bridge.infra.fleet import InfraError
 
 MAX_BYTES = 1_000_000
 MAX_RESOURCES = 500

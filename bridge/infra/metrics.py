@@ -7,7 +7,7 @@ names here must be the ones it uses.
 from __future__ import annotations
 
 from bridge.infra.cfn import Json
-from bridge.infra.model import ActivityRef, Fleet
+from bridge.infra.fleet import ActivityRef, Fleet
 
 STATES = "AWS/States"
 SCHEDULE_TIME = "ActivityScheduleTime"  # ms from scheduled to claimed

@@ -7,8 +7,8 @@ pollers and beat.
 from __future__ import annotations
 
 from bridge.infra.cfn import Json, Value, choose, parameter, ref, sub, tags
+from bridge.infra.fleet import Fleet
 from bridge.infra.iam import REPORT
-from bridge.infra.model import Fleet
 
 REDIS_PORT = 6379
 FLOWER_PORT = 5555

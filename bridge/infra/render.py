@@ -6,7 +6,7 @@ import json
 from typing import Any, Literal
 
 from bridge.infra.cfn import Json
-from bridge.infra.model import InfraError
+from bridge.infra.fleet import InfraError
 
 Format = Literal["json", "yaml"]
 

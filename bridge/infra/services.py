@@ -8,7 +8,7 @@ from bridge.infra import metrics, network
 from bridge.infra.activities import ROLES
 from bridge.infra.cfn import Json, ref, sub, tags
 from bridge.infra.execution import execution_role
-from bridge.infra.model import Fleet
+from bridge.infra.fleet import Fleet
 
 LONG_JOBS = (
     "Fargate waits 120 s at most between SIGTERM and SIGKILL. Jobs that take longer are lost when "

@@ -83,7 +83,7 @@ def _check(ctx: click.Context, given: dict[str, Any]) -> None:
 def _options(ctx: click.Context, given: dict[str, Any]) -> Options:
     from dataclasses import replace
 
-    from bridge.installation import installed
+    from bridge.app_state import installed
     from bridge.lint.known import known_of, visibility_timeout_s
     from bridge.lint.run import Options
 

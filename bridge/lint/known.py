@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import Celery
 
-from bridge.broker import scheme_of
+from bridge.addresses.broker import scheme_of
 from bridge.lint.model import Known
 from bridge.registry import Registry
 

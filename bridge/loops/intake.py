@@ -12,15 +12,15 @@ import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from bridge.batches import Batcher
-from bridge.dispatch import Dispatcher, NotPublished
 from bridge.errors import StoreUnavailable
-from bridge.killpoints import KillPoint, passing
+from bridge.loops.dispatcher import Dispatcher, NotPublished
 from bridge.metrics import Meters
 from bridge.model import Claim, claim_id_of
 from bridge.registry import Activity
 from bridge.stepfunctions import ActivityTask
 from bridge.store import ClaimStore
+from bridge.support.batching import Batcher
+from bridge.support.killpoints import KillPoint, passing
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bridge.installation import Installation
+from bridge.app_state import Installation
 from bridge.metrics.scaling import backlog_per_slot
 from bridge.registry import SYSTEM_QUEUE
 from bridge.store import Occupancy, Status

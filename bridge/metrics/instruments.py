@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from bridge.installation import Installation
+from bridge.app_state import Installation
 from bridge.metrics import emf
 from bridge.metrics.cloudwatch import CloudWatchMeters
 from bridge.metrics.meters import OFF, Meters, Several

@@ -18,15 +18,15 @@ from typing import Any, TypeVar
 
 from celery import signals
 
-from bridge import heartbeat, recovery
-from bridge.dispatch import Dispatcher
-from bridge.garbage import spare_collections
-from bridge.installation import Installation
+from bridge.app_state import Installation
+from bridge.loops import heartbeat, recovery
+from bridge.loops.dispatcher import Dispatcher
+from bridge.loops.reporter import Reporter
 from bridge.metrics.instruments import Instruments
 from bridge.processes.ticks import FLUSH, HEARTBEAT, METRICS, RECOVER
-from bridge.reporter import Reporter
 from bridge.stepfunctions import Clients, Places
 from bridge.store import ClaimStore, Pass, StatusReader
+from bridge.support.gc_tuning import spare_collections
 
 T = TypeVar("T")
 

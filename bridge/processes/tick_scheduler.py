@@ -14,8 +14,8 @@ from typing import Any
 from billiard import current_process
 from celery.beat import Scheduler, SchedulingError
 
+from bridge.app_state import installed
 from bridge.errors import app_name
-from bridge.installation import installed
 from bridge.processes.ticks import periods_s
 from bridge.registry import SYSTEM_QUEUE
 

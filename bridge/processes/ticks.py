@@ -18,7 +18,7 @@ from kombu import Connection
 from kombu.common import ignore_errors
 
 from bridge import metrics
-from bridge.installation import installed
+from bridge.app_state import installed
 from bridge.registry import SYSTEM_QUEUE
 from bridge.settings import Settings
 

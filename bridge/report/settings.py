@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from bridge.installation import Installation
-from bridge.masking import mask_urls, masked
+from bridge.app_state import Installation
 from bridge.report.tables import console, table
 from bridge.stepfunctions import describe_connection
+from bridge.support.masking import mask_urls, masked
 
 
 def effective_settings(bridge: Installation) -> dict[str, dict[str, Any]]:

@@ -34,8 +34,8 @@ from bridge.errors import (
     app_name,
 )
 from bridge.names import ActivityAttributes, Encryption, parse_arn
-from bridge.stepfunctions.answers import translate
 from bridge.stepfunctions.aws import Connection
+from bridge.stepfunctions.aws_errors import translate
 from bridge.stepfunctions.places import Places
 
 _PAGE = 1_000

@@ -22,8 +22,8 @@ from yarl import URL
 from bridge.errors import CredentialsUnavailable, InvalidRequest, ServiceUnavailable, Throttled
 from bridge.model import MAX_CAUSE_CHARS, MAX_ERROR_CHARS, MAX_OUTPUT_BYTES, cut
 from bridge.names import parse_arn
-from bridge.stepfunctions.answers import ConnectionLost, decode, no_answer, refusal
 from bridge.stepfunctions.aws import CONNECT_TIMEOUT_S, Connection
+from bridge.stepfunctions.aws_errors import ConnectionLost, decode, no_answer, refusal
 from bridge.stepfunctions.credentials import SharedCredentials
 from bridge.stepfunctions.pace import Pace, Priority
 from bridge.stepfunctions.retry import RetryPolicy, Uniform

@@ -2,10 +2,12 @@
 
 ``jobs`` is what workers need (blocking, since Celery's tasks are), ``claims`` what the processes
 with AWS credentials need (asyncio), ``status`` what people ask. No method stands in two of them.
-Each is a typed method around one script of ``bridge/lua``, where keys and clocks are explained.
+Each is a typed method around one script of ``store/lua``, where keys and clocks are explained.
 """
 
-from bridge.store.answers import (
+from bridge.store.claims import ClaimStore
+from bridge.store.jobs import JobStore, Lost, Of, Renewal, Settled, Start
+from bridge.store.records import (
     Beat,
     Closed,
     DueHeartbeats,
@@ -19,8 +21,6 @@ from bridge.store.answers import (
     Unstarted,
     Wish,
 )
-from bridge.store.claims import ClaimStore
-from bridge.store.jobs import JobStore, Lost, Of, Renewal, Settled, Start
 from bridge.store.schema import check_schema
 from bridge.store.server import ServerInfo, describe_server
 from bridge.store.status import (

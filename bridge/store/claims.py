@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from bridge.model import Claim, Job, Outcome
 from bridge.settings import Settings
-from bridge.store.answers import (
+from bridge.store.clock import ClockWatch
+from bridge.store.connection import SOCKET_TIMEOUT_S, ms, translated
+from bridge.store.records import (
     Beat,
     Closed,
     DueHeartbeats,
@@ -21,8 +23,6 @@ from bridge.store.answers import (
     Unstarted,
     Wish,
 )
-from bridge.store.clock import ClockWatch
-from bridge.store.connection import SOCKET_TIMEOUT_S, ms, translated
 from bridge.store.scripts import AsyncScripts
 
 # A blocking pop must come home before the socket's time-out calls it a broken connection.

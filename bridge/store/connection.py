@@ -17,9 +17,9 @@ import redis.asyncio
 import redis.sentinel
 from redis.backoff import FullJitterBackoff
 
+from bridge.addresses.redis_options import text_of
+from bridge.addresses.store_url import Address, Kind, parse
 from bridge.errors import SchemaMismatch, SettingsError, StoreUnavailable
-from bridge.masking import mask_url, scrub
-from bridge.redis_options import text_of
 from bridge.settings import Settings
 from bridge.store.cluster import (
     AsyncSlotConnection,
@@ -35,9 +35,9 @@ from bridge.store.primary import (
     PrimaryConnection,
     PrimarySSLConnection,
 )
-from bridge.store.refusals import WHAT_FOLLOWS, Refusal, other_schema, refusal_of
+from bridge.store.redis_errors import WHAT_FOLLOWS, Refusal, other_schema, refusal_of
 from bridge.store.sentinel import AsyncSentinels, Sentinels
-from bridge.store_url import Address, Kind, parse
+from bridge.support.masking import mask_url, scrub
 
 SCHEMA = 2
 """Which layout of keys the scripts read and write; to be raised with each change that processes of

@@ -14,7 +14,7 @@ import redis
 import redis.asyncio
 from redis.exceptions import ResponseError
 
-from bridge.store.refusals import has_moved
+from bridge.store.redis_errors import has_moved
 
 
 class PrimaryConnection(redis.Connection):

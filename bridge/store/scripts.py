@@ -1,4 +1,4 @@
-"""Run the scripts of ``bridge/lua``, by their digests.
+"""Run the scripts of ``bridge/store/lua``, by their digests.
 
 Those that an event loop, or the threads of a pool, call at once share a round trip: under load most
 of what a script costs its caller is the way there and back.
@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError
 
-from bridge.batches import Batcher, Gap
+from bridge.addresses.store_url import Kind, parse
 from bridge.settings import Settings
 from bridge.store.connection import SCHEMA, TRIES, connect, connect_async, translated
-from bridge.store_url import Kind, parse
+from bridge.support.batching import Batcher, Gap
 
 MAX_BATCH = 100
 """Scripts of one round trip: no answer waits for many others."""
@@ -45,8 +45,8 @@ _MEASURE_ROOM = ("grant_polls", "read_room")
 
 @cache
 def script(name: str) -> Script:
-    """``bridge/lua/<name>.lua``, after the schema and the parts that all of them share."""
-    folder = files("bridge") / "lua"
+    """``bridge/store/lua/<name>.lua``, after the schema and the parts that all of them share."""
+    folder = files("bridge.store") / "lua"
     parts = (*_SHARED, *(("_room",) if name in _MEASURE_ROOM else ()), name)
     text = f"local schema = '{SCHEMA}'\n"
     text += "".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)

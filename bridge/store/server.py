@@ -10,7 +10,7 @@ import redis
 
 from bridge.settings import Settings
 from bridge.store.connection import connect, translated
-from bridge.store.refusals import Refusal, refusal_of
+from bridge.store.redis_errors import Refusal, refusal_of
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from bridge.model import State
 from bridge.settings import Settings
-from bridge.store.answers import Refusal
 from bridge.store.connection import ms
+from bridge.store.records import Refusal
 from bridge.store.scripts import Scripts
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from celery import bootsteps
 
+from bridge.app_state import Installation, installed, pool_of
 from bridge.errors import SchemaMismatch, StoreUnavailable
-from bridge.installation import Installation, installed, pool_of
 from bridge.registry import SYSTEM_QUEUE
 from bridge.store import check_schema
 from bridge.versions import log_off

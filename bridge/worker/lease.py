@@ -17,11 +17,11 @@ from typing import Any
 
 from kombu.exceptions import OperationalError
 
+from bridge.app_state import Installation, adopt_worker_id
 from bridge.errors import SchemaMismatch, StoreUnavailable
-from bridge.installation import Installation, adopt_worker_id
 from bridge.model import Job, Outcome
-from bridge.publish_errors import Seldom
 from bridge.registry import ACTIVITY_HEADER
+from bridge.support.publish_errors import Seldom
 from bridge.worker.occupancy import Announcement, Occupancy, active_requests
 
 logger = logging.getLogger(__name__)

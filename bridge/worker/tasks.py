@@ -16,13 +16,13 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from celery import Celery, Task, bootsteps
 from celery.local import Proxy
 
-from bridge.context import Current, running_here
+from bridge.app_state import installed, pool_of
 from bridge.errors import SettingsError
-from bridge.installation import installed, pool_of
 from bridge.model import Job, unpack
-from bridge.publish_errors import is_final
-from bridge.runner import begin, run_job
 from bridge.statemachine import unwrap
+from bridge.support.publish_errors import is_final
+from bridge.worker.current import Current, running_here
+from bridge.worker.task_runner import begin, run_job
 
 logger = logging.getLogger(__name__)
 

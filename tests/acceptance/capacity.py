@@ -26,9 +26,9 @@ import psutil
 import redis
 from celery import Celery
 
-from bridge.lanes import IDLE_AFTER_S
 from bridge.local.stepfunctions import LocalStepFunctions
 from bridge.local.valkey import LocalValkey
+from bridge.loops.poll_window import IDLE_AFTER_S
 from bridge.settings import Settings
 from bridge.store import StatusReader, WorkerStatus
 from tests.acceptance.deployment import Deployment, Process, Run

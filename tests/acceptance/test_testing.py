@@ -43,7 +43,7 @@ def test_the_how_to_is_true(shop):
 
 ONE_TASK = """
 import bridge, pytest
-from bridge.outcomes import OutputRefused
+from bridge.worker.outcome import OutputRefused
 from bridge.statemachine import Context
 from celery import Celery, shared_task
 

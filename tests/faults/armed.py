@@ -1,6 +1,6 @@
 """Imported by a process under test (``BRIDGE_TASKS="jobs,armed"``): arms it, and sets Celery up.
 
-- ``ARMED_POINT``: kill -9 at this point (``bridge.killpoints``), once in a test; ``ARMED_ONCE`` is
+- ``ARMED_POINT``: kill -9 at this point (``support.killpoints``), once in a test; ``ARMED_ONCE`` is
   the file that says so. With ``ARMED_GROUP`` the whole process group dies, a worker with its pool.
 - ``ARMED_CONF``: JSON, settings of Celery that have no variable.
 """
@@ -13,7 +13,7 @@ import signal
 from pathlib import Path
 
 from bridge.celery import app
-from bridge.killpoints import KillPoint, arm
+from bridge.support.killpoints import KillPoint, arm
 
 
 def die() -> None:

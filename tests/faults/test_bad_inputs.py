@@ -21,8 +21,8 @@ from celery import Celery
 
 import bridge
 from bridge import registry, settings
+from bridge.app_state import installed
 from bridge.errors import SettingsError
-from bridge.installation import installed
 from bridge.local.valkey import LocalValkey
 from tests.acceptance.deployment import Deployment
 from tests.waiting import wait_until

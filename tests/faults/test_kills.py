@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from bridge.killpoints import KillPoint
+from bridge.support.killpoints import KillPoint
 from tests.acceptance.deployment import HERE as JOBS
 from tests.faults.http_proxy import HttpProxy
 from tests.waiting import wait_until
@@ -153,7 +153,7 @@ class TestWorker:
         execution = deployment.execute(deployment.one_state("safe"), id="s", seconds=3)
         (run,) = wait_until(lambda: deployment.seen("safe"))
         with redis.Redis.from_url(deployment.valkey.url, decode_responses=True) as broker:
-            # bridge/deliveries.py gathers: until then nobody would give the message back.
+            # The worker notes deliveries in batches: before that the broker would not redeliver it.
             wait_until(lambda: any(run.claim_id in kept for kept in broker.hvals("unacked")))
         killed(first)
         second = deployment.worker("--loglevel", "INFO")

@@ -24,7 +24,7 @@ APP = f"""
 import os
 from celery import Celery
 import bridge
-from bridge.defaults import DEFAULTS, REDIS_TRANSPORT_OPTIONS
+from bridge.celery_defaults import DEFAULTS, REDIS_TRANSPORT_OPTIONS
 app = Celery("shop")
 app.conf.update(DEFAULTS)
 app.conf.broker_url = os.environ["SHOP_SENTINELS"]

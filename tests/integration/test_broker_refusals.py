@@ -10,11 +10,11 @@ import pytest
 from kombu import Connection, Consumer, Queue
 from redis import exceptions
 
-from bridge import kombu_mend
-from bridge.deliveries import GatherDeliveries
-from bridge.kombu_mend import PAUSE_S
-from bridge.refusals import Refusal, WaitOutRefusals, is_refusal
-from bridge.store.refusals import has_moved
+from bridge.store.redis_errors import has_moved
+from bridge.worker.redis_transport import kombu_fixes
+from bridge.worker.redis_transport.batch_acks import GatherDeliveries
+from bridge.worker.redis_transport.kombu_fixes import PAUSE_S
+from bridge.worker.redis_transport.refused_writes import Refusal, WaitOutRefusals, is_refusal
 from tests.refusing import demoted, full, without_replicas
 from tests.waiting import wait_until
 
@@ -91,7 +91,7 @@ class Worker:
 
 @pytest.fixture
 def worker(server, admin):
-    kombu_mend.mend()
+    kombu_fixes.mend()
     with Connection(server.url) as connection:
         yield Worker(connection)
 

@@ -12,9 +12,9 @@ import time
 import pytest
 import redis
 
-from bridge import heartbeat
+from bridge.loops import heartbeat
+from bridge.loops.reporter import Reporter
 from bridge.model import Outcome
-from bridge.reporter import Reporter
 from bridge.store import ClaimStore, Pass, Start, Wish, scripts
 from bridge.store.health import read_signs
 from tests.integration.test_full_store import Accepting

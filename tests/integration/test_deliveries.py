@@ -10,9 +10,9 @@ import redis
 from kombu import Connection, Producer, Queue
 from kombu.asynchronous import Hub
 
-from bridge import kombu_mend
-from bridge.deliveries import AGAIN_S, GatherDeliveries
 from bridge.model import Job
+from bridge.worker.redis_transport import kombu_fixes
+from bridge.worker.redis_transport.batch_acks import AGAIN_S, GatherDeliveries
 from tests.waiting import wait_until
 
 QUEUE = Queue("deliveries")
@@ -24,7 +24,7 @@ class Worker:
     """As much of Celery's consumer as the bootstep sees, on one connection to the broker."""
 
     def __init__(self, url: str) -> None:
-        kombu_mend.mend()
+        kombu_fixes.mend()
         self.redis = redis.Redis.from_url(url)
         self.redis.flushall()
         self._url = url

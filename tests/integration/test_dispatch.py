@@ -15,11 +15,11 @@ from celery import Celery, Task
 from kombu.transport.redis import Channel
 
 import bridge
-from bridge import kombu_mend
-from bridge.dispatch import BrokerUnavailable, Dispatcher, NotPublished, NotRegistered
 from bridge.local.valkey import LocalValkey
+from bridge.loops.dispatcher import BrokerUnavailable, Dispatcher, NotPublished, NotRegistered
 from bridge.model import Claim, Outcome, claim_id_of
 from bridge.store import Unfinished
+from bridge.worker.redis_transport import kombu_fixes
 from tests.faults.proxy import Proxy
 from tests.waiting import wait_until
 
@@ -105,9 +105,9 @@ def test_the_name_of_the_broker_comes_to_mean_another_server(
 ):
     """As ElastiCache fails over: the old primary lives on, and so does our connection to it."""
     monkeypatch.setenv("BRIDGE_OPTIMIZATIONS", optimizations)
-    monkeypatch.setattr(Channel, "_create_client", kombu_mend._create_client)
+    monkeypatch.setattr(Channel, "_create_client", kombu_fixes._create_client)
     if optimizations == "on":
-        kombu_mend.mend()
+        kombu_fixes.mend()
     with LocalValkey() as old:
         broker.target = ("127.0.0.1", old.port)
         dispatcher, (first, second) = Dispatcher(app.bridge), claims_of(2)

@@ -9,11 +9,11 @@ from importlib.resources import files
 import pytest
 import redis
 
-from bridge import heartbeat, recovery
 from bridge.errors import StoreUnavailable
 from bridge.local.valkey import LocalValkey
+from bridge.loops import heartbeat, recovery
+from bridge.loops.reporter import Reporter
 from bridge.model import Claim, Job, Outcome, claim_id_of
-from bridge.reporter import Reporter
 from bridge.settings import Settings
 from bridge.store import Beat, Lost, Pass, Settled, Start, Wish, check_schema
 from tests.fixtures_bridge import Store
@@ -137,7 +137,7 @@ READ_ONLY = {"ask", "is_overdue", "read_room", "read_status"}
 
 def test_every_script_is_in_one_of_the_tables():
     """A new script has to be one or the other."""
-    scripts = {each.name.removesuffix(".lua") for each in (files("bridge") / "lua").iterdir()
+    scripts = {each.name.removesuffix(".lua") for each in (files("bridge.store") / "lua").iterdir()
                if each.name.endswith(".lua") and each.name[0] != "_"}  # fmt: skip
     assert scripts == {*GO_ON, *REFUSED, *READ_ONLY}
 

@@ -6,12 +6,12 @@ import pytest
 from celery import Celery
 from kombu import Connection
 
-from bridge import kombu_mend
+from bridge.worker.redis_transport import kombu_fixes
 
 
 @pytest.fixture
 def channel(valkey):
-    kombu_mend.mend()
+    kombu_fixes.mend()
     with Connection(valkey.url) as connection:
         yield connection.channel()
 
@@ -38,7 +38,7 @@ def test_clients_that_keep_a_connection_are_not_shared(channel):
 
 def test_messages_come_and_are_acknowledged(valkey):
     """Publish, receive and acknowledge through the shared client."""
-    kombu_mend.mend()
+    kombu_fixes.mend()
     app = Celery("mended", broker=valkey.url, set_as_current=False)
     with app, app.connection() as connection:
         queue = connection.SimpleQueue("mended")

@@ -30,11 +30,12 @@ from celery import Celery
 from cfnlint.config import ManualArgs
 
 import bridge
-from bridge import aws_lambda, recovery
+from bridge import aws_lambda
 from bridge.aws_lambda import Function, TaskLost, time_needed_s
-from bridge.dispatch import Dispatcher
 from bridge.errors import AccessDenied, SettingsError, StoreUnavailable
 from bridge.local.stepfunctions import LocalStepFunctions
+from bridge.loops import recovery
+from bridge.loops.dispatcher import Dispatcher
 from bridge.model import Claim, Job, claim_id_of
 from bridge.settings import Settings
 from bridge.stepfunctions import ActivityTask, StepFunctions

@@ -13,9 +13,6 @@ from types import SimpleNamespace
 import pytest
 from celery import Celery
 
-from bridge import heartbeat, recovery
-from bridge import reporter as reporter_module
-from bridge.dispatch import BrokerUnavailable, NotPublished, NotRegistered
 from bridge.errors import (
     EncryptionKeyUnavailable,
     InvalidRequest,
@@ -27,14 +24,17 @@ from bridge.errors import (
     TooManyPollers,
 )
 from bridge.local.valkey import LocalValkey
+from bridge.loops import heartbeat, recovery
+from bridge.loops import reporter as reporter_module
+from bridge.loops.dispatcher import BrokerUnavailable, NotPublished, NotRegistered
+from bridge.loops.poller import Poller
+from bridge.loops.reporter import Reporter
 from bridge.metrics import OFF, Meters
 from bridge.model import Job, Outcome, claim_id_of
-from bridge.poller import Poller
+from bridge.processes.beat_stand_in import StandIn
+from bridge.processes.poll import end_tasks
 from bridge.registry import Activity, Registry
-from bridge.reporter import Reporter
-from bridge.service import end_tasks
 from bridge.settings import Settings
-from bridge.standin import StandIn
 from bridge.stepfunctions import ActivityTask
 from bridge.store import ClaimStore, JobStore, Pass, Report, Wish
 

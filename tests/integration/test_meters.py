@@ -8,14 +8,14 @@ import inspect
 import pytest
 from celery import Celery
 
-from bridge import heartbeat, recovery
 from bridge.errors import InvalidRequest, ServiceUnavailable, Throttled, TokenClosed
+from bridge.loops import heartbeat, recovery
+from bridge.loops.poller import Poller
+from bridge.loops.reporter import Reporter
 from bridge.metrics import Meters
 from bridge.model import Outcome
-from bridge.poller import Poller
+from bridge.processes.poll import end_tasks
 from bridge.registry import Activity, Registry
-from bridge.reporter import Reporter
-from bridge.service import end_tasks
 from bridge.stepfunctions import ActivityTask
 from tests.waiting import wait_until
 

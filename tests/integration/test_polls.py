@@ -16,10 +16,10 @@ import pytest
 from celery import Celery
 
 from bridge.errors import StoreUnavailable
-from bridge.lanes import IDLE_AFTER_S
-from bridge.poller import GRANT_INTERVAL_S, IDLE_INTERVAL_S, Poller
+from bridge.loops.poll_window import IDLE_AFTER_S
+from bridge.loops.poller import GRANT_INTERVAL_S, IDLE_INTERVAL_S, Poller
+from bridge.processes.poll import end_tasks
 from bridge.registry import Activity, Registry
-from bridge.service import end_tasks
 from bridge.stepfunctions import ActivityTask
 from bridge.store import ClaimStore, JobStore, Refusal, Wish
 

@@ -10,7 +10,7 @@ from celery.concurrency import solo
 from kombu import Connection, Consumer, Queue
 
 from bridge.model import Job
-from bridge.receiving import JOBS_IN_A_ROW, MOST, TakeSeveral
+from bridge.worker.redis_transport.take_many import JOBS_IN_A_ROW, MOST, TakeSeveral
 
 QUEUE = Queue("receiving")
 TASK = "jobs.echo"

@@ -11,7 +11,7 @@ from queue import Empty
 
 from kombu import Connection
 
-from bridge.defaults import REDIS_TRANSPORT_OPTIONS
+from bridge.celery_defaults import REDIS_TRANSPORT_OPTIONS
 from bridge.local.valkey import LocalValkey
 from tests.waiting import wait_until
 

@@ -136,7 +136,7 @@ def test_a_health_check_restarts_nothing_for_it(store, settings, admin, monkeypa
 
 def test_a_poller_ends_when_another_version_takes_its_store(store, settings, admin):
     """What its open polls bring could not be stored."""
-    from bridge.poller import Poller
+    from bridge.loops.poller import Poller
 
     store.claim()
     stamp(admin, settings, NEWER)

@@ -12,8 +12,8 @@ from celery import Celery
 from celery.concurrency import prefork, thread
 
 from bridge import install
+from bridge.app_state import installed
 from bridge.errors import StoreUnavailable
-from bridge.installation import installed
 from bridge.local.valkey import LocalValkey
 from bridge.settings import Settings
 from bridge.store.scripts import SharedScripts

@@ -18,7 +18,7 @@ import redis
 from bridge.model import Claim, Job, Outcome, claim_id_of
 from bridge.settings import Settings
 from bridge.store import ClaimStore, JobStore, Settled, Start, Wish
-from bridge.store.answers import Grant
+from bridge.store.records import Grant
 from tests.model.false_clock import set_clock
 from tests.model.ledger import Lane, Ledger, Polls, Worker
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from bridge.batches import Batcher
+from bridge.support.batching import Batcher
 
 
 def run(main):

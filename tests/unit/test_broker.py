@@ -10,11 +10,11 @@ from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
 
 import bridge
-from bridge.broker import scheme_of, store_url_without_kombu
+from bridge.addresses.broker import scheme_of, store_url_without_kombu
+from bridge.addresses.store_url import Address, Kind, parse
 from bridge.errors import SettingsError
 from bridge.healthcheck import Process, Unknown
 from bridge.healthcheck import store_of as store_of_process
-from bridge.store_url import Address, Kind, parse
 
 SERVER = Address(Kind.SERVER, (("h", 6379),))
 VERIFIED = {"ssl_cert_reqs": ssl.CERT_REQUIRED}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from bridge.endings import WAIT_S, _Writer
+from bridge.worker.celery_signals import WAIT_S, _Writer
 from tests.waiting import wait_until
 
 

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from bridge.events import GatherEvents
 from bridge.model import Job
+from bridge.worker.batch_events import GatherEvents
 
 
 def test_a_worker_without_events_starts():

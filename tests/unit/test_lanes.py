@@ -8,7 +8,7 @@ import math
 
 import pytest
 
-from bridge.lanes import IDLE_AFTER_S, Lane, Window
+from bridge.loops.poll_window import IDLE_AFTER_S, Lane, Window
 
 MOST = 100
 

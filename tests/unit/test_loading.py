@@ -49,6 +49,6 @@ def test_the_reason_is_said(tmp_path, app, broken, says):
 
 def test_a_worker_loads_nothing_that_talks_to_aws():
     """A third of its imports; only processes that serve bridge.system need it."""
-    code = "import sys, bridge.integration; print({'aiohttp', 'botocore'} & {*sys.modules})"
+    code = "import sys, bridge.installer; print({'aiohttp', 'botocore'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -7,7 +7,7 @@ import ssl
 
 import pytest
 
-from bridge.masking import mask_url, mask_urls, masked, scrub
+from bridge.support.masking import mask_url, mask_urls, masked, scrub
 
 
 @pytest.mark.parametrize(

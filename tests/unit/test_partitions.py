@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
+from bridge.addresses.partitions import dns_suffix_of, partition_of
 from bridge.lint import resources
 from bridge.lint.deployed import region_of
 from bridge.names import parse_arn
-from bridge.partitions import dns_suffix_of, partition_of
 from bridge.settings import Settings
 from tests.unit.partitions import PARTITIONS
 

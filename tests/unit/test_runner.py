@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from bridge.runner import _new_run
+from bridge.worker.task_runner import _new_run
 
 
 def test_no_two_deliveries_have_one_name(monkeypatch):
@@ -14,5 +14,5 @@ def test_no_two_deliveries_have_one_name(monkeypatch):
     assert {len(name) for name in names} == {12}
     pid = os.getpid()
     monkeypatch.setattr("os.getpid", lambda: pid + 1)
-    monkeypatch.setattr("bridge.runner._numbers", iter(range(10_000)))
+    monkeypatch.setattr("bridge.worker.task_runner._numbers", iter(range(10_000)))
     assert not names & {_new_run() for _ in range(10_000)}

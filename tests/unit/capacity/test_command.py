@@ -115,7 +115,7 @@ class TestDefaults:
         bridge = SimpleNamespace(
             settings=Settings(heartbeat_s=45), load_tasks=lambda: dict.fromkeys("abc")
         )
-        monkeypatch.setattr("bridge.installation.installed", lambda app: bridge)
+        monkeypatch.setattr("bridge.app_state.installed", lambda app: bridge)
         found = said(*SMALL, app=SimpleNamespace(bridge=bridge))["load"]
         assert (found["activities"], found["heartbeat_s"]) == (3, 45)
 

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 import bridge
-from bridge import lanes
 from bridge.capacity import quotas
 from bridge.capacity.costs import Costs
-from bridge.capacity.model import (
+from bridge.capacity.plan import (
     HOLD_S,
     IDLE_AFTER_S,
     REMEMBERED_S,
@@ -22,6 +21,7 @@ from bridge.capacity.model import (
     Load,
     plan,
 )
+from bridge.loops import poll_window
 
 COSTS = Costs(
     measured={"date": "2026-01-01", "machine": "none", "quick": False}, poller_task_ms=2.0,
@@ -64,7 +64,7 @@ class TestInFlight:
         assert made(rate=8, duration_s=1, activities=40, look_ahead=1.0).slots == 13
 
     def test_a_poll_is_fresh_for_as_long_as_the_poller_says(self):
-        assert IDLE_AFTER_S == lanes.IDLE_AFTER_S
+        assert IDLE_AFTER_S == poll_window.IDLE_AFTER_S
 
     def test_idle_polls_take_no_slot(self):
         assert made(rate=0.01, duration_s=0.1, activities=30).slots == 1
@@ -148,7 +148,7 @@ class TestStore:
         assert found.store_cores == pytest.approx((100 * 0.5 + 100 * 0.025) / 1000)
 
     def test_a_closed_claim_is_remembered_for_as_long_as_the_script_says(self):
-        script = Path(bridge.__file__).with_name("lua") / "close.lua"
+        script = Path(bridge.__file__).parent / "store" / "lua" / "close.lua"
         (seconds,) = re.findall(r"finished_s = \d+, (\d+)", script.read_text("utf-8"))
         assert float(seconds) == REMEMBERED_S
 

@@ -3,7 +3,7 @@
 import json
 
 from bridge.infra.activities import activities
-from bridge.infra.model import Fleet
+from bridge.infra.fleet import Fleet
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 

@@ -64,7 +64,7 @@ def test_another_app_is_the_one_that_runs():
 class TestActivities:
     def test_those_of_the_registered_tasks_by_default(self, monkeypatch):
         bridge = SimpleNamespace(load_tasks=lambda: {"resize": None, "notify": None})
-        monkeypatch.setattr("bridge.installation.installed", lambda app: bridge)
+        monkeypatch.setattr("bridge.app_state.installed", lambda app: bridge)
         made = json.loads(run("cloudformation", "--json").stdout)
         assert {"ActivityResize", "ActivityNotify"} <= set(made["Resources"])
 

@@ -6,7 +6,7 @@ import pytest
 
 from bridge.errors import SettingsError
 from bridge.infra.ecs import ecs
-from bridge.infra.model import Fleet
+from bridge.infra.fleet import Fleet
 from bridge.metrics.scaling import MOST
 
 IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/worker:1.0"

@@ -6,8 +6,8 @@ from importlib.resources import files
 import pytest
 
 from bridge.errors import SettingsError
+from bridge.infra.fleet import Fleet
 from bridge.infra.iam import documents, iam
-from bridge.infra.model import Fleet
 
 PLACE = {"region": "eu-west-1", "account": "123456789012"}
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"

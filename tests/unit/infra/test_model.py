@@ -3,7 +3,7 @@
 import pytest
 
 from bridge.errors import SettingsError
-from bridge.infra.model import ActivityRef, Fleet
+from bridge.infra.fleet import ActivityRef, Fleet
 from tests.unit.partitions import PARTITIONS
 
 

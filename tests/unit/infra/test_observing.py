@@ -5,7 +5,7 @@ import re
 
 from bridge.infra.alarms import alarms
 from bridge.infra.dashboard import body, dashboard
-from bridge.infra.model import Fleet
+from bridge.infra.fleet import Fleet
 
 FLEET = Fleet.of(["a", "b"])
 PLACED = Fleet.of(["a", "b"], region="eu-west-1", account="123456789012")

@@ -11,8 +11,8 @@ from bridge.infra.activities import activities
 from bridge.infra.alarms import alarms
 from bridge.infra.dashboard import dashboard
 from bridge.infra.ecs import ecs
+from bridge.infra.fleet import Fleet, InfraError
 from bridge.infra.limits import check_template
-from bridge.infra.model import Fleet, InfraError
 from bridge.infra.render import render
 
 IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/worker:1.0"

@@ -40,7 +40,7 @@ def app(monkeypatch):
 
     registry = Registry([Activity("encode", task, "celery", 20.0)])
     bridge = SimpleNamespace(app=celery, load_tasks=lambda: registry)
-    monkeypatch.setattr("bridge.installation.installed", lambda given: bridge)
+    monkeypatch.setattr("bridge.app_state.installed", lambda given: bridge)
     return celery
 
 

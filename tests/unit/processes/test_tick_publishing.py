@@ -11,10 +11,9 @@ from celery import Celery, Task
 from celery.beat import PersistentScheduler, Scheduler
 
 import bridge
-from bridge import system
 from bridge.celery import app as default_app
-from bridge.processes import passes
-from bridge.processes.publishing import SCHEDULER
+from bridge.processes import beat, passes
+from bridge.processes.tick_publishing import SCHEDULER
 from bridge.processes.tick_scheduler import TicksBesideSchedule, TickScheduler
 from bridge.processes.ticks import FLUSH, HEARTBEAT, METRICS, MOST_WAITING, RECOVER, SystemQueue
 from bridge.registry import SYSTEM_QUEUE
@@ -246,14 +245,14 @@ class TestPasses:
         done = []
         monkeypatch.setattr(passes, "calls_of", lambda _: None)
         monkeypatch.setitem(passes.PASSES, HEARTBEAT, lambda *_: done.append(1))
-        monkeypatch.setattr(system, "_began_s", {})
+        monkeypatch.setattr(beat, "_began_s", {})
         until = time.monotonic() + 3 * TICK_S
         asked = 0
         while time.monotonic() < until:
             asked += 1
-            system._pass(HEARTBEAT, app)
+            beat._pass(HEARTBEAT, app)
         assert asked > 100
-        assert 3 <= len(done) <= 3 * system.PASSES_A_PERIOD + 1
+        assert 3 <= len(done) <= 3 * beat.PASSES_A_PERIOD + 1
 
 
 class TestWorker:

@@ -14,7 +14,7 @@ from celery import Celery, signals
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
-from bridge.installation import installed
+from bridge.app_state import installed
 from bridge.settings import is_set
 
 _FIELDS = ("levelname", "name", "message", "processName", "process")
@@ -37,7 +37,7 @@ def connect(app: Celery) -> None:
     for number, signal in enumerate((signals.after_setup_logger, signals.after_setup_task_logger)):
         signal.connect(
             lambda logger, **_: _format(app, logger), weak=False,
-            dispatch_uid=("bridge.telemetry", number, id(app)))  # fmt: skip
+            dispatch_uid=("bridge.logs", number, id(app)))  # fmt: skip
 
 
 def _format(app: Celery, logger: logging.Logger) -> None:

@@ -20,11 +20,11 @@ from celery.exceptions import InvalidTaskError
 from celery.worker import state
 from kombu.exceptions import ContentDisallowed, SerializationError
 
-from bridge.installation import Installation, worker_id
+from bridge.app_state import Installation, worker_id
 from bridge.model import Job, Outcome
-from bridge.outcomes import failure_of
-from bridge.runner import ended_here, in_pool_process, insist, note_end
 from bridge.store import JobStore, Of
+from bridge.worker.outcome import failure_of
+from bridge.worker.task_runner import ended_here, in_pool_process, insist, note_end
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +37,11 @@ _UNREADABLE = (ContentDisallowed, InvalidTaskError, SerializationError)
 
 def connect() -> None:
     """Listen to Celery's signals; harmless when repeated."""
-    signals.task_failure.connect(_on_failure, dispatch_uid="bridge.endings")
-    signals.task_internal_error.connect(_on_internal_error, dispatch_uid="bridge.endings")
-    signals.task_revoked.connect(_on_revoked, dispatch_uid="bridge.endings")
-    signals.task_unknown.connect(_on_unknown, dispatch_uid="bridge.endings")
-    signals.task_rejected.connect(_on_rejected, dispatch_uid="bridge.endings")
+    signals.task_failure.connect(_on_failure, dispatch_uid=__name__)
+    signals.task_internal_error.connect(_on_internal_error, dispatch_uid=__name__)
+    signals.task_revoked.connect(_on_revoked, dispatch_uid=__name__)
+    signals.task_unknown.connect(_on_unknown, dispatch_uid=__name__)
+    signals.task_rejected.connect(_on_rejected, dispatch_uid=__name__)
 
 
 def _on_failure(sender: Task, task_id: str, exception: BaseException, **_: Any) -> None:

@@ -10,8 +10,8 @@ from contextvars import ContextVar
 
 from celery.exceptions import Ignore
 
+from bridge.app_state import Installation
 from bridge.errors import BridgeError, SchemaMismatch, StoreUnavailable
-from bridge.installation import Installation
 from bridge.model import Job
 from bridge.statemachine import Context
 

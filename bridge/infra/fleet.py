@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from bridge.addresses.partitions import partition_of
 from bridge.errors import BridgeError, SettingsError
 from bridge.infra.cfn import Value, sub
 from bridge.names import check_activity, parse_arn
-from bridge.partitions import partition_of
 
 _FLEET_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,39}")
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d")

@@ -17,8 +17,8 @@ from celery import bootsteps
 from redis import exceptions
 from redis.exceptions import ResponseError
 
-from bridge.store import refusals
-from bridge.store.refusals import refusal_of
+from bridge.store.redis_errors import Refusal as StoreRefusal
+from bridge.store.redis_errors import refusal_of
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def is_refusal(exc: BaseException) -> bool:
     """Whether this is Redis' answer that it takes no writes, or no commands, for now."""
     if not isinstance(exc, ResponseError):
         return False
-    return isinstance(exc, Refusal) or refusal_of(exc) not in (None, refusals.Refusal.FORBIDDEN)
+    return isinstance(exc, Refusal) or refusal_of(exc) not in (None, StoreRefusal.FORBIDDEN)
 
 
 def refusal(exc: ResponseError) -> Refusal:

@@ -15,17 +15,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from bridge.batches import Gap
-from bridge.dispatch import Dispatcher
 from bridge.errors import SchemaMismatch, StepFunctionsError, StoreUnavailable
-from bridge.lanes import Lane, Poll, Window
+from bridge.loops.dispatcher import Dispatcher
 from bridge.loops.grant_log import GrantLog
 from bridge.loops.intake import Intake
+from bridge.loops.poll_window import Lane, Poll, Window
 from bridge.metrics import OFF, Meters
 from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.stepfunctions import Clients
 from bridge.store import ClaimStore, Refusal, Wish
+from bridge.support.batching import Gap
 
 logger = logging.getLogger(__name__)
 

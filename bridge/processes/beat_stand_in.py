@@ -11,10 +11,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from bridge import heartbeat, recovery
-from bridge.dispatch import Dispatcher
+from bridge.app_state import Installation
 from bridge.errors import StoreUnavailable
-from bridge.installation import Installation
+from bridge.loops import heartbeat, recovery
+from bridge.loops.dispatcher import Dispatcher
 from bridge.metrics import OFF, Meters
 from bridge.stepfunctions import Clients
 from bridge.store import ClaimStore, Pass

@@ -12,13 +12,15 @@ import click
 from celery import Celery, signals
 from celery.utils.text import str_to_list
 
-from bridge import endings, system, telemetry
+from bridge import logs
+from bridge.app_state import Installation, installed
 from bridge.errors import SettingsError, app_name
-from bridge.installation import Installation, installed
-from bridge.processes.publishing import PublishTicks
+from bridge.processes import beat
+from bridge.processes.tick_publishing import PublishTicks
 from bridge.registry import SYSTEM_QUEUE, undeclared
 from bridge.settings import is_set
 from bridge.versions import enabled
+from bridge.worker import celery_signals
 from bridge.worker.fleet import Fleet
 from bridge.worker.tasks import Runner
 
@@ -43,11 +45,11 @@ def setup(app: Celery, *, imports_tasks: bool) -> Celery:
     if isinstance(getattr(app, "bridge", None), Installation):
         return app
     app.bridge = Installation(app, imports_tasks=imports_tasks)
-    app.steps["worker"].update({Runner, Fleet, system.MetricsPort, PublishTicks})
-    endings.connect()
+    app.steps["worker"].update({Runner, Fleet, beat.MetricsPort, PublishTicks})
+    celery_signals.connect()
     _add_optional_parts(app)
-    telemetry.connect(app)
-    system.register(app)
+    logs.connect(app)
+    beat.register(app)
     signals.import_modules.connect(_import_tasks, sender=app, dispatch_uid=("bridge", id(app)))
     return app
 
@@ -59,15 +61,15 @@ def _add_optional_parts(app: Celery) -> None:
     """
     steps = app.steps["consumer"]
     if enabled("gathered deliveries"):
-        from bridge.deliveries import GatherDeliveries
+        from bridge.worker.redis_transport.batch_acks import GatherDeliveries
 
         steps.add(GatherDeliveries)
     if enabled("gathered events"):
-        from bridge.events import GatherEvents
+        from bridge.worker.batch_events import GatherEvents
 
         steps.add(GatherEvents)
     if enabled("batch receiving"):
-        from bridge.receiving import TakeSeveral
+        from bridge.worker.redis_transport.take_many import TakeSeveral
 
         steps.add(TakeSeveral)
     if enabled("room beside rate limits"):
@@ -79,11 +81,11 @@ def _add_optional_parts(app: Celery) -> None:
 
         steps.add(RestorePrefetchInLoop)
     if enabled("refusal mend"):
-        from bridge.refusals import WaitOutRefusals
+        from bridge.worker.redis_transport.refused_writes import WaitOutRefusals
 
         steps.add(WaitOutRefusals)
     if enabled("broker loss mend") or enabled("refusal mend") or enabled("shared broker client"):
-        from bridge.kombu_mend import mend
+        from bridge.worker.redis_transport.kombu_fixes import mend
 
         mend()
 

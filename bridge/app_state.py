@@ -15,7 +15,7 @@ from typing import Any
 from celery import Celery
 
 from bridge import registry, settings
-from bridge.broker import Broker, store_url_of
+from bridge.addresses.broker import Broker, store_url_of
 from bridge.errors import SettingsError
 from bridge.registry import Registry
 from bridge.settings import Settings

@@ -15,12 +15,12 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from bridge.dispatch import BrokerUnavailable, Dispatcher, NotPublished, NotRegistered
 from bridge.errors import StoreUnavailable
-from bridge.killpoints import KillPoint, passing
+from bridge.loops.dispatcher import BrokerUnavailable, Dispatcher, NotPublished, NotRegistered
 from bridge.metrics import OFF, Meters
 from bridge.model import Outcome
 from bridge.store import ClaimStore, JobStore, Lost
+from bridge.support.killpoints import KillPoint, passing
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from celery import Celery, bootsteps
 
+from bridge.app_state import installed, pool_of
 from bridge.errors import SchemaMismatch, StoreUnavailable
-from bridge.installation import installed, pool_of
 from bridge.processes.ticks import FLUSH, HEARTBEAT, METRICS, RECOVER, SystemQueue, Tick, period_s
 from bridge.registry import SYSTEM_QUEUE
 

@@ -8,17 +8,17 @@ import signal
 from collections.abc import Mapping
 from contextlib import suppress
 
-from bridge.dispatch import Dispatcher
+from bridge.app_state import Installation, process_name
 from bridge.errors import SettingsError, StoreUnavailable
-from bridge.garbage import spare_collections
-from bridge.installation import Installation, process_name
+from bridge.loops.dispatcher import Dispatcher
+from bridge.loops.poller import Leftovers, Poller
+from bridge.loops.reporter import Reporter
 from bridge.metrics.instruments import Instruments
-from bridge.poller import Leftovers, Poller
-from bridge.reporter import Reporter
+from bridge.processes.beat_stand_in import StandIn
 from bridge.settings import Settings
-from bridge.standin import StandIn
 from bridge.stepfunctions import Clients, Places
 from bridge.store import ClaimStore, check_schema
+from bridge.support.gc_tuning import spare_collections
 from bridge.versions import log_off
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ Celery has no single hook that sees every ending of a task (docs/endings.md). Tw
 - ``run_job`` around the user's function, in the process that runs it: success, exceptions, retry,
   Ignore, Reject, ``sys.exit()``; ``bridge.worker.tasks`` puts it there;
 - Celery's signals, mostly in the worker's parent process, for what happens while no user code runs
-  (``bridge.endings``): hard time limit, killed child, revoked, expired, unregistered task.
+  (``celery_signals``): hard time limit, killed child, revoked, expired, unregistered task.
 
 Both only write to the store, where the first outcome wins; so that both may see one ending.
 """
@@ -35,16 +35,16 @@ from celery.exceptions import (
 )
 from celery.utils.time import maybe_make_aware
 
-from bridge import metrics, telemetry
-from bridge.context import Current, JobCancelled, as_current
+from bridge import logs, metrics
+from bridge.app_state import Installation, worker_id
 from bridge.errors import BridgeError, SchemaMismatch, StoreUnavailable
-from bridge.installation import Installation, worker_id
-from bridge.killpoints import KillPoint, passing
 from bridge.model import Job, Outcome
-from bridge.outcomes import failure_of, is_of_green_pool, output_of, words_of
 from bridge.registry import ACTIVITY_HEADER
 from bridge.statemachine import Context
 from bridge.store import Settled, Start
+from bridge.support.killpoints import KillPoint, passing
+from bridge.worker.current import Current, JobCancelled, as_current
+from bridge.worker.outcome import failure_of, is_of_green_pool, output_of, words_of
 
 logger = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ def _log_of(
     def log(name: str, *, status: str = "", error: str = "", reason: str = "") -> None:
         lasted_s = round(time.monotonic() - began, 6)
         duration_s = None if name == "task_started" else lasted_s
-        telemetry.event(
+        logs.event(
             logger, name, **fields, status=status, error=error, reason=reason, duration_s=duration_s
         )
         if status in ("succeeded", "failed"):

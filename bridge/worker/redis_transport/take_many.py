@@ -31,9 +31,9 @@ from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 from redis.exceptions import RedisError, ResponseError
 
-from bridge.kombu_mend import ask_unless_refused, read_unless_refused
 from bridge.model import Job
-from bridge.refusals import is_refusal, refusal
+from bridge.worker.redis_transport.kombu_fixes import ask_unless_refused, read_unless_refused
+from bridge.worker.redis_transport.refused_writes import is_refusal, refusal
 
 logger = logging.getLogger(__name__)
 

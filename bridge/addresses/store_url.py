@@ -22,8 +22,8 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
-from bridge.masking import mask_url
-from bridge.redis_options import OPTIONS, SENTINEL_OPTIONS, boolean, text_of
+from bridge.addresses.redis_options import OPTIONS, SENTINEL_OPTIONS, boolean, text_of
+from bridge.support.masking import mask_url
 
 PORT = 6379
 SENTINEL_PORT = 26379

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridge.broker import scheme_of
+from bridge.addresses.broker import scheme_of
 
 DEFAULTS: dict[str, Any] = {
     "accept_content": ["json"],

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from bridge.addresses.redis_options import OPTIONS, SENTINEL_OPTIONS, boolean, certificate
+from bridge.addresses.store_url import PORT, SENTINEL_PORT, Address, Kind, parse
 from bridge.errors import SettingsError
-from bridge.masking import mask_urls
-from bridge.redis_options import OPTIONS, SENTINEL_OPTIONS, boolean, certificate
-from bridge.store_url import PORT, SENTINEL_PORT, Address, Kind, parse
+from bridge.support.masking import mask_urls
 
 if TYPE_CHECKING:
     from kombu import Connection

@@ -21,11 +21,11 @@ from bridge.errors import (
     StoreUnavailable,
     TokenClosed,
 )
-from bridge.killpoints import KillPoint, passing
 from bridge.metrics import OFF, Meters
 from bridge.model import Outcome
 from bridge.stepfunctions import Clients
 from bridge.store import ClaimStore, Report, Unfinished
+from bridge.support.killpoints import KillPoint, passing
 
 logger = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from kombu.transport.virtual import QoS as VirtualQoS
 from kombu.utils.json import dumps
 
 from bridge.model import Job
-from bridge.refusals import Refusal
+from bridge.worker.redis_transport.refused_writes import Refusal
 
 logger = logging.getLogger(__name__)
 

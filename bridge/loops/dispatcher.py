@@ -10,13 +10,13 @@ from queue import SimpleQueue
 
 from kombu import Producer
 
+from bridge.app_state import Installation
 from bridge.errors import BridgeError
-from bridge.installation import Installation
 from bridge.model import Claim, Outcome
-from bridge.publish_errors import Seldom, is_final, is_outage
 from bridge.registry import ACTIVITY_HEADER
 from bridge.store import Unfinished
-from bridge.store.refusals import Refusal, refusal_of
+from bridge.store.redis_errors import Refusal, refusal_of
+from bridge.support.publish_errors import Seldom, is_final, is_outage
 from bridge.versions import enabled
 
 logger = logging.getLogger(__name__)

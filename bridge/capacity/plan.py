@@ -23,9 +23,9 @@ SLOT_LOAD = 0.8
 HOLD_S = 60.0
 """Step Functions answers a poll without a task after so long; then it is opened again."""
 IDLE_AFTER_S = 0.5
-"""A poll that is open for longer is idle and takes no room: bridge/lanes.py."""
+"""A poll that is open for longer is idle and takes no room: bridge/loops/poll_window.py."""
 REMEMBERED_S = 900.0
-"""A closed claim of a finished job stays in Redis for so long: lua/close.lua."""
+"""A closed claim of a finished job stays in Redis for so long: store/lua/close.lua."""
 BASE64 = 4 / 3
 """A message's body in Redis, to the input that it carries."""
 MB = 1e6

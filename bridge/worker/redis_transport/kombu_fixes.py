@@ -12,7 +12,7 @@ unacked set; what they were to do is recovered from the claims.
 acknowledges: an eighth of a worker's CPU, for an object that holds nothing but the pool of
 connections. One for each pool does; it is made anew when the channel makes its pool anew.
 
-3. A Redis that takes no writes for now ends workers (see ``bridge.refusals``). Where the channel
+3. A Redis that takes no writes for now ends workers (see ``refused_writes``). Where the channel
 waits for messages, it pauses and asks again on the same connection: a new one would give back what
 the worker runs. Only a server that is no primary any more is left. Everywhere else a refusal is
 raised as a connection error.
@@ -31,9 +31,9 @@ from kombu.transport.redis import Channel
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from bridge.refusals import PAUSE_S, Refusal, is_refusal, refusal
-from bridge.store.refusals import has_moved
+from bridge.store.redis_errors import has_moved
 from bridge.versions import enabled
+from bridge.worker.redis_transport.refused_writes import PAUSE_S, Refusal, is_refusal, refusal
 
 logger = logging.getLogger(__name__)
 
