@@ -39,10 +39,10 @@ SELECTED = (
     "test_open_polls_come_home_and_what_they_bring_is_dispatched[15]",
 )
 PARTS = (
-    "tests/unit/test_prefetch.py",
+    "tests/unit/worker/test_prefetch.py",
     "tests/unit/worker",
-    "tests/integration/test_deliveries.py",
-    "tests/integration/test_kombu_mend.py",
+    "tests/integration/worker/redis_transport/test_batch_acks.py",
+    "tests/integration/worker/redis_transport/test_kombu_fixes.py",
     "tests/faults/test_redis_away.py::test_away_for_twenty_seconds[killed]",
 )
 """What reaches inside: with other versions than those of ``make test``."""

@@ -23,7 +23,7 @@ from bridge.statemachine import (
     state_machine,
     unwrap,
 )
-from tests.unit.partitions import PARTITIONS
+from tests.unit.addresses.partitions import PARTITIONS
 
 ARN = "arn:aws:states:us-east-1:123456789012:activity:resize"
 HERE = {"region": "us-east-1", "account": "123456789012"}

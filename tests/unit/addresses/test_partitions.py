@@ -12,7 +12,7 @@ from bridge.lint import resources
 from bridge.lint.deployed import region_of
 from bridge.names import parse_arn
 from bridge.settings import Settings
-from tests.unit.partitions import PARTITIONS
+from tests.unit.addresses.partitions import PARTITIONS
 
 ACCOUNT = "123456789012"
 

@@ -169,5 +169,5 @@ def test_8_a_long_run_ends_it(example):
     "4 × 1.25 = 5 claims", "1.5 s ÷ 66.7 ms = **22 claims wait by time", "**24** in all",
 ])  # fmt: skip
 def test_the_page_has_these_sums(sum_of_a_step):
-    page = Path(__file__).parents[2] / "docs" / "ledger.md"
+    page = Path(__file__).parents[3] / "docs" / "ledger.md"
     assert sum_of_a_step in page.read_text("utf-8")

@@ -4,7 +4,7 @@ import pytest
 
 from bridge.errors import SettingsError
 from bridge.infra.fleet import ActivityRef, Fleet
-from tests.unit.partitions import PARTITIONS
+from tests.unit.addresses.partitions import PARTITIONS
 
 
 class TestArn:

@@ -17,7 +17,7 @@ from bridge.loops.reporter import Reporter
 from bridge.model import Outcome
 from bridge.store import ClaimStore, Pass, Start, Wish, scripts
 from bridge.store.health import read_signs
-from tests.integration.test_full_store import Accepting
+from tests.integration.store.test_full_store import Accepting
 from tests.waiting import wait_until
 
 TIME = "  return time[1] * 1000 + math.floor(time[2] / 1000)\n"

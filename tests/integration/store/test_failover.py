@@ -17,7 +17,7 @@ from bridge.store import ClaimStore, JobStore, StatusReader
 from tests.faults.cluster import Cluster
 from tests.faults.proxy import Proxy
 from tests.faults.sentinels import NAME, Sentinels
-from tests.integration.test_store_addresses import reached
+from tests.integration.store.test_addresses import reached
 
 WITHIN_S = 30
 
