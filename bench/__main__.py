@@ -33,8 +33,12 @@ NEEDS_FLEET = ("cost", "latency")
 @click.option("--quick", is_flag=True, help="Less of everything, in under a minute: ratios only.")
 @click.option("--only", multiple=True, type=click.Choice(MEASURES), help="Only this; repeatable.")
 @click.option("--million", is_flag=True, help="Let growth go on to a million claims (3 GB).")
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False),
-              help="Where the results go instead.")  # fmt: skip
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the results go instead.",
+)
 def main(*, quick: bool, only: tuple[str, ...], million: bool, json_file: Path | None) -> None:
     """Measure what the bridge costs, beside what else would do its work."""
     chosen = [name for name in MEASURES if not only or name in only]
@@ -58,9 +62,7 @@ def main(*, quick: bool, only: tuple[str, ...], million: bool, json_file: Path |
     console.print(f"{time.monotonic() - began:.0f} s; results in {path}", highlight=False)
 
 
-def _measure(
-    chosen: list[str], *, quick: bool, million: bool, console: Console
-) -> dict[str, Any]:  # fmt: skip
+def _measure(chosen: list[str], *, quick: bool, million: bool, console: Console) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     measures: dict[str, Any] = {}
     with ExitStack() as stack:

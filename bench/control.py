@@ -27,8 +27,12 @@ class StubServer:
 
     def __init__(self, folder: Path) -> None:
         self._process = Process(
-            "stub", python("-m", "bench.stub", "0"), env=environment(""), folder=folder,
-            stdout=subprocess.PIPE)  # fmt: skip
+            "stub",
+            python("-m", "bench.stub", "0"),
+            env=environment(""),
+            folder=folder,
+            stdout=subprocess.PIPE,
+        )
         out = self._process.popen.stdout
         assert out is not None
         line = out.readline()

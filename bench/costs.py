@@ -26,10 +26,15 @@ class Missing(Exception):
 
 
 @click.command()
-@click.argument("result", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-                default=report.FILE)  # fmt: skip
-@click.option("--output", default=FILE, show_default="bridge/capacity/costs.json",
-              type=click.Path(path_type=Path, dir_okay=False))  # fmt: skip
+@click.argument(
+    "result", type=click.Path(path_type=Path, exists=True, dir_okay=False), default=report.FILE
+)
+@click.option(
+    "--output",
+    default=FILE,
+    show_default="bridge/capacity/costs.json",
+    type=click.Path(path_type=Path, dir_okay=False),
+)
 def main(*, result: Path, output: Path) -> None:
     """Write the figures of RESULT (default: bench/results/results.json) for the planner."""
     try:
@@ -60,9 +65,12 @@ def costs_of(results: dict[str, Any]) -> Costs:
 
 
 def _costs(
-    results: dict[str, Any], cost: dict[str, Any], heartbeats: dict[str, Any],
-    polls: dict[str, Any], growth: dict[str, Any],
-) -> Costs:  # fmt: skip
+    results: dict[str, Any],
+    cost: dict[str, Any],
+    heartbeats: dict[str, Any],
+    polls: dict[str, Any],
+    growth: dict[str, Any],
+) -> Costs:
     parts = cost["contestants"][BRIDGE]["parts"]
     beats = heartbeats["parts_cpu_ms"]
     machine = results["machine"]

@@ -66,11 +66,15 @@ class Recorder:
     @contextmanager
     def on(self) -> Iterator[Recorder]:
         """Record, in both of redis-py's clients."""
-        with mock.patch.multiple(
-            redis.Redis, execute_command=self._heard(redis.Redis.execute_command)
-        ), mock.patch.multiple(
-            redis.asyncio.Redis, execute_command=self._heard(redis.asyncio.Redis.execute_command)
-        ):  # fmt: skip
+        with (
+            mock.patch.multiple(
+                redis.Redis, execute_command=self._heard(redis.Redis.execute_command)
+            ),
+            mock.patch.multiple(
+                redis.asyncio.Redis,
+                execute_command=self._heard(redis.asyncio.Redis.execute_command),
+            ),
+        ):
             yield self
 
     def _heard(self, execute: Callable[..., Any]) -> Callable[..., Any]:
@@ -162,9 +166,14 @@ class Filler:
 
         async def come(store: ClaimStore) -> None:
             await store.store(
-                Claim(_ID, activity, INPUT), token=_TOKEN, queue="celery",
-                interval_s=self._interval_s, manual=False, max_attempts=1, poller="bench",
-            )  # fmt: skip
+                Claim(_ID, activity, INPUT),
+                token=_TOKEN,
+                queue="celery",
+                interval_s=self._interval_s,
+                manual=False,
+                max_attempts=1,
+                poller="bench",
+            )
             await store.mark_queued(Job(_ID, 1))
 
         def begin(jobs: JobStore) -> None:
@@ -173,9 +182,12 @@ class Filler:
         return self._recorded(come, begin if running else None, worker=worker)
 
     def _recorded(
-        self, asks: Callable[[ClaimStore], Awaitable[Any]],
-        then: Callable[[JobStore], None] | None = None, *, worker: str = "",
-    ) -> list[_Call]:  # fmt: skip
+        self,
+        asks: Callable[[ClaimStore], Awaitable[Any]],
+        then: Callable[[JobStore], None] | None = None,
+        *,
+        worker: str = "",
+    ) -> list[_Call]:
         """What these send, to a database of its own."""
         url = self._settings.store_url.rpartition("/")[0] + f"/{_SCRATCH_DB}"
         settings = self._settings.model_copy(update={"store_url": url})

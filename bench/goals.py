@@ -46,9 +46,14 @@ class Goal:
 def judge(measures: dict[str, Any]) -> list[Goal]:
     """The goals of the measures that there are."""
     judges = {
-        "cost": _cost, "latency": _latency, "heartbeats": _heartbeats, "polls": _polls,
-        "switch": _switch, "grant": _grant, "growth": _growth,
-    }  # fmt: skip
+        "cost": _cost,
+        "latency": _latency,
+        "heartbeats": _heartbeats,
+        "polls": _polls,
+        "switch": _switch,
+        "grant": _grant,
+        "growth": _growth,
+    }
     return [goal for name, of in judges.items() if name in measures for goal in of(measures[name])]
 
 
@@ -75,29 +80,58 @@ def _cost(found: dict[str, Any]) -> Iterator[Goal]:
         best = found["contestants"][each["best_threads"]]["label"]
         what = f"tasks/s ({way}) / best thread worker ({best})"
         yield Goal("cost", what, each["speed"]["median"], "≥", 1.5, "×")
-    shares = [each["stub_share"]["median"] for each in found["contestants"].values()
-              if each["stub_cpu_ms"]["median"]]  # fmt: skip
-    yield Goal("cost", "the stub's CPU / that of whom it serves, at most", max(shares), "≤", 0.1,
-               "×")  # fmt: skip
+    shares = [
+        each["stub_share"]["median"]
+        for each in found["contestants"].values()
+        if each["stub_cpu_ms"]["median"]
+    ]
+    yield Goal(
+        "cost", "the stub's CPU / that of whom it serves, at most", max(shares), "≤", 0.1, "×"
+    )
 
 
 def _latency(found: dict[str, Any]) -> Iterator[Goal]:
     for pool, over in found["over_celery_ms"].items():
         idle = found["contestants"][f"bridge-{pool}"]["idle"]
         begin, report = idle["to_begin"], idle["to_report"]
-        yield Goal("latency", f"scheduled → begun ({pool}), p50 idle, over Celery alone",
-                   over["median"], "≤", 3.0, "ms")  # fmt: skip
-        yield Goal("latency", f"scheduled → begun ({pool}), idle, p99 / p50",
-                   round(begin["p99_ms"] / begin["p50_ms"], 2), "≤", 5.0, "×")  # fmt: skip
-        yield Goal("latency", f"ended → reported ({pool}), p50 idle", report["p50_ms"], "≤", 5.0,
-                   "ms")  # fmt: skip
+        yield Goal(
+            "latency",
+            f"scheduled → begun ({pool}), p50 idle, over Celery alone",
+            over["median"],
+            "≤",
+            3.0,
+            "ms",
+        )
+        yield Goal(
+            "latency",
+            f"scheduled → begun ({pool}), idle, p99 / p50",
+            round(begin["p99_ms"] / begin["p50_ms"], 2),
+            "≤",
+            5.0,
+            "×",
+        )
+        yield Goal(
+            "latency", f"ended → reported ({pool}), p50 idle", report["p50_ms"], "≤", 5.0, "ms"
+        )
 
 
 def _heartbeats(found: dict[str, Any]) -> Iterator[Goal]:
-    yield Goal("heartbeats", "CPU per heartbeat, store included / boto3 on 16 threads",
-               found["ratio"]["median"], "≤", 0.25, "×")  # fmt: skip
-    yield Goal("heartbeats", "tokens that one core carries at 20 s", found["tokens_per_core"], "≥",
-               60_000, "")  # fmt: skip
+    yield Goal(
+        "heartbeats",
+        "CPU per heartbeat, store included / boto3 on 16 threads",
+        found["ratio"]["median"],
+        "≤",
+        0.25,
+        "×",
+    )
+    yield Goal(
+        "heartbeats",
+        "tokens that one core carries at 20 s",
+        found["tokens_per_core"],
+        "≥",
+        60_000,
+        "",
+    )
 
 
 def _polls(found: dict[str, Any]) -> Iterator[Goal]:
@@ -108,8 +142,9 @@ def _polls(found: dict[str, Any]) -> Iterator[Goal]:
             yield Goal("polls", f"{where}: idle CPU", row["idle_cpu_percent"], "≤", 1, "%")
         if row["polls"] != 1_000:
             continue
-        yield Goal("polls", f"{where}: RSS of each over the base", row["rss_kb_per_poll"], "≤", 30,
-                   "KB")  # fmt: skip
+        yield Goal(
+            "polls", f"{where}: RSS of each over the base", row["rss_kb_per_poll"], "≤", 30, "KB"
+        )
         yield Goal("polls", f"{where}: idle CPU", row["idle_cpu_percent"], "≤", 1, "%")
         yield Goal("polls", f"{where}: threads for them", row["threads_over_base"], "≤", 0, "")
 
@@ -126,8 +161,9 @@ def _switch(found: dict[str, Any]) -> Iterator[Goal]:
         yield Goal("switch", f"{ahead} as {words[part]}", found[part], "≤", limit, "")
     # Those that run when the twentieth ends may end before what is asked for then has come.
     back = found["short"] if found["back_within"] is None else found["back_within"]
-    yield Goal("switch", f"jobs of {short} after {long} until more is {ahead}", back, "≤",
-               20 + slots, "")  # fmt: skip
+    yield Goal(
+        "switch", f"jobs of {short} after {long} until more is {ahead}", back, "≤", 20 + slots, ""
+    )
 
 
 def _grant(found: dict[str, Any]) -> Iterator[Goal]:
@@ -139,9 +175,27 @@ def _grant(found: dict[str, Any]) -> Iterator[Goal]:
 def _growth(found: dict[str, Any]) -> Iterator[Goal]:
     line = [row for row in found["rows"] if row["activities"] == 1]
     first, last = line[0], line[-1]
-    yield Goal("growth", "Redis per claim in flight, beyond token and input",
-               last["bytes_per_claim"], "≤", 600, "bytes")  # fmt: skip
-    yield Goal("growth", f"cost per heartbeat, {last['claims']:,} claims / {first['claims']:,}",
-               last["heartbeat_to_small"]["median"], "≤", 1.3, "×")  # fmt: skip
-    yield Goal("growth", f"recovery of {last['claims']:,} claims, none due",
-               last["recovery_ms"]["median"], "≤", 5, "ms")  # fmt: skip
+    yield Goal(
+        "growth",
+        "Redis per claim in flight, beyond token and input",
+        last["bytes_per_claim"],
+        "≤",
+        600,
+        "bytes",
+    )
+    yield Goal(
+        "growth",
+        f"cost per heartbeat, {last['claims']:,} claims / {first['claims']:,}",
+        last["heartbeat_to_small"]["median"],
+        "≤",
+        1.3,
+        "×",
+    )
+    yield Goal(
+        "growth",
+        f"recovery of {last['claims']:,} claims, none due",
+        last["recovery_ms"]["median"],
+        "≤",
+        5,
+        "ms",
+    )

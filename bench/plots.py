@@ -17,8 +17,11 @@ def draw(results: dict[str, Any], folder: Path) -> list[Path]:
     from matplotlib import pyplot as plt
 
     makers: dict[str, Callable[[Any, dict[str, Any]], None]] = {
-        "cost": _cost, "latency": _latency, "growth": _growth, "polls": _polls,
-    }  # fmt: skip
+        "cost": _cost,
+        "latency": _latency,
+        "growth": _growth,
+        "polls": _polls,
+    }
     drawn = []
     for name, make in makers.items():
         if name not in results["measures"]:
@@ -56,8 +59,15 @@ def _latency(axes: Any, found: dict[str, Any]) -> None:
         p50 = [row[load]["to_begin"]["p50_ms"] for row in rows]
         tail = [row[load]["to_begin"]["p99_ms"] - row[load]["to_begin"]["p50_ms"] for row in rows]
         label = "idle" if load == "idle" else "half load"
-        axes.barh(places, p50, 0.36, xerr=[[0] * len(rows), tail], color=_colours(names),
-                  alpha=alpha, label=label)  # fmt: skip
+        axes.barh(
+            places,
+            p50,
+            0.36,
+            xerr=[[0] * len(rows), tail],
+            color=_colours(names),
+            alpha=alpha,
+            label=label,
+        )
     axes.set_yticks(range(len(rows)), [row["label"] for row in rows])
     axes.set_xscale("log")
     axes.set_xlabel("scheduled → begun, ms: p50, line to p99 (dark: idle, pale: half load)")
@@ -84,8 +94,13 @@ def _polls(axes: Any, found: dict[str, Any]) -> None:
     axes.bar(labels, [row["rss_mb"] for row in rows], color=OURS)
     axes.axhline(found["base_rss_mb"], color=OTHERS, linestyle="--", label="at rest")
     for place, row in enumerate(rows):
-        axes.annotate(f"{row['idle_cpu_percent']:.1f} % CPU", (place, row["rss_mb"]), ha="center",
-                      va="bottom", fontsize=8)  # fmt: skip
+        axes.annotate(
+            f"{row['idle_cpu_percent']:.1f} % CPU",
+            (place, row["rss_mb"]),
+            ha="center",
+            va="bottom",
+            fontsize=8,
+        )
     axes.set_xlabel("open polls / activities")
     axes.set_ylabel("RSS of the poller, MB")
     axes.legend(frameon=False)

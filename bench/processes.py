@@ -73,15 +73,28 @@ class Process:
     """A process in a session of its own, which dies with this one."""
 
     def __init__(
-        self, name: str, args: list[str], *, env: Mapping[str, str], folder: Path,
-        stdin: int = subprocess.DEVNULL, stdout: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        args: list[str],
+        *,
+        env: Mapping[str, str],
+        folder: Path,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int | None = None,
+    ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
         with self.log.open("ab") as out:
             self.popen = subprocess.Popen(
-                args, env=dict(env), cwd=folder, stdin=stdin, stdout=stdout or out, stderr=out,
-                start_new_session=True, preexec_fn=die_with_parent)  # fmt: skip
+                args,
+                env=dict(env),
+                cwd=folder,
+                stdin=stdin,
+                stdout=stdout or out,
+                stderr=out,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
 
     @property
     def pid(self) -> int:

@@ -45,11 +45,20 @@ NAME = "million"
 
 
 @click.command()
-@click.option("--claims", type=click.IntRange(min=1_000), default=1_000_000, show_default=True,
-              help="In flight at once. A million take about 2 GB.")  # fmt: skip
+@click.option(
+    "--claims",
+    type=click.IntRange(min=1_000),
+    default=1_000_000,
+    show_default=True,
+    help="In flight at once. A million take about 2 GB.",
+)
 @click.option("--region", default="us-east-1", show_default=True, help="Whose quota counts.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False),
-              help="Also write the figures here.")  # fmt: skip
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write the figures here.",
+)
 def main(*, claims: int, region: str, json_file: Path | None) -> None:
     """Fill a Valkey with claims in flight and run beat's passes over them."""
     console = Console(stderr=True)
@@ -80,11 +89,16 @@ def simulate(claims: int, *, quota: float, say: Callable[[str], None]) -> dict[s
         stack.callback(passes.stop)
         used = filler.used_bytes() - empty
         found = {
-            "machine": machine.describe(), "claims": claims, "activities": ACTIVITIES,
-            "workers": WORKERS, "quota": quota, "fill_s": round(fill_s, 1), "redis_bytes": used,
+            "machine": machine.describe(),
+            "claims": claims,
+            "activities": ACTIVITIES,
+            "workers": WORKERS,
+            "quota": quota,
+            "fill_s": round(fill_s, 1),
+            "redis_bytes": used,
             "bytes_per_claim": round(used / claims - TOKEN_BYTES - len(INPUT)),
             **_passes(filler, passes, ids, round(quota), say),
-        }  # fmt: skip
+        }
     shutil.rmtree(folder, ignore_errors=True)  # kept when it did not get here: for its logs
     return found
 
@@ -162,10 +176,14 @@ def tables(found: dict[str, Any]) -> list[Table]:
     )
     for interval_s in INTERVALS_S:
         a_second = claims / interval_s
-        intervals.rows.append([
-            f"{interval_s:,.0f} s", f"{a_second:,.0f}", f"{-(-a_second // rate):,.0f}",
-            f"{100 * a_second / quota:,.0f} %",
-        ])  # fmt: skip
+        intervals.rows.append(
+            [
+                f"{interval_s:,.0f} s",
+                f"{a_second:,.0f}",
+                f"{-(-a_second // rate):,.0f}",
+                f"{100 * a_second / quota:,.0f} %",
+            ]
+        )
     return [took, intervals]
 
 

@@ -20,9 +20,14 @@ class Table:
 def all_tables(results: dict[str, Any]) -> Iterator[Table]:
     """A table a measure, and the goals."""
     makers = {
-        "cost": _cost, "latency": _latency, "heartbeats": _heartbeats, "polls": _polls,
-        "switch": _switch, "grant": _grant, "growth": _growth,
-    }  # fmt: skip
+        "cost": _cost,
+        "latency": _latency,
+        "heartbeats": _heartbeats,
+        "polls": _polls,
+        "switch": _switch,
+        "grant": _grant,
+        "growth": _growth,
+    }
     for name, make in makers.items():
         if name in results["measures"]:
             yield make(results["measures"][name])
@@ -48,31 +53,49 @@ def _cost(found: dict[str, Any]) -> Table:
             for way in found["ratios"].values()
             if name in way["cpu"]
         ]
-        table.rows.append([
-            each["label"], _range(each["cpu_ms"]), _range(each["tasks_per_s"], 0),
-            f"{each['rss_mb']:.0f}", f"{each['stub_cpu_ms']['median']:.3f}", ", ".join(against),
-        ])  # fmt: skip
+        table.rows.append(
+            [
+                each["label"],
+                _range(each["cpu_ms"]),
+                _range(each["tasks_per_s"], 0),
+                f"{each['rss_mb']:.0f}",
+                f"{each['stub_cpu_ms']['median']:.3f}",
+                ", ".join(against),
+            ]
+        )
     return table
 
 
 def _latency(found: dict[str, Any]) -> Table:
     table = Table(
         "Latency, ms: p50 / p99",
-        ["contestant", "→ begun, idle", "→ begun, half load", "→ reported, idle",
-         "→ reported, half load", "half load"],
+        [
+            "contestant",
+            "→ begun, idle",
+            "→ begun, half load",
+            "→ reported, idle",
+            "→ reported, half load",
+            "half load",
+        ],
         note=f"Idle: {found['idle_per_s']:.0f} tasks/s. Half load: half of what the contestant did "
         "at saturation just before. Celery alone: from its publication.",
-    )  # fmt: skip
+    )
 
     def pair(part: dict[str, Any] | None) -> str:
         return "" if part is None else f"{part['p50_ms']:.2f} / {part['p99_ms']:.2f}"
 
     for each in found["contestants"].values():
         idle, half = each["idle"], each["half"]
-        table.rows.append([
-            each["label"], pair(idle["to_begin"]), pair(half["to_begin"]), pair(idle["to_report"]),
-            pair(half["to_report"]), f"{each['half_per_s']:.0f}/s",
-        ])  # fmt: skip
+        table.rows.append(
+            [
+                each["label"],
+                pair(idle["to_begin"]),
+                pair(half["to_begin"]),
+                pair(idle["to_report"]),
+                pair(half["to_report"]),
+                f"{each['half_per_s']:.0f}/s",
+            ]
+        )
     return table
 
 
@@ -81,29 +104,49 @@ def _heartbeats(found: dict[str, Any]) -> Table:
         "Heartbeats",
         ["who", "CPU ms/heartbeat", "tokens at 20 s a core"],
         [
-            ["bridge: beat process and Valkey", _range(found["bridge_cpu_ms"], 3),
-             f"{found['tokens_per_core']:,}"],
-            ["boto3, 16 threads", _range(found["boto3_cpu_ms"], 3),
-             f"{20_000 / found['boto3_cpu_ms']['median']:,.0f}"],
+            [
+                "bridge: beat process and Valkey",
+                _range(found["bridge_cpu_ms"], 3),
+                f"{found['tokens_per_core']:,}",
+            ],
+            [
+                "boto3, 16 threads",
+                _range(found["boto3_cpu_ms"], 3),
+                f"{20_000 / found['boto3_cpu_ms']['median']:,.0f}",
+            ],
             ["ratio", _range(found["ratio"]), ""],
         ],
         note=f"{found['rounds']} rounds of {found['tokens']:,} tokens that are due at once.",
-    )  # fmt: skip
+    )
 
 
 def _polls(found: dict[str, Any]) -> Table:
     table = Table(
         "Open polls of one poller",
         ["polls", "activities", "RSS MB", "KB a poll over the base", "idle CPU %", "threads"],
-        [["at rest", "1", f"{found['base_rss_mb']:.1f}", "", f"{found['base_cpu_percent']:.2f}",
-          str(found["base_threads"])]],
+        [
+            [
+                "at rest",
+                "1",
+                f"{found['base_rss_mb']:.1f}",
+                "",
+                f"{found['base_cpu_percent']:.2f}",
+                str(found["base_threads"]),
+            ]
+        ],
         note=f"CPU in percent of one core, over {found['window_s']:.0f} s.",
-    )  # fmt: skip
+    )
     for row in found["pollers"]:
-        table.rows.append([
-            f"{row['polls']:,}", str(row["activities"]), f"{row['rss_mb']:.1f}",
-            f"{row['rss_kb_per_poll']:.1f}", f"{row['idle_cpu_percent']:.2f}", str(row["threads"]),
-        ])  # fmt: skip
+        table.rows.append(
+            [
+                f"{row['polls']:,}",
+                str(row["activities"]),
+                f"{row['rss_mb']:.1f}",
+                f"{row['rss_kb_per_poll']:.1f}",
+                f"{row['idle_cpu_percent']:.2f}",
+                str(row["threads"]),
+            ]
+        )
     return table
 
 
@@ -155,18 +198,33 @@ def _grant(found: dict[str, Any]) -> Table:
 def _growth(found: dict[str, Any]) -> Table:
     table = Table(
         "Claims in flight",
-        ["claims", "activities", "workers", "CPU ms/heartbeat", "to 1,000 claims", "recovery ms",
-         "status ms", "bytes a claim"],
+        [
+            "claims",
+            "activities",
+            "workers",
+            "CPU ms/heartbeat",
+            "to 1,000 claims",
+            "recovery ms",
+            "status ms",
+            "bytes a claim",
+        ],
         note=f"Passes of {found['due']:,} heartbeats, in turns with passes over 1,000 claims: the "
         "median of the rounds' ratios. Recovery with none due. Bytes of Redis beyond token "
         f"({found['token_bytes']}) and input ({found['input_bytes']}).",
-    )  # fmt: skip
+    )
     for row in found["rows"]:
-        table.rows.append([
-            f"{row['claims']:,}", str(row["activities"]), str(row["workers"]),
-            _range(row["heartbeat_cpu_ms"], 3), f"{row['heartbeat_to_small']['median']:.2f}×",
-            _range(row["recovery_ms"]), _range(row["status_ms"]), str(row["bytes_per_claim"]),
-        ])  # fmt: skip
+        table.rows.append(
+            [
+                f"{row['claims']:,}",
+                str(row["activities"]),
+                str(row["workers"]),
+                _range(row["heartbeat_cpu_ms"], 3),
+                f"{row['heartbeat_to_small']['median']:.2f}×",
+                _range(row["recovery_ms"]),
+                _range(row["status_ms"]),
+                str(row["bytes_per_claim"]),
+            ]
+        )
     return table
 
 
@@ -175,9 +233,14 @@ def goals(results: dict[str, Any]) -> Table:
     table = Table("Goals", ["figure", "measured", "goal", ""])
     for goal in results["goals"]:
         unit = {"×": "×", "%": " %", "": ""}.get(goal["unit"], f" {goal['unit']}")
-        table.rows.append([
-            goal["what"], f"{goal['value']:,.4g}{unit}" if goal["value"] < 1000
-            else f"{goal['value']:,.0f}{unit}", f"{goal['sign']} {goal['limit']:,g}{unit}",
-            "ok" if goal["met"] else "not met",
-        ])  # fmt: skip
+        table.rows.append(
+            [
+                goal["what"],
+                f"{goal['value']:,.4g}{unit}"
+                if goal["value"] < 1000
+                else f"{goal['value']:,.0f}{unit}",
+                f"{goal['sign']} {goal['limit']:,g}{unit}",
+                "ok" if goal["met"] else "not met",
+            ]
+        )
     return table

@@ -15,8 +15,13 @@ class Talking(Process):
 
     def __init__(self, program: str, *, endpoint: str, folder: Path, **env: str) -> None:
         super().__init__(
-            program, python("-m", f"bench.programs.{program}"), env=environment(endpoint, **env),
-            folder=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+            program,
+            python("-m", f"bench.programs.{program}"),
+            env=environment(endpoint, **env),
+            folder=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         self._ready = False
 
     def tell(self, line: str) -> None:

@@ -19,8 +19,14 @@ def show(results: dict[str, Any], console: Console) -> None:
 def show_tables(tables: Iterable[Table], console: Console) -> None:
     """Print these tables."""
     for table in tables:
-        shown = RichTable(title=table.title, title_justify="left", box=None, pad_edge=False,
-                          header_style="bold", title_style="bold")  # fmt: skip
+        shown = RichTable(
+            title=table.title,
+            title_justify="left",
+            box=None,
+            pad_edge=False,
+            header_style="bold",
+            title_style="bold",
+        )
         for number, column in enumerate(table.columns):
             shown.add_column(column, justify="right" if number else "left", no_wrap=bool(number))
         for row in table.rows:

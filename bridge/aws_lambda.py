@@ -132,8 +132,10 @@ class Function:
             finally:
                 pool = app.pool
                 pool.resize(pool.limit, reset=True)
-        logger.info("polled %(polled)d, claimed %(claimed)d, dispatched %(dispatched)d, "
-                    "failed %(failed)d", asdict(result))  # fmt: skip
+        logger.info(
+            "polled %(polled)d, claimed %(claimed)d, dispatched %(dispatched)d, failed %(failed)d",
+            asdict(result),
+        )
         return asdict(result)
 
     def _resolve(self, bridge: Installation, event: Mapping[str, Any]) -> dict[str, str]:
@@ -161,9 +163,15 @@ class Function:
         clients = Clients(Places(bridge.settings.roles))
         try:
             poller = _OnePoll(
-                registry=bridge.registry, arns=arns, clients=clients, store=store,
-                dispatcher=dispatcher, settings=bridge.settings, name=process_name(),
-                meters=counts)  # fmt: skip
+                registry=bridge.registry,
+                arns=arns,
+                clients=clients,
+                store=store,
+                dispatcher=dispatcher,
+                settings=bridge.settings,
+                name=process_name(),
+                meters=counts,
+            )
             # Without the store there is nothing to wait for: its lease ends by itself.
             ends = {asyncio.create_task(poller.run()), asyncio.create_task(poller.stuck.wait())}
             await asyncio.wait(ends, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
@@ -210,9 +218,12 @@ class _OnePoll(Poller):
                 return await super().open_polls()
         except Exception as exc:
             if not self.draining:
-                self.error = exc if not isinstance(exc, TimeoutError) else StoreUnavailable(
-                    f"the claim store has not answered within {GRANT_S:.0f} s: no poll is opened."
-                )  # fmt: skip
+                if isinstance(exc, TimeoutError):
+                    exc = StoreUnavailable(
+                        f"the claim store has not answered within {GRANT_S:.0f} s: "
+                        "no poll is opened."
+                    )
+                self.error = exc
                 self.stuck.set()
             raise
         finally:

@@ -104,8 +104,10 @@ def poll(ctx: click.Context, loglevel: int, logfile: str | None) -> None:
         logging.getLogger("bridge").error(
             "ended at once, and leaves: %d open polls (their next tasks are swallowed), "
             "claims neither stored nor dispatched: %s, stored and not dispatched: %s",
-            left.open_polls, left.unstored or "none", left.undispatched or "none",
-        )  # fmt: skip
+            left.open_polls,
+            left.unstored or "none",
+            left.undispatched or "none",
+        )
         ctx.exit(1)
 
 
@@ -126,8 +128,12 @@ def settings(ctx: click.Context, as_json: bool) -> None:
 @click.command(cls=BridgeCommand)
 @JSON
 @click.option("--watch", is_flag=True, cls=CeleryOption, help="Show it until Ctrl-C, each second.")
-@click.option("--why", metavar="ACTIVITY", cls=CeleryOption,
-              help="Say why nothing more of this activity is claimed.")  # fmt: skip
+@click.option(
+    "--why",
+    metavar="ACTIVITY",
+    cls=CeleryOption,
+    help="Say why nothing more of this activity is claimed.",
+)
 @click.pass_context
 def status(ctx: click.Context, as_json: bool, watch: bool, why: str | None) -> None:
     """Show each activity's claims and polls, and what occupies the workers' slots."""
@@ -186,8 +192,12 @@ def _say_why(name: str, bridge: Installation, reader: StatusReader, *, as_json: 
 
 # Where Celery's own cannot be replaced; elsewhere the same command under a second name.
 bridge_status = BridgeCommand(
-    "bridge-status", callback=status.callback, params=status.params, help=status.help,
-    hidden=enabled("status command"))  # fmt: skip
+    "bridge-status",
+    callback=status.callback,
+    params=status.params,
+    help=status.help,
+    hidden=enabled("status command"),
+)
 
 
 @click.command(cls=BridgeCommand)
@@ -221,9 +231,12 @@ class _Status(CeleryCommand):  # type: ignore[misc]
         return ours
 
     def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None,
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
         **extra: Any,
-    ) -> click.Context:  # fmt: skip
+    ) -> click.Context:
         if parent is not None and hasattr(parent.obj.app, "bridge"):
             ours: click.Context = status.make_context(info_name, args, parent, **extra)
             return ours
@@ -242,16 +255,26 @@ def activities() -> None:
 
 @activities.command("create", cls=BridgeCommand)
 @click.argument("names", nargs=-1)
-@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", cls=CeleryOption,
-              help="Tag of those that are created; may be repeated.")  # fmt: skip
-@click.option("--kms-key-id", cls=CeleryOption,
-              help="Encrypt those that are created with this KMS key.")  # fmt: skip
+@click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="KEY=VALUE",
+    cls=CeleryOption,
+    help="Tag of those that are created; may be repeated.",
+)
+@click.option(
+    "--kms-key-id", cls=CeleryOption, help="Encrypt those that are created with this KMS key."
+)
 @JSON
 @click.pass_context
 def create(
-    ctx: click.Context, names: tuple[str, ...], tags: tuple[str, ...], kms_key_id: str | None,
+    ctx: click.Context,
+    names: tuple[str, ...],
+    tags: tuple[str, ...],
+    kms_key_id: str | None,
     as_json: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Create activities: NAMES, or all registered ones. Those that exist stay as they are."""
     from pydantic import ValidationError
 
@@ -270,10 +293,11 @@ def create(
         made = {
             activity: ActivityAttributes(
                 name=activity,
-                tags=dict(tag.split("=", 1) for tag in tags), encryption=key or None,
+                tags=dict(tag.split("=", 1) for tag in tags),
+                encryption=key or None,
             )
             for activity in wanted
-        }  # fmt: skip
+        }
     except ValidationError as exc:
         raise click.UsageError("; ".join(str(each["msg"]) for each in exc.errors()), ctx) from None
 
@@ -361,14 +385,32 @@ def delete(ctx: click.Context, names: tuple[str, ...], yes: bool, as_json: bool)
 
 
 @click.command(cls=BridgeCommand)
-@click.option("--port", default=8083, show_default=True, cls=CeleryOption,
-              help="Port of Step Functions on 127.0.0.1; 0 takes a free one.")  # fmt: skip
-@click.option("--valkey-port", type=int, cls=CeleryOption,
-              help="Also start Valkey, on this port; 0 takes a free one.")  # fmt: skip
-@click.option("--valkey-dir", type=click.Path(file_okay=False), cls=CeleryOption,
-              help="Keep Valkey's data here (append-only file).")  # fmt: skip
-@click.option("--hold-s", default=60.0, show_default=True, cls=CeleryOption,
-              help="How long a poll without a task is held; 60 s at AWS.")  # fmt: skip
+@click.option(
+    "--port",
+    default=8083,
+    show_default=True,
+    cls=CeleryOption,
+    help="Port of Step Functions on 127.0.0.1; 0 takes a free one.",
+)
+@click.option(
+    "--valkey-port",
+    type=int,
+    cls=CeleryOption,
+    help="Also start Valkey, on this port; 0 takes a free one.",
+)
+@click.option(
+    "--valkey-dir",
+    type=click.Path(file_okay=False),
+    cls=CeleryOption,
+    help="Keep Valkey's data here (append-only file).",
+)
+@click.option(
+    "--hold-s",
+    default=60.0,
+    show_default=True,
+    cls=CeleryOption,
+    help="How long a poll without a task is held; 60 s at AWS.",
+)
 @JSON
 def local(
     port: int, valkey_port: int | None, valkey_dir: str | None, hold_s: float, as_json: bool
@@ -382,10 +424,17 @@ def local(
 
 
 @click.command(cls=BridgeCommand)
-@click.option("--executions", type=click.IntRange(1, 1000), default=20, show_default=True,
-              cls=CeleryOption, help="Executions to start.")  # fmt: skip
-@click.option("--keep", is_flag=True, cls=CeleryOption,
-              help="Leave everything running until Ctrl-C.")  # fmt: skip
+@click.option(
+    "--executions",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    cls=CeleryOption,
+    help="Executions to start.",
+)
+@click.option(
+    "--keep", is_flag=True, cls=CeleryOption, help="Leave everything running until Ctrl-C."
+)
 @JSON
 @click.pass_context
 def demo(ctx: click.Context, executions: int, keep: bool, as_json: bool) -> None:

@@ -208,9 +208,10 @@ def _store(bridge: Installation) -> Iterator[Finding]:
     yield _ok(check, f"{mask_url(bridge.settings.store_url)}, {version}")
     if not parse(bridge.settings.store_url).verified:
         yield _warning(
-            "claim store's certificate", "it is not checked: another host could pose as Redis",
+            "claim store's certificate",
+            "it is not checked: another host could pose as Redis",
             "set ssl_cert_reqs=required, and ssl_ca_certs where its CA is your own",
-        )  # fmt: skip
+        )
     yield from _server(server)
     yield from _fleet(bridge, status)
 
@@ -246,9 +247,10 @@ def _server(server: ServerInfo) -> Iterator[Finding]:
     skew_s = abs(server.clock_s - time.time())
     if skew_s > CLOCK_SKEW_S:
         yield _warning(
-            "clocks", f"this host and Redis are {skew_s:.0f} s apart",
+            "clocks",
+            f"this host and Redis are {skew_s:.0f} s apart",
             "run NTP: AWS refuses signatures of hosts that are minutes off",
-        )  # fmt: skip
+        )
     else:
         yield _ok("clocks", f"this host and Redis are {skew_s:.1f} s apart")
 
@@ -298,9 +300,10 @@ def _workers(queue: str, activities: Sequence[str], serving: Sequence[WorkerStat
     if draining:
         said = f"workers that drain and take no new job: {draining}, others: none"
     return _failure(
-        check, f"{said}; nothing of {', '.join(activities)} is claimed",
+        check,
+        f"{said}; nothing of {', '.join(activities)} is claimed",
         f"celery -A {app_name()} worker -Q {queue}",
-    )  # fmt: skip
+    )
 
 
 def _broker(bridge: Installation) -> Iterator[Finding]:
@@ -319,9 +322,10 @@ def _broker(bridge: Installation) -> Iterator[Finding]:
     except (ImportError, KeyError, TypeError, ValueError) as exc:
         # Not its text: it may quote a part of the password.
         yield _failure(
-            "broker", f"{url}: Celery cannot read it ({type(exc).__name__})",
+            "broker",
+            f"{url}: Celery cannot read it ({type(exc).__name__})",
             "mend the URL, broker_transport_options or broker_use_ssl",
-        )  # fmt: skip
+        )
         return
     yield _ok("broker", url)
     if not app.conf.task_create_missing_queues and SYSTEM_QUEUE not in app.amqp.queues:
@@ -331,14 +335,16 @@ def _broker(bridge: Installation) -> Iterator[Finding]:
     options: dict[str, Any] = app.conf.broker_transport_options
     if transport == "redis" and not options.get("socket_timeout"):
         yield _warning(
-            "broker's socket_timeout", "unset: a half-open connection hangs a worker for minutes",
+            "broker's socket_timeout",
+            "unset: a half-open connection hangs a worker for minutes",
             'broker_transport_options = {"socket_timeout": 5, …}, see docs/celery.md',
-        )  # fmt: skip
+        )
     if transport == "amqp" and not options.get("confirm_publish"):
         yield _warning(
-            "broker's confirm_publish", "off: a job may be lost between here and RabbitMQ",
+            "broker's confirm_publish",
+            "off: a job may be lost between here and RabbitMQ",
             'broker_transport_options = {"confirm_publish": True}',
-        )  # fmt: skip
+        )
 
 
 def _time_limits(bridge: Installation) -> Iterator[Finding]:
@@ -356,9 +362,10 @@ def _time_limits(bridge: Installation) -> Iterator[Finding]:
     if longer:
         said = ", ".join(f"{name} ({limit_s:.0f} s)" for name, limit_s in longer.items())
         yield _warning(
-            check, f"{visible_s:.0f} s, below the time limit of {said}",
+            check,
+            f"{visible_s:.0f} s, below the time limit of {said}",
             "raise visibility_timeout in broker_transport_options: such jobs are delivered again",
-        )  # fmt: skip
+        )
     else:
         yield _ok(check, f"{visible_s:.0f} s")
 

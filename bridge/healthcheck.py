@@ -275,8 +275,13 @@ def store_of(process: Process) -> str:
 def main() -> int:
     """Check, say what was found, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bridge.healthcheck", description=__doc__)
-    parser.add_argument("role", nargs="?", default="", choices=["", *ROLES],
-                        help="default: what the process's command line says")  # fmt: skip
+    parser.add_argument(
+        "role",
+        nargs="?",
+        default="",
+        choices=["", *ROLES],
+        help="default: what the process's command line says",
+    )
     parser.add_argument("--pid", type=int, default=1, help="default: 1, the container's first")
     options = parser.parse_args()
     answers = [(0, f"not known: no answer within {DEADLINE_S:.0f} s")]

@@ -36,8 +36,10 @@ def connect(app: Celery) -> None:
     """Format the logs of the app's processes as ``BRIDGE_LOG_FORMAT`` says."""
     for number, signal in enumerate((signals.after_setup_logger, signals.after_setup_task_logger)):
         signal.connect(
-            lambda logger, **_: _format(app, logger), weak=False,
-            dispatch_uid=("bridge.logs", number, id(app)))  # fmt: skip
+            lambda logger, **_: _format(app, logger),
+            weak=False,
+            dispatch_uid=("bridge.logs", number, id(app)),
+        )
 
 
 def _format(app: Celery, logger: logging.Logger) -> None:
@@ -47,6 +49,9 @@ def _format(app: Celery, logger: logging.Logger) -> None:
     for handler in logger.handlers:
         handler.setFormatter(
             JsonFormatter(
-                _FIELDS, rename_fields=_RENAMED, timestamp="time",
-                reserved_attrs=[*RESERVED_ATTRS, *_HIDDEN])
-        )  # fmt: skip
+                _FIELDS,
+                rename_fields=_RENAMED,
+                timestamp="time",
+                reserved_attrs=[*RESERVED_ATTRS, *_HIDDEN],
+            )
+        )

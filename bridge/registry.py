@@ -203,9 +203,7 @@ def _activity(
             "beat process only. Choose another queue."
         )
     _check_arity(where, task)
-    return Activity(
-        name, task, queue, heartbeat_s, manual, on_lost, max_attempts,
-        bool(terminate))  # fmt: skip
+    return Activity(name, task, queue, heartbeat_s, manual, on_lost, max_attempts, bool(terminate))
 
 
 def undeclared(queue: str) -> str:

@@ -190,9 +190,10 @@ def is_set(name: str) -> bool:
 
 
 def load(
-    *, derive_store: Callable[[], str] = lambda: DEFAULT_BROKER_URL,
+    *,
+    derive_store: Callable[[], str] = lambda: DEFAULT_BROKER_URL,
     env: Mapping[str, str] = os.environ,
-) -> Settings:  # fmt: skip
+) -> Settings:
     """Read and check the settings.
 
     Args:

@@ -21,7 +21,6 @@ import pytest
 from celery import Task
 from celery.states import IGNORED, REJECTED
 
-from bridge.worker.current import Current, as_current
 from bridge.local.child_processes import CELERY, background, clean_environment
 from bridge.local.run import client_of, environment
 from bridge.local.stepfunctions import LocalStepFunctions
@@ -63,9 +62,13 @@ def run_activity() -> Callable[..., Any]:
     """
 
     def run(
-        task: Task, event: Any, *, attempt: int = 1, closed: str = "",
+        task: Task,
+        event: Any,
+        *,
+        attempt: int = 1,
+        closed: str = "",
         context: Context | None = None,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         job = Job(claim_id_of(uuid.uuid4().hex), attempt)
         bridge: Any = SimpleNamespace(jobs=_Jobs(closed))
         with as_current(Current(job, run="test", bridge=bridge, context=context)):
@@ -104,8 +107,12 @@ def local_fleet(
     """The app's activities, a poller and a worker; where their logs are."""
     celery = [*CELERY[:-1], bridge_app]
     made = subprocess.run(
-        [*celery, "activities", "create"], env=dict(local_environment), capture_output=True,
-        text=True, check=False)  # fmt: skip
+        [*celery, "activities", "create"],
+        env=dict(local_environment),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if made.returncode != 0:
         pytest.fail(made.stderr, pytrace=False)
     logs = tmp_path_factory.mktemp("fleet")
@@ -126,8 +133,10 @@ def execute(local_fleet: Path, stepfunctions: Any) -> Callable[..., dict[str, An
 
     def run(definition: Mapping[str, Any], event: Any, *, within_s: float = 30.0) -> dict[str, Any]:
         machine = stepfunctions.create_state_machine(
-            name=f"test-{uuid.uuid4().hex}", definition=json.dumps(definition),
-            roleArn="arn:aws:iam::123456789012:role/local")["stateMachineArn"]  # fmt: skip
+            name=f"test-{uuid.uuid4().hex}",
+            definition=json.dumps(definition),
+            roleArn="arn:aws:iam::123456789012:role/local",
+        )["stateMachineArn"]
         started = stepfunctions.start_execution(stateMachineArn=machine, input=json.dumps(event))
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:

@@ -162,11 +162,18 @@ def why_off(name: Name) -> Off | None:
     for package, (first, unknown) in part.tested.items():
         found = installed_version(package)
         if found < first:
-            return Off(part, f"it needs {package} {_said(first)}, and {version(package)} is here",
-                       untested=False)  # fmt: skip
+            return Off(
+                part,
+                f"it needs {package} {_said(first)}, and {version(package)} is here",
+                untested=False,
+            )
         if found >= unknown:
-            return Off(part, f"it was tested with {package} below {_said(unknown)} only, and "
-                       f"{version(package)} is here", untested=True)  # fmt: skip
+            return Off(
+                part,
+                f"it was tested with {package} below {_said(unknown)} only, and "
+                f"{version(package)} is here",
+                untested=True,
+            )
     return None
 
 

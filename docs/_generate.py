@@ -162,19 +162,21 @@ def errors_page() -> str:
             again = "yes" if getattr(each, "retryable", False) else ""
             rows.append((f"`{name}`", f"`{each.__bases__[0].__name__}`", again, _code(first)))
     reported = ", ".join(f"`{name}`" for name in sorted(matching.REPORTED))
-    return "\n".join([
-        "# Errors\n",
-        MADE,
-        "## What Step Functions hears\n",
-        "An exception of a task is reported by its class name, a `bridge.ActivityError` by the "
-        "name that it was given.\nWhat no exception tells has a name of the bridge's; [how a job "
-        "can end](../endings.md) says which ending\nhas which:\n",
-        f"{reported}.\n",
-        "## Exceptions in Python\n",
-        "Of `bridge.errors`; `JobCancelled` of `bridge`. *Again* says whether trying again can "
-        "help: the bridge's own loops do so.\n",
-        _table(("exception", "is a", "again", "meaning"), rows),
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "# Errors\n",
+            MADE,
+            "## What Step Functions hears\n",
+            "An exception of a task is reported by its class name, a `bridge.ActivityError` by the "
+            "name that it was given.\nWhat no exception tells has a name of the bridge's; [how a "
+            "job can end](../endings.md) says which ending\nhas which:\n",
+            f"{reported}.\n",
+            "## Exceptions in Python\n",
+            "Of `bridge.errors`; `JobCancelled` of `bridge`. *Again* says whether trying again can "
+            "help: the bridge's own loops do so.\n",
+            _table(("exception", "is a", "again", "meaning"), rows),
+        ]
+    )
 
 
 def python_page() -> str:

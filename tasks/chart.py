@@ -48,12 +48,25 @@ def png(months: Sequence[MonthlyRevenue], intervals: Intervals, summary: str) ->
         lows, highs = zip(*(intervals[month["month"]] for month in months), strict=True)
         below = [top - low / 1_000 for top, low in zip(tops, lows, strict=True)]
         above = [high / 1_000 - top for top, high in zip(tops, highs, strict=True)]
-        axes.errorbar(range(len(months)), tops, (below, above), fmt="none", ecolor=INK, capsize=4,
-                      elinewidth=1.2, label="95 % interval\nof the month")  # fmt: skip
+        axes.errorbar(
+            range(len(months)),
+            tops,
+            (below, above),
+            fmt="none",
+            ecolor=INK,
+            capsize=4,
+            elinewidth=1.2,
+            label="95 % interval\nof the month",
+        )
 
     years = " to ".join(dict.fromkeys(f"{day.year}" for day in (days[0], days[-1])))
-    axes.set_title(f"Revenue by month and product, {years}\n", loc="left", color=INK, fontsize=15,
-                   fontweight="bold")  # fmt: skip
+    axes.set_title(
+        f"Revenue by month and product, {years}\n",
+        loc="left",
+        color=INK,
+        fontsize=15,
+        fontweight="bold",
+    )
     axes.text(0, 1.03, summary, transform=axes.transAxes, color=FAINT, fontsize=11)
     axes.set_xticks(
         range(len(months)),

@@ -60,12 +60,30 @@ class Store:
 
         self.run(main())
 
-    def claim(self, token: str = "token-1", *, activity="resize", queue="celery", event="{}",
-              interval_s=10.0, manual=False, max_attempts=1, poller="p1") -> Claim:  # fmt: skip
+    def claim(
+        self,
+        token: str = "token-1",
+        *,
+        activity="resize",
+        queue="celery",
+        event="{}",
+        interval_s=10.0,
+        manual=False,
+        max_attempts=1,
+        poller="p1",
+    ) -> Claim:
         claim = Claim(claim_id_of(token), activity, event)
         stored = self.run(
-            self.claims.store(claim, token=token, queue=queue, interval_s=interval_s,
-                              manual=manual, max_attempts=max_attempts, poller=poller))  # fmt: skip
+            self.claims.store(
+                claim,
+                token=token,
+                queue=queue,
+                interval_s=interval_s,
+                manual=manual,
+                max_attempts=max_attempts,
+                poller=poller,
+            )
+        )
         assert stored
         return claim
 

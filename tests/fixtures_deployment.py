@@ -36,8 +36,10 @@ def deploy(tmp_path, local_stepfunctions):
 def everything(tmp_path_factory, local_stepfunctions):
     """One poller, one prefork worker and one beat, shared by the tests of a module."""
     deployment = Deployment(
-        tmp_path_factory.mktemp("deployment"), valkey=LocalValkey().start(),
-        stepfunctions_url=local_stepfunctions.url)  # fmt: skip
+        tmp_path_factory.mktemp("deployment"),
+        valkey=LocalValkey().start(),
+        stepfunctions_url=local_stepfunctions.url,
+    )
     try:
         deployment.create_activities()
         deployment.worker()

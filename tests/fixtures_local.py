@@ -37,9 +37,15 @@ def local_stepfunctions():
 
 def client_of(url: str, *, external: bool = False):
     """A boto3 client that neither repeats a poll nor gives one up."""
-    keys = {} if external else {
-        "aws_access_key_id": "local", "aws_secret_access_key": "local", "region_name": REGION,
-    }  # fmt: skip
+    keys = (
+        {}
+        if external
+        else {
+            "aws_access_key_id": "local",
+            "aws_secret_access_key": "local",
+            "region_name": REGION,
+        }
+    )
     config = Config(read_timeout=70, max_pool_connections=50, retries={"total_max_attempts": 1})
     return boto3.client("stepfunctions", endpoint_url=url, config=config, **keys)
 

@@ -54,8 +54,10 @@ class Authority:
         text = certificate.public_bytes(serialization.Encoding.PEM)
         if key is not None:
             text += key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption())  # fmt: skip
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
         path.write_bytes(text)
 
 

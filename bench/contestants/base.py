@@ -81,8 +81,7 @@ class Contestant:
                 self.valkey.stop()
 
     def launch(self, name: str, args: list[str], greeting: str, **env: str) -> Process:
-        process = Process(
-            name, args, env=environment(self.stub.url, **env), folder=self.folder)  # fmt: skip
+        process = Process(name, args, env=environment(self.stub.url, **env), folder=self.folder)
         self.processes.append(process)
         self.greetings.append((process, greeting))
         return process

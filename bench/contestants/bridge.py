@@ -31,15 +31,25 @@ class Bridge(Contestant):
     warm_up = 300  # until the window of polls is as wide as the slots allow
 
     def __init__(
-        self, name: str, stub: StubServer, folder: Path, *, pool: str = "prefork",
-        concurrency: int = 4, workers: int = 1, activities: int = 1, **env: str,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        stub: StubServer,
+        folder: Path,
+        *,
+        pool: str = "prefork",
+        concurrency: int = 4,
+        workers: int = 1,
+        activities: int = 1,
+        **env: str,
+    ) -> None:
         super().__init__(name, stub, folder)
         self.pool, self.concurrency, self.workers = pool, concurrency, workers
         self.activities = activities
         self.label = f"bridge, {pool} {f'{workers} × ' if workers > 1 else ''}{concurrency}"
-        self.configuration = f"1 poller, {workers} × worker (--pool {pool} --concurrency " \
-            f"{concurrency}), 1 beat, Valkey"  # fmt: skip
+        self.configuration = (
+            f"1 poller, {workers} × worker (--pool {pool} --concurrency "
+            f"{concurrency}), 1 beat, Valkey"
+        )
         self.more = env
 
     def env(self) -> dict[str, str]:
@@ -65,12 +75,30 @@ class Bridge(Contestant):
         name = f"worker{number or ''}"
         options = ["--pool", self.pool, "--concurrency", str(self.concurrency)]
         self.launch(
-            name, [*CELERY, "worker", *options, *QUIET, "--hostname", f"{name}-{self.name}@%h"],
-            "", **self.env())  # fmt: skip
+            name,
+            [*CELERY, "worker", *options, *QUIET, "--hostname", f"{name}-{self.name}@%h"],
+            "",
+            **self.env(),
+        )
 
     def start_beat(self) -> None:
         self.launch(
-            "beat", [*CELERY, "worker", "-B", "-Q", "bridge.system", "--pool", "threads",
-                     "--concurrency", "8", "--loglevel", "INFO",
-                     "--hostname", f"beat-{self.name}@%h"],
-            " ready.", **self.env())  # fmt: skip
+            "beat",
+            [
+                *CELERY,
+                "worker",
+                "-B",
+                "-Q",
+                "bridge.system",
+                "--pool",
+                "threads",
+                "--concurrency",
+                "8",
+                "--loglevel",
+                "INFO",
+                "--hostname",
+                f"beat-{self.name}@%h",
+            ],
+            " ready.",
+            **self.env(),
+        )

@@ -58,11 +58,22 @@ class CeleryAlone(Contestant):
         options = ["--pool", self.pool, "--concurrency", str(self.concurrency)]
         # What is published before it is ready waits for it.
         self.launch(
-            "worker", python("-m", "celery", "-A", "bench.celery_app", "worker", *options, *QUIET,
-                             "--hostname", f"{self.name}@%h"),
-            "", **env)  # fmt: skip
-        self._publisher = Talking(
-            "publisher", endpoint=self.stub.url, folder=self.folder, **env)  # fmt: skip
+            "worker",
+            python(
+                "-m",
+                "celery",
+                "-A",
+                "bench.celery_app",
+                "worker",
+                *options,
+                *QUIET,
+                "--hostname",
+                f"{self.name}@%h",
+            ),
+            "",
+            **env,
+        )
+        self._publisher = Talking("publisher", endpoint=self.stub.url, folder=self.folder, **env)
         self.processes.append(self._publisher)
         self._redis = redis.Redis.from_url(self.valkey.url)
 

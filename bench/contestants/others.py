@@ -31,8 +31,9 @@ def interpreter() -> Path:
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     for command in ([sys.executable, "-m", "venv", str(VENV)], [*pip, *PACKAGES]):
         try:
-            subprocess.run(command, check=True, capture_output=True, text=True,
-                           timeout=INSTALL_TIMEOUT_S)  # fmt: skip
+            subprocess.run(
+                command, check=True, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S
+            )
         except (OSError, subprocess.SubprocessError) as exc:
             said = getattr(exc, "stderr", "") or str(exc)
             raise BenchError(f"{', '.join(PACKAGES)}: {str(said).strip()[-300:]}") from exc
@@ -47,8 +48,11 @@ def versions() -> dict[str, str]:
         "print(*(version(name) for name in sys.argv[1:]))"
     )
     found = subprocess.run(
-        [str(interpreter()), "-c", code, *PACKAGES, "boto3"], check=True, capture_output=True,
-        text=True)  # fmt: skip
+        [str(interpreter()), "-c", code, *PACKAGES, "boto3"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return dict(zip([*PACKAGES, "boto3"], found.stdout.split(), strict=True))
 
 

@@ -12,15 +12,27 @@ from bench.contestants.base import Batch
 from bench.measures.run import Run
 from bench.stats import ratios, spread
 
-BRIDGES = {"threads": "bridge-threads", "16 slots": "bridge-few",
-           "prefork": "bridge-prefork"}  # fmt: skip
-FLOORS = {"threads": "celery-threads", "16 slots": "celery-threads",
-          "prefork": "celery-prefork"}  # fmt: skip
+BRIDGES = {"threads": "bridge-threads", "16 slots": "bridge-few", "prefork": "bridge-prefork"}
+FLOORS = {"threads": "celery-threads", "16 slots": "celery-threads", "prefork": "celery-prefork"}
 OTHERS = ("threads-1", "threads-16", "threads-100", "loops-16", "loops-100", "heaviside", "stefuna")
-QUICK = (*BRIDGES.values(), "threads-1", "threads-16", "threads-100", "heaviside",
-         "celery-threads", "celery-prefork", "signed-http")  # fmt: skip
-FULL = (*BRIDGES.values(), *OTHERS, "celery-threads", "celery-prefork", "signed-http",
-        "heaviside-manager")  # fmt: skip
+QUICK = (
+    *BRIDGES.values(),
+    "threads-1",
+    "threads-16",
+    "threads-100",
+    "heaviside",
+    "celery-threads",
+    "celery-prefork",
+    "signed-http",
+)
+FULL = (
+    *BRIDGES.values(),
+    *OTHERS,
+    "celery-threads",
+    "celery-prefork",
+    "signed-http",
+    "heaviside-manager",
+)
 SLOW = {"heaviside-manager": 10}
 """Tasks of a batch, where one takes a tenth of a second or more."""
 

@@ -113,10 +113,15 @@ def measure(shape: Shape, *, samples: int, say: Callable[[str], None]) -> dict[s
                 wishes = fill.wishes(ledger)
                 rows.append({"fill": fill.what, **_asked(ledger, server, wishes, samples)})
     return {
-        "workers": shape.workers, "slots": shape.workers * shape.slots, "queues": shape.queues,
-        "groups": shape.groups, "activities": shape.activities, "pollers": len(POLLERS),
-        "samples": samples, "rows": rows,
-    }  # fmt: skip
+        "workers": shape.workers,
+        "slots": shape.workers * shape.slots,
+        "queues": shape.queues,
+        "groups": shape.groups,
+        "activities": shape.activities,
+        "pollers": len(POLLERS),
+        "samples": samples,
+        "rows": rows,
+    }
 
 
 def _asked(

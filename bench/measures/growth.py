@@ -47,9 +47,10 @@ def run(bench: Run) -> dict[str, Any]:
     with Filled(bench, "growth-small") as small:
         small.fill_to(SMALL)
         rows = [
-            row for activities, workers, chosen in shapes
+            row
+            for activities, workers, chosen in shapes
             for row in _rows(bench, small, activities, workers, chosen)
-        ]  # fmt: skip
+        ]
     return {
         "rows": rows,
         "due": DUE,
@@ -106,15 +107,19 @@ def close_all(settings: Settings, ids: list[str]) -> None:
     asyncio.run(close())
 
 
-def passes_of(
-    name: str, activities: int, url: str, *, endpoint: str, folder: Path
-) -> Talking:  # fmt: skip
+def passes_of(name: str, activities: int, url: str, *, endpoint: str, folder: Path) -> Talking:
     """A process that runs the beat process's passes when told to."""
     return Talking(
-        "passes", endpoint=endpoint, folder=folder, BENCH_ACTIVITY=name,
-        BENCH_ACTIVITIES=str(activities), BRIDGE_LEASE_S=str(LEASE_S), BRIDGE_STORE_PREFIX=name,
-        BRIDGE_TASKS="bench.jobs", CELERY_BROKER_URL=url,
-    )  # fmt: skip
+        "passes",
+        endpoint=endpoint,
+        folder=folder,
+        BENCH_ACTIVITY=name,
+        BENCH_ACTIVITIES=str(activities),
+        BRIDGE_LEASE_S=str(LEASE_S),
+        BRIDGE_STORE_PREFIX=name,
+        BRIDGE_TASKS="bench.jobs",
+        CELERY_BROKER_URL=url,
+    )
 
 
 class Filled:
@@ -133,8 +138,12 @@ class Filled:
         self._filler.announce(self._workers)
         self._empty_bytes = self._filler.used_bytes()
         self._passes = passes_of(
-            self._name, self._activities, valkey.url, endpoint=self._bench.stub.url,
-            folder=self._bench.folder)  # fmt: skip
+            self._name,
+            self._activities,
+            valkey.url,
+            endpoint=self._bench.stub.url,
+            folder=self._bench.folder,
+        )
         self._exit.callback(self._passes.stop)
         return self
 
@@ -144,8 +153,10 @@ class Filled:
     def fill_to(self, size: int) -> None:
         """Have so many claims; the first passes load scripts, and are not measured."""
         self._ids += self._filler.fill(
-            size - len(self._ids), activities=activity_names(self._name, self._activities),
-            workers=self._workers)  # fmt: skip
+            size - len(self._ids),
+            activities=activity_names(self._name, self._activities),
+            workers=self._workers,
+        )
         self._filler.make_due([])
         for work in ("heartbeat", "recover", "status"):
             self._passes.ask(work)
@@ -179,13 +190,18 @@ def _rows(
             bench.say(f"growth: {size:,} claims, {activities} activities, {workers} workers")
             store.fill_to(size)
             pairs = [(small.heartbeat_cpu_ms(), store.heartbeat_cpu_ms()) for _ in range(rounds)]
-            rows.append({
-                "claims": size, "activities": activities, "workers": workers,
-                "bytes_per_claim": round(store.bytes_per_claim()),
-                "heartbeat_cpu_ms": spread([large for _, large in pairs], 4),
-                "heartbeat_to_small": ratios([large for _, large in pairs],
-                                             [little for little, _ in pairs]),
-                "recovery_ms": spread([store.wall_ms("recover") for _ in range(15)]),
-                "status_ms": spread([store.wall_ms("status") for _ in range(9)]),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "claims": size,
+                    "activities": activities,
+                    "workers": workers,
+                    "bytes_per_claim": round(store.bytes_per_claim()),
+                    "heartbeat_cpu_ms": spread([large for _, large in pairs], 4),
+                    "heartbeat_to_small": ratios(
+                        [large for _, large in pairs], [little for little, _ in pairs]
+                    ),
+                    "recovery_ms": spread([store.wall_ms("recover") for _ in range(15)]),
+                    "status_ms": spread([store.wall_ms("status") for _ in range(9)]),
+                }
+            )
     return rows

@@ -15,8 +15,14 @@ from bench.measures.run import Run
 from bench.stats import latencies, percentile, spread
 
 QUICK = ("bridge-threads", "threads-16", "celery-threads")
-FULL = ("bridge-threads", "celery-threads", "bridge-prefork", "celery-prefork", "threads-16",
-        "signed-http")  # fmt: skip
+FULL = (
+    "bridge-threads",
+    "celery-threads",
+    "bridge-prefork",
+    "celery-prefork",
+    "threads-16",
+    "signed-http",
+)
 IDLE_PER_S = 40.0
 """Slow enough that each task is done when the next one comes."""
 

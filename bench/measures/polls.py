@@ -104,9 +104,14 @@ def _start(bench: Run, valkey: LocalValkey, polls: int, activities: int) -> Wide
     filler.announce(1, slots=2 * polls)
     filler.close()
     env = environment(
-        bench.stub.url, BENCH_ACTIVITY=name, BENCH_ACTIVITIES=str(activities),
-        BENCH_WIDTH=str(polls // activities), BRIDGE_STORE_PREFIX=name, BRIDGE_TASKS="bench.jobs",
-        CELERY_BROKER_URL=valkey.url)  # fmt: skip
+        bench.stub.url,
+        BENCH_ACTIVITY=name,
+        BENCH_ACTIVITIES=str(activities),
+        BENCH_WIDTH=str(polls // activities),
+        BRIDGE_STORE_PREFIX=name,
+        BRIDGE_TASKS="bench.jobs",
+        CELERY_BROKER_URL=valkey.url,
+    )
     args = python("-m", "bench.programs.wide_poller")
     return Wide(polls, activities, Process(name, args, env=env, folder=bench.folder), name)
 

@@ -44,9 +44,12 @@ def run(bench: Run) -> dict[str, Any]:
         bridge.stop()
     short, long, again = tasks[:SHORT], tasks[SHORT:-SHORT], tasks[-SHORT:]
     return {
-        "slots": SLOTS, "short": SHORT, "short_ms": SHORT_MS, "long_ms": long_ms,
+        "slots": SLOTS,
+        "short": SHORT,
+        "short_ms": SHORT_MS,
+        "long_ms": long_ms,
         **fetched_ahead(short, long, again, slots=SLOTS),
-    }  # fmt: skip
+    }
 
 
 def fetched_ahead(

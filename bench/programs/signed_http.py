@@ -76,10 +76,11 @@ async def loop(client: Client, arn: str) -> None:
 
 async def main(arn: str, loops: int) -> None:
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(),
+        connector=aiohttp.TCPConnector(limit=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(sock_read=65),
         skip_auto_headers=("Accept", "Accept-Encoding"),
-    ) as session:  # fmt: skip
+    ) as session:
         client = Client(session)
         print("polls", flush=True)
         await asyncio.gather(*(loop(client, arn) for _ in range(loops)))

@@ -70,10 +70,15 @@ class Stub:
     def counts(self) -> dict[str, Any]:
         """Calls so far: ``polls`` also counts those open now, ``open``; and the stub's own CPU."""
         return {
-            "scheduled": len(self.scheduled), "reported": self.done, "failed": self.failed,
-            "heartbeats": self.heartbeats, "polls": self.polls, "open": self.open,
-            "others": dict(self.calls), "cpu_s": process_time(),
-        }  # fmt: skip
+            "scheduled": len(self.scheduled),
+            "reported": self.done,
+            "failed": self.failed,
+            "heartbeats": self.heartbeats,
+            "polls": self.polls,
+            "open": self.open,
+            "others": dict(self.calls),
+            "cpu_s": process_time(),
+        }
 
     def figures(self, since: int) -> list[list[float | None]]:
         rows: list[list[float | None]] = []

@@ -137,18 +137,20 @@ def _of_connection(connection: Connection, urls: tuple[str, ...]) -> Address:
         _refuse("broker_transport_options has no master_name")
     # With a credential provider, kombu drops user and password.
     provided = "credential_provider" in options
-    return _checked(Address(
-        kind=Kind.SENTINEL if is_sentinel else Kind.SERVER,
-        nodes=nodes or ((connection.hostname or "127.0.0.1", int(connection.port or port)),),
-        db=_database(connection.virtual_host),
-        username="" if provided else connection.userid or "",
-        password="" if provided else connection.password or "",
-        tls=bool(tls),
-        options=options,
-        master_name=str(told.get("master_name") or "") if is_sentinel else "",
-        sentinel_options=_sentinel_options(told.get("sentinel_kwargs")) if is_sentinel else {},
-        min_other_sentinels=int(told.get("min_other_sentinels") or 0) if is_sentinel else 0,
-    ))  # fmt: skip
+    return _checked(
+        Address(
+            kind=Kind.SENTINEL if is_sentinel else Kind.SERVER,
+            nodes=nodes or ((connection.hostname or "127.0.0.1", int(connection.port or port)),),
+            db=_database(connection.virtual_host),
+            username="" if provided else connection.userid or "",
+            password="" if provided else connection.password or "",
+            tls=bool(tls),
+            options=options,
+            master_name=str(told.get("master_name") or "") if is_sentinel else "",
+            sentinel_options=_sentinel_options(told.get("sentinel_kwargs")) if is_sentinel else {},
+            min_other_sentinels=int(told.get("min_other_sentinels") or 0) if is_sentinel else 0,
+        )
+    )
 
 
 def _of_socket(connection: Connection, tls: Mapping[str, Any]) -> Address:
@@ -161,14 +163,16 @@ def _of_socket(connection: Connection, tls: Mapping[str, Any]) -> Address:
     parts = urlsplit(f"http://{rest}")
     query = dict(parse_qsl(parts.query))
     provider = query.get("credential_provider")
-    return _checked(Address(
-        kind=Kind.SOCKET,
-        path="/" + unquote(parts.path).lstrip("/"),
-        db=_database(query.get("virtual_host", connection.virtual_host)),
-        username="" if provider else unquote(parts.username or ""),
-        password="" if provider else unquote(parts.password or ""),
-        options={"credential_provider": provider} if provider else {},
-    ))  # fmt: skip
+    return _checked(
+        Address(
+            kind=Kind.SOCKET,
+            path="/" + unquote(parts.path).lstrip("/"),
+            db=_database(query.get("virtual_host", connection.virtual_host)),
+            username="" if provider else unquote(parts.username or ""),
+            password="" if provider else unquote(parts.password or ""),
+            options={"credential_provider": provider} if provider else {},
+        )
+    )
 
 
 def _checked(address: Address) -> Address:

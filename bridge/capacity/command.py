@@ -24,29 +24,90 @@ DEFAULT_REGION = "us-east-1"
 
 
 @click.command(cls=BridgeCommand)
-@click.option("--rate", type=float, required=True, metavar="TASKS/S", cls=CeleryOption,
-              help="Activity tasks a second, over all activities.")  # fmt: skip
-@click.option("--duration", type=float, required=True, metavar="SECONDS", cls=CeleryOption,
-              help="Of a task, on average.")  # fmt: skip
-@click.option("--heartbeat", type=float, metavar="SECONDS", cls=CeleryOption,
-              help="Between heartbeats of a token. Default: BRIDGE_HEARTBEAT_S.")  # fmt: skip
-@click.option("--activities", type=int, metavar="COUNT", cls=CeleryOption,
-              help="How many share the rate. Default: those of the app's tasks.")  # fmt: skip
-@click.option("--region", cls=CeleryOption,
-              help="Whose quotas count. Default: AWS_REGION.")  # fmt: skip
-@click.option("--concurrency", type=int, default=4, show_default=True, metavar="SLOTS",
-              cls=CeleryOption, help="Of a worker process.")  # fmt: skip
-@click.option("--input-bytes", type=int, default=1_024, show_default=True, metavar="BYTES",
-              cls=CeleryOption, help="Of a task's input, as JSON.")  # fmt: skip
-@click.option("--output-bytes", type=int, default=1_024, show_default=True, metavar="BYTES",
-              cls=CeleryOption, help="Of a task's output, as JSON.")  # fmt: skip
-@click.option("--failing", type=float, default=0.0, show_default=True, metavar="SHARE",
-              cls=CeleryOption, help="Of the tasks that fail, 0 to 1.")  # fmt: skip
-@click.option("--tasks-per-execution", type=float, default=1.0, show_default=True, metavar="COUNT",
-              cls=CeleryOption, help="Activity tasks of an execution.")  # fmt: skip
-@click.option("--quota", "given_quotas", multiple=True, metavar="OPERATION=RATE", cls=CeleryOption,
-              help="Your account's, a second, where it is not AWS's default; may be "
-              "repeated.")  # fmt: skip
+@click.option(
+    "--rate",
+    type=float,
+    required=True,
+    metavar="TASKS/S",
+    cls=CeleryOption,
+    help="Activity tasks a second, over all activities.",
+)
+@click.option(
+    "--duration",
+    type=float,
+    required=True,
+    metavar="SECONDS",
+    cls=CeleryOption,
+    help="Of a task, on average.",
+)
+@click.option(
+    "--heartbeat",
+    type=float,
+    metavar="SECONDS",
+    cls=CeleryOption,
+    help="Between heartbeats of a token. Default: BRIDGE_HEARTBEAT_S.",
+)
+@click.option(
+    "--activities",
+    type=int,
+    metavar="COUNT",
+    cls=CeleryOption,
+    help="How many share the rate. Default: those of the app's tasks.",
+)
+@click.option("--region", cls=CeleryOption, help="Whose quotas count. Default: AWS_REGION.")
+@click.option(
+    "--concurrency",
+    type=int,
+    default=4,
+    show_default=True,
+    metavar="SLOTS",
+    cls=CeleryOption,
+    help="Of a worker process.",
+)
+@click.option(
+    "--input-bytes",
+    type=int,
+    default=1_024,
+    show_default=True,
+    metavar="BYTES",
+    cls=CeleryOption,
+    help="Of a task's input, as JSON.",
+)
+@click.option(
+    "--output-bytes",
+    type=int,
+    default=1_024,
+    show_default=True,
+    metavar="BYTES",
+    cls=CeleryOption,
+    help="Of a task's output, as JSON.",
+)
+@click.option(
+    "--failing",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="SHARE",
+    cls=CeleryOption,
+    help="Of the tasks that fail, 0 to 1.",
+)
+@click.option(
+    "--tasks-per-execution",
+    type=float,
+    default=1.0,
+    show_default=True,
+    metavar="COUNT",
+    cls=CeleryOption,
+    help="Activity tasks of an execution.",
+)
+@click.option(
+    "--quota",
+    "given_quotas",
+    multiple=True,
+    metavar="OPERATION=RATE",
+    cls=CeleryOption,
+    help="Your account's, a second, where it is not AWS's default; may be repeated.",
+)
 @JSON
 @click.pass_context
 def capacity(ctx: click.Context, /, **given: Any) -> None:
@@ -80,15 +141,22 @@ def _load(ctx: click.Context, given: dict[str, Any]) -> Load:
     _check(ctx, given, tick_s=settings.tick_s, heartbeat_s=heartbeat_s, activities=activities)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     return Load(
-        rate=given["rate"], duration_s=given["duration"], heartbeat_s=heartbeat_s,
-        activities=activities, region=given["region"] or region or DEFAULT_REGION,
-        concurrency=given["concurrency"], input_bytes=given["input_bytes"],
-        output_bytes=given["output_bytes"], failing=given["failing"],
-        tasks_per_execution=given["tasks_per_execution"], rates=_quotas(ctx, given),
-        look_ahead=settings.look_ahead, look_ahead_s=settings.look_ahead_s,
+        rate=given["rate"],
+        duration_s=given["duration"],
+        heartbeat_s=heartbeat_s,
+        activities=activities,
+        region=given["region"] or region or DEFAULT_REGION,
+        concurrency=given["concurrency"],
+        input_bytes=given["input_bytes"],
+        output_bytes=given["output_bytes"],
+        failing=given["failing"],
+        tasks_per_execution=given["tasks_per_execution"],
+        rates=_quotas(ctx, given),
+        look_ahead=settings.look_ahead,
+        look_ahead_s=settings.look_ahead_s,
         look_ahead_most=settings.look_ahead_most,
         max_polls_per_activity=settings.max_polls_per_activity,
-    )  # fmt: skip
+    )
 
 
 def _bridge(ctx: click.Context) -> Installation | None:
@@ -113,26 +181,63 @@ def _check(
         if not (math.isfinite(value) and right(value)):
             refuse(option, value, why, ask)
 
-    need("--rate", given["rate"], lambda n: n > 0, "is no rate: nothing would come",
-         "Give the tasks a second, such as 50, or 0.2 for one each 5 s.")  # fmt: skip
-    need("--duration", given["duration"], lambda n: n > 0, "is no duration of a task",
-         "Give seconds, such as 0.2 or 90.")  # fmt: skip
-    need("--heartbeat", heartbeat_s, lambda n: n >= tick_s,
-         f"is below BRIDGE_TICK_S={tick_s:g}: heartbeats are sent once a tick at most",
-         "Give a longer interval; 20 is the default.")  # fmt: skip
-    need("--activities", activities, lambda n: n >= 1, "is no number of activities",
-         "Give 1 or more.")  # fmt: skip
-    need("--concurrency", given["concurrency"], lambda n: n >= 1,
-         "leaves a worker without a slot, and without slots nothing is claimed",
-         "Give 1 or more, as to celery worker.")  # fmt: skip
+    need(
+        "--rate",
+        given["rate"],
+        lambda n: n > 0,
+        "is no rate: nothing would come",
+        "Give the tasks a second, such as 50, or 0.2 for one each 5 s.",
+    )
+    need(
+        "--duration",
+        given["duration"],
+        lambda n: n > 0,
+        "is no duration of a task",
+        "Give seconds, such as 0.2 or 90.",
+    )
+    need(
+        "--heartbeat",
+        heartbeat_s,
+        lambda n: n >= tick_s,
+        f"is below BRIDGE_TICK_S={tick_s:g}: heartbeats are sent once a tick at most",
+        "Give a longer interval; 20 is the default.",
+    )
+    need(
+        "--activities",
+        activities,
+        lambda n: n >= 1,
+        "is no number of activities",
+        "Give 1 or more.",
+    )
+    need(
+        "--concurrency",
+        given["concurrency"],
+        lambda n: n >= 1,
+        "leaves a worker without a slot, and without slots nothing is claimed",
+        "Give 1 or more, as to celery worker.",
+    )
     for option in ("input", "output"):
-        need(f"--{option}-bytes", given[f"{option}_bytes"], lambda n: n >= 0, "is no size",
-             "Give bytes, 0 or more.")  # fmt: skip
-    need("--failing", given["failing"], lambda n: 0 <= n <= 1, "is no share of the tasks",
-         "Give 0 to 1, such as 0.05 for one in twenty.")  # fmt: skip
-    need("--tasks-per-execution", given["tasks_per_execution"], lambda n: n > 0,
-         "is no number of tasks: executions without any are no load of the bridge",
-         "Give the average, such as 1 or 40.")  # fmt: skip
+        need(
+            f"--{option}-bytes",
+            given[f"{option}_bytes"],
+            lambda n: n >= 0,
+            "is no size",
+            "Give bytes, 0 or more.",
+        )
+    need(
+        "--failing",
+        given["failing"],
+        lambda n: 0 <= n <= 1,
+        "is no share of the tasks",
+        "Give 0 to 1, such as 0.05 for one in twenty.",
+    )
+    need(
+        "--tasks-per-execution",
+        given["tasks_per_execution"],
+        lambda n: n > 0,
+        "is no number of tasks: executions without any are no load of the bridge",
+        "Give the average, such as 1 or 40.",
+    )
 
 
 def _quotas(ctx: click.Context, given: dict[str, Any]) -> dict[str, float]:
@@ -144,12 +249,16 @@ def _quotas(ctx: click.Context, given: dict[str, Any]) -> dict[str, float]:
         if operation not in OPERATIONS:
             raise click.UsageError(
                 f"--quota {each!r} names no operation that the bridge is bounded by. "
-                f"Name one of {', '.join(OPERATIONS)}.", ctx)  # fmt: skip
+                f"Name one of {', '.join(OPERATIONS)}.",
+                ctx,
+            )
         made[operation] = _positive(rate)
         if not made[operation]:
             raise click.UsageError(
                 f"--quota {each!r} has no rate: a quota is calls a second. "
-                f"Write {operation}=1000, for example.", ctx)  # fmt: skip
+                f"Write {operation}=1000, for example.",
+                ctx,
+            )
     return made
 
 

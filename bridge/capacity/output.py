@@ -22,8 +22,14 @@ def show(plan: Plan, costs: Costs) -> None:
         console = Console(width=max(console.width, WIDTH))
     first = Text("→ ", "bold").append(sentence(plan))
     lines: list[Text | Table] = [
-        Text(_headline(plan.load)), Text(), _needs(plan), Text(), _limits(plan), Text(), first,
-    ]  # fmt: skip
+        Text(_headline(plan.load)),
+        Text(),
+        _needs(plan),
+        Text(),
+        _limits(plan),
+        Text(),
+        first,
+    ]
     lines += [Text.assemble(("! ", "yellow"), warning) for warning in warnings(plan)]
     measured = costs.measured
     quick = ", a quick run" if measured["quick"] else ""
@@ -134,21 +140,33 @@ def _needs(plan: Plan) -> Table:
     table.add_column("", justify="right")
     table.add_column("")
     rows = [
-        ("claims in flight", f"{math.ceil(plan.in_flight):,}",
-         f"{plan.in_flight_most:,} with every slot taken"),
+        (
+            "claims in flight",
+            f"{math.ceil(plan.in_flight):,}",
+            f"{plan.in_flight_most:,} with every slot taken",
+        ),
         ("worker slots", f"{plan.slots:,}", ""),
-        ("waiting room", f"{plan.waiting_most:,}",
-         f"claims that may wait for a slot: {_amount(plan.load.waiting_per_slot)} a slot"),
-        ("worker processes", f"{plan.workers:,}",
-         f"--concurrency {plan.load.concurrency}; {_amount(plan.worker_cores)} cores, and the "
-         "tasks' own work"),
-        ("open polls", f"{plan.open_polls:,}",
-         "of all pollers; one an activity when nothing comes"),
+        (
+            "waiting room",
+            f"{plan.waiting_most:,}",
+            f"claims that may wait for a slot: {_amount(plan.load.waiting_per_slot)} a slot",
+        ),
+        (
+            "worker processes",
+            f"{plan.workers:,}",
+            f"--concurrency {plan.load.concurrency}; {_amount(plan.worker_cores)} cores, and the "
+            "tasks' own work",
+        ),
+        (
+            "open polls",
+            f"{plan.open_polls:,}",
+            "of all pollers; one an activity when nothing comes",
+        ),
         ("pollers", f"{plan.pollers:,}", f"{_bytes(plan.poller_bytes)} each"),
         ("beat processes", f"{plan.beats:,}", f"{_bytes(plan.beat_bytes)} each"),
         ("Redis memory", _bytes(plan.store_bytes), "claims and messages"),
         ("Redis CPU", _amount(plan.store_cores), "cores"),
-    ]  # fmt: skip
+    ]
     for row in rows:
         table.add_row(*row)
     return table

@@ -282,18 +282,53 @@ def _limits(load: Load, in_flight: float, heartbeats: float, store_cores: float)
         # A task's state, and the end of its execution: what else the state machine does comes on
         # top.
         calls("StateTransition", load.rate + starts, nest),
-        Limit("open polls of an activity", 0.0, load.rate / load.activities * ROUND_TRIP_S,
-              quotas.POLLS_PER_ACTIVITY, "",
-              "Spread the tasks over several activities."),
-        Limit("open executions", 0.0, in_flight, quotas.OPEN_EXECUTIONS, "",
-              "Let an execution run several tasks at once (a Map state), or ask AWS for more."),
-        Limit("CPU of one Redis", 0.0, store_cores, CORE_LOAD, " cores",
-              "Give some of the activities a store of their own (BRIDGE_STORE_URL): "
-              "docs/capacity.md, Past one machine."),
-        Limit("activities", load.activities, 0.0, quotas.ACTIVITIES, "",
-              "Use fewer activities, or ask AWS for more."),
-        Limit("bytes of an input", load.input_bytes, 0.0, quotas.INPUT_BYTES, "",
-              "Put it into S3 and pass where it is."),
-        Limit("bytes of an output", load.output_bytes, 0.0, quotas.OUTPUT_BYTES, "",
-              "Put it into S3 and return where it is."),
-    ]  # fmt: skip
+        Limit(
+            "open polls of an activity",
+            0.0,
+            load.rate / load.activities * ROUND_TRIP_S,
+            quotas.POLLS_PER_ACTIVITY,
+            "",
+            "Spread the tasks over several activities.",
+        ),
+        Limit(
+            "open executions",
+            0.0,
+            in_flight,
+            quotas.OPEN_EXECUTIONS,
+            "",
+            "Let an execution run several tasks at once (a Map state), or ask AWS for more.",
+        ),
+        Limit(
+            "CPU of one Redis",
+            0.0,
+            store_cores,
+            CORE_LOAD,
+            " cores",
+            "Give some of the activities a store of their own (BRIDGE_STORE_URL): "
+            "docs/capacity.md, Past one machine.",
+        ),
+        Limit(
+            "activities",
+            load.activities,
+            0.0,
+            quotas.ACTIVITIES,
+            "",
+            "Use fewer activities, or ask AWS for more.",
+        ),
+        Limit(
+            "bytes of an input",
+            load.input_bytes,
+            0.0,
+            quotas.INPUT_BYTES,
+            "",
+            "Put it into S3 and pass where it is.",
+        ),
+        Limit(
+            "bytes of an output",
+            load.output_bytes,
+            0.0,
+            quotas.OUTPUT_BYTES,
+            "",
+            "Put it into S3 and return where it is.",
+        ),
+    ]

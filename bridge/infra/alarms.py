@@ -16,7 +16,8 @@ def alarms(fleet: Fleet) -> Json:
         f"Alarms of {fleet.name}. Made by: celery -A {fleet.app} infra alarms",
         parameters={
             "TopicArn": parameter(
-                "SNS topic that is told of alarms and of their end; empty: nobody", "",
+                "SNS topic that is told of alarms and of their end; empty: nobody",
+                "",
                 AllowedPattern="^(arn:[a-z-]+:sns:.+)?$",
             ),
             "ScheduleTimeMs": parameter(
@@ -27,7 +28,7 @@ def alarms(fleet: Fleet) -> Json:
         },
         conditions={"WithTopic": {"Fn::Not": [{"Fn::Equals": [ref("TopicArn"), ""]}]}},
         resources=resources | _of_fleet(fleet),
-    )  # fmt: skip
+    )
 
 
 def _of_activity(fleet: Fleet, activity: ActivityRef) -> Json:
@@ -43,15 +44,23 @@ def _of_activity(fleet: Fleet, activity: ActivityRef) -> Json:
         "Waits": (
             metrics.SCHEDULE_TIME,
             "work waits in Step Functions: no free slot, or no poller; ask status --why",
-            where | {"ExtendedStatistic": "p99", "Threshold": ref("ScheduleTimeMs"), "Period": 60,
-                     "EvaluationPeriods": 5, "DatapointsToAlarm": 3},
+            where
+            | {
+                "ExtendedStatistic": "p99",
+                "Threshold": ref("ScheduleTimeMs"),
+                "Period": 60,
+                "EvaluationPeriods": 5,
+                "DatapointsToAlarm": 3,
+            },
         ),
         "TimedOut": (metrics.TIMED_OUT, "TimeoutSeconds of a state ran out", count),
         "Failed": (metrics.FAILED, "failed", count | {"Threshold": ref("Failures")}),
         "HeartbeatTimedOut": (
-            metrics.HEARTBEAT_TIMED_OUT, "its heartbeats stopped: beat and pollers?", count,
+            metrics.HEARTBEAT_TIMED_OUT,
+            "its heartbeats stopped: beat and pollers?",
+            count,
         ),
-    }  # fmt: skip
+    }
     return {
         f"{activity.logical_id}{name}": _alarm(
             fleet, f"{_label(fleet, activity)}-{name}", f"{activity.name}: {text}", metric, how
@@ -72,16 +81,25 @@ def _of_fleet(fleet: Fleet) -> Json:
     where |= metrics.of_fleet(fleet)
     return {
         "FleetLostWorkers": _alarm(
-            fleet, "LostWorkers", "A worker died with jobs", metrics.LOST_WORKERS,
+            fleet,
+            "LostWorkers",
+            "A worker died with jobs",
+            metrics.LOST_WORKERS,
             where | {"EvaluationPeriods": 1, "Threshold": 1, "TreatMissingData": "notBreaching"},
         ),
         "FleetOutboxAge": _alarm(
-            fleet, "OutboxAgeSeconds", "Step Functions does not take outcomes: is beat running?",
+            fleet,
+            "OutboxAgeSeconds",
+            "Step Functions does not take outcomes: is beat running?",
             metrics.OUTBOX_AGE,
-            where | {"EvaluationPeriods": 3, "Threshold": ref("OutboxAge"),
-                     "TreatMissingData": "missing"},
+            where
+            | {
+                "EvaluationPeriods": 3,
+                "Threshold": ref("OutboxAge"),
+                "TreatMissingData": "missing",
+            },
         ),
-    }  # fmt: skip
+    }
 
 
 def _alarm(fleet: Fleet, label: str, text: str, metric: str, how: Json) -> Json:

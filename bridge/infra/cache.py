@@ -90,10 +90,11 @@ def _secret(fleet: Fleet, description: str, **properties: Json) -> Json:
         "DeletionPolicy": "Delete",
         "UpdateReplacePolicy": "Delete",
         "Properties": {
-            "Description": f"{fleet.name}: {description}", **properties,
+            "Description": f"{fleet.name}: {description}",
+            **properties,
             "Tags": tags(fleet.all_tags),
         },
-    }  # fmt: skip
+    }
 
 
 def flower_secrets(fleet: Fleet) -> Json:

@@ -24,28 +24,67 @@ _YAML = (".yaml", ".yml")
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     made = [
-        click.option("--activity", "names", multiple=True, metavar="NAME|ARN", cls=CeleryOption,
-                     help="For this activity; may be repeated. Default: those of all tasks."),
-        click.option("--name", default="bridge", show_default=True, cls=CeleryOption,
-                     help="Of the fleet: starts the names of stacks and alarms."),
+        click.option(
+            "--activity",
+            "names",
+            multiple=True,
+            metavar="NAME|ARN",
+            cls=CeleryOption,
+            help="For this activity; may be repeated. Default: those of all tasks.",
+        ),
+        click.option(
+            "--name",
+            default="bridge",
+            show_default=True,
+            cls=CeleryOption,
+            help="Of the fleet: starts the names of stacks and alarms.",
+        ),
         click.option("--region", cls=CeleryOption, help="Default, in templates: the stack's."),
         click.option("--account", cls=CeleryOption, help="Default, in templates: the stack's."),
         click.option("--image", cls=CeleryOption, help="Container image in ECR, for ecs."),
-        click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", cls=CeleryOption,
-                     help="Tag of the resources; may be repeated."),
-        click.option("--kms-key-arn", cls=CeleryOption,
-                     help="Encrypt the activities' inputs with this key."),
-        click.option("--dimension", "dimensions", multiple=True, metavar="KEY=VALUE",
-                     cls=CeleryOption, help="Of the bridge's fleet-wide metrics; may be repeated."),
-        click.option("--existing-vpc", is_flag=True, cls=CeleryOption,
-                     help="ecs: take VPC and subnets as parameters."),
-        click.option("--format", "form", type=click.Choice(["json", "yaml"]), cls=CeleryOption,
-                     help="Default: as FILE is called; else json for iam, yaml for templates."),
-        click.option("--json", "as_json", is_flag=True, cls=CeleryOption,
-                     help="The same as --format json."),
-        click.option("--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-                     cls=CeleryOption, help="Write to FILE instead of stdout."),
-    ]  # fmt: skip
+        click.option(
+            "--tag",
+            "tags",
+            multiple=True,
+            metavar="KEY=VALUE",
+            cls=CeleryOption,
+            help="Tag of the resources; may be repeated.",
+        ),
+        click.option(
+            "--kms-key-arn", cls=CeleryOption, help="Encrypt the activities' inputs with this key."
+        ),
+        click.option(
+            "--dimension",
+            "dimensions",
+            multiple=True,
+            metavar="KEY=VALUE",
+            cls=CeleryOption,
+            help="Of the bridge's fleet-wide metrics; may be repeated.",
+        ),
+        click.option(
+            "--existing-vpc",
+            is_flag=True,
+            cls=CeleryOption,
+            help="ecs: take VPC and subnets as parameters.",
+        ),
+        click.option(
+            "--format",
+            "form",
+            type=click.Choice(["json", "yaml"]),
+            cls=CeleryOption,
+            help="Default: as FILE is called; else json for iam, yaml for templates.",
+        ),
+        click.option(
+            "--json", "as_json", is_flag=True, cls=CeleryOption, help="The same as --format json."
+        ),
+        click.option(
+            "--output",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            cls=CeleryOption,
+            help="Write to FILE instead of stdout.",
+        ),
+    ]
     for option in reversed(made):
         command = option(command)
     return click.pass_context(command)
@@ -108,12 +147,17 @@ def _fleet(ctx: click.Context, given: dict[str, Any]) -> Fleet:
 
     names = given["names"] or list(installed(ctx.obj.app).load_tasks())
     return Fleet.of(
-        names, name=given["name"], region=given["region"], account=given["account"],
-        image=given["image"], tags=_pairs(ctx, "--tag", given["tags"]),
-        kms_key_arn=given["kms_key_arn"], existing_vpc=given["existing_vpc"],
+        names,
+        name=given["name"],
+        region=given["region"],
+        account=given["account"],
+        image=given["image"],
+        tags=_pairs(ctx, "--tag", given["tags"]),
+        kms_key_arn=given["kms_key_arn"],
+        existing_vpc=given["existing_vpc"],
         dimensions=_pairs(ctx, "--dimension", given["dimensions"]),
         app=app_name(),
-    )  # fmt: skip
+    )
 
 
 def _pairs(ctx: click.Context, option: str, given: tuple[str, ...]) -> dict[str, str]:

@@ -44,29 +44,51 @@ def dashboard(fleet: Fleet) -> Json:
 def body(fleet: Fleet) -> Json:
     """The dashboard's body; region and account stand as ``${AWS::…}`` where they are not known."""
     widgets = [
-        _widget(fleet, "Completion rate (%)", _completion(fleet),
-                yAxis={"left": {"min": 0, "max": 100}}),
-        _widget(fleet, "Processing time", [
-            _search(metrics.PROCESSING_TIME, "p50"), _search(metrics.PROCESSING_TIME, "p99"),
-        ]),
-        _widget(fleet, "Errors by type", [
-            *_per_activity(fleet, metrics.FAILED, "Sum", "failed"),
-            *_per_activity(fleet, metrics.TIMED_OUT, "Sum", "timed out"),
-            *_per_activity(fleet, metrics.HEARTBEAT_TIMED_OUT, "Sum", "heartbeat timed out"),
-            _search(metrics.TASK_ERRORS, "Sum"),
-        ], stacked=True),
-        _widget(fleet, "Worker health", [
-            _fleet(fleet, metrics.LIVE_WORKERS, "Minimum"),
-            _fleet(fleet, metrics.LOST_WORKERS, "Maximum"),
-            _fleet(fleet, metrics.OUTBOX_AGE, "Maximum", yAxis="right"),
-        ]),
-        _widget(fleet, "Queue depth", [
-            _search(metrics.QUEUE_DEPTH, "Maximum"),
-            _fleet(fleet, metrics.BACKLOG_PER_SLOT, "Average", yAxis="right"),
-        ]),
-        _widget(fleet, "ActivityScheduleTime (p99): work waits in Step Functions",
-                _per_activity(fleet, metrics.SCHEDULE_TIME, "p99", "")),
-    ]  # fmt: skip
+        _widget(
+            fleet, "Completion rate (%)", _completion(fleet), yAxis={"left": {"min": 0, "max": 100}}
+        ),
+        _widget(
+            fleet,
+            "Processing time",
+            [
+                _search(metrics.PROCESSING_TIME, "p50"),
+                _search(metrics.PROCESSING_TIME, "p99"),
+            ],
+        ),
+        _widget(
+            fleet,
+            "Errors by type",
+            [
+                *_per_activity(fleet, metrics.FAILED, "Sum", "failed"),
+                *_per_activity(fleet, metrics.TIMED_OUT, "Sum", "timed out"),
+                *_per_activity(fleet, metrics.HEARTBEAT_TIMED_OUT, "Sum", "heartbeat timed out"),
+                _search(metrics.TASK_ERRORS, "Sum"),
+            ],
+            stacked=True,
+        ),
+        _widget(
+            fleet,
+            "Worker health",
+            [
+                _fleet(fleet, metrics.LIVE_WORKERS, "Minimum"),
+                _fleet(fleet, metrics.LOST_WORKERS, "Maximum"),
+                _fleet(fleet, metrics.OUTBOX_AGE, "Maximum", yAxis="right"),
+            ],
+        ),
+        _widget(
+            fleet,
+            "Queue depth",
+            [
+                _search(metrics.QUEUE_DEPTH, "Maximum"),
+                _fleet(fleet, metrics.BACKLOG_PER_SLOT, "Average", yAxis="right"),
+            ],
+        ),
+        _widget(
+            fleet,
+            "ActivityScheduleTime (p99): work waits in Step Functions",
+            _per_activity(fleet, metrics.SCHEDULE_TIME, "p99", ""),
+        ),
+    ]
     for number, widget in enumerate(widgets):
         widget |= {"x": 12 * (number % 2), "y": 6 * (number // 2), "width": 12, "height": 6}
     return {"widgets": widgets}
@@ -74,9 +96,12 @@ def body(fleet: Fleet) -> Json:
 
 def _widget(fleet: Fleet, title: str, lines: list[list[Any]], **extra: Any) -> Json:
     properties = {
-        "title": title, "view": "timeSeries", "region": fleet.region or "${AWS::Region}",
-        "period": 60, "metrics": lines,
-    }  # fmt: skip
+        "title": title,
+        "view": "timeSeries",
+        "region": fleet.region or "${AWS::Region}",
+        "period": 60,
+        "metrics": lines,
+    }
     return {"type": "metric", "properties": properties | extra}
 
 

@@ -56,17 +56,18 @@ def _parameters(fleet: Fleet) -> Json:
         "PollerCount": parameter("Pollers; two survive the loss of a zone", 2, MinValue=1),
         "WorkerConcurrency": parameter("Slots of one worker", CONCURRENCY, MinValue=1),
         "WorkerMin": parameter(
-            "Workers at least; two survive the loss of a zone, and with none nothing is claimed", 2,
+            "Workers at least; two survive the loss of a zone, and with none nothing is claimed",
+            2,
             MinValue=1,
         ),
         "WorkerMax": parameter("Workers at most", 20, MinValue=1),
         "BacklogPerSlotTarget": parameter(
             "Occupied slots and waiting claims, by slots, that scaling aims at; at 1 all are taken",
-            0.8, MinValue=0.1, MaxValue=1.2,
+            0.8,
+            MinValue=0.1,
+            MaxValue=1.2,
         ),
-        "CpuArchitecture": parameter(
-            "Of the image", "X86_64", AllowedValues=["X86_64", "ARM64"]
-        ),
+        "CpuArchitecture": parameter("Of the image", "X86_64", AllowedValues=["X86_64", "ARM64"]),
         "PollerCpu": parameter("CPU units", "512"),
         "PollerMemory": parameter("MiB", "1024"),
         "WorkerCpu": parameter("CPU units", "1024"),
@@ -75,4 +76,4 @@ def _parameters(fleet: Fleet) -> Json:
         "SmallMemory": parameter("MiB of beat, and of Flower", "1024"),
         "TmpMiB": parameter("Size of /tmp, in memory", 128, MinValue=16),
         "LogRetentionDays": parameter("Of every log group", 30, AllowedValues=_RETENTIONS),
-    }  # fmt: skip
+    }

@@ -128,12 +128,19 @@ class Fleet:
 
     @classmethod
     def of(
-        cls, names: Iterable[str], *, name: str = "bridge", region: str | None = None,
-        account: str | None = None, image: str | None = None,
-        tags: Mapping[str, str] | None = None, kms_key_arn: str | None = None,
-        dimensions: Mapping[str, str] | None = None, existing_vpc: bool = False,
+        cls,
+        names: Iterable[str],
+        *,
+        name: str = "bridge",
+        region: str | None = None,
+        account: str | None = None,
+        image: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        kms_key_arn: str | None = None,
+        dimensions: Mapping[str, str] | None = None,
+        existing_vpc: bool = False,
         app: str = "bridge",
-    ) -> Fleet:  # fmt: skip
+    ) -> Fleet:
         """A fleet from the names or ARNs of its activities.
 
         Raises:
@@ -142,10 +149,17 @@ class Fleet:
         _check(_REGION, "--region", region, "a region such as eu-west-1")
         found = [ActivityRef.of(each, region, account) for each in dict.fromkeys(names)]
         return cls(
-            name, tuple(sorted(found, key=lambda each: (each.name, each.arn_text))), region,
-            account, image, dict(tags or {}), kms_key_arn, dict(dimensions or {}), existing_vpc,
+            name,
+            tuple(sorted(found, key=lambda each: (each.name, each.arn_text))),
+            region,
+            account,
+            image,
+            dict(tags or {}),
+            kms_key_arn,
+            dict(dimensions or {}),
+            existing_vpc,
             app,
-        )  # fmt: skip
+        )
 
     @property
     def all_tags(self) -> dict[str, str]:

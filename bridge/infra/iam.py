@@ -14,11 +14,14 @@ from bridge.infra.fleet import Fleet
 
 REPORT = ("states:SendTaskFailure", "states:SendTaskHeartbeat", "states:SendTaskSuccess")
 DEPLOY = (
-    "states:CreateActivity", "states:DeleteActivity", "states:DescribeActivity",
+    "states:CreateActivity",
+    "states:DeleteActivity",
+    "states:DescribeActivity",
     "states:TagResource",
     # CloudFormation reads tags before every update and removes those that are gone.
-    "states:ListTagsForResource", "states:UntagResource",
-)  # fmt: skip
+    "states:ListTagsForResource",
+    "states:UntagResource",
+)
 # AWS counts 6,144 characters of a managed policy, without white space; this leaves room for the
 # statements that name no activity.
 _ARN_CHARACTERS = 4_800
@@ -109,9 +112,16 @@ def located(fleet: Fleet) -> Fleet:
             f"the activities lie in {len(accounts)} accounts; say with --account where it runs."
         )
     return Fleet(
-        fleet.name, fleet.activities, fleet.region, accounts.pop(), fleet.image, fleet.tags,
-        fleet.kms_key_arn, fleet.dimensions, fleet.existing_vpc,
-    )  # fmt: skip
+        fleet.name,
+        fleet.activities,
+        fleet.region,
+        accounts.pop(),
+        fleet.image,
+        fleet.tags,
+        fleet.kms_key_arn,
+        fleet.dimensions,
+        fleet.existing_vpc,
+    )
 
 
 def _parts(arns: Sequence[Value], sizes: Sequence[int], room: int) -> list[list[Value]]:

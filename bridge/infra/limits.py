@@ -23,8 +23,10 @@ def check_template(template: Json, *, activities: int) -> Json:
         InfraError: It is too large; says what to do.
     """
     counts = (
-        ("Resources", MAX_RESOURCES), ("Outputs", MAX_OUTPUTS), ("Parameters", MAX_PARAMETERS),
-    )  # fmt: skip
+        ("Resources", MAX_RESOURCES),
+        ("Outputs", MAX_OUTPUTS),
+        ("Parameters", MAX_PARAMETERS),
+    )
     for section, limit in counts:
         if (count := len(template.get(section, {}))) > limit:
             _refuse(f"{count} {section.lower()}", f"{limit}", activities)

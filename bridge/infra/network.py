@@ -37,9 +37,10 @@ def parameters(fleet: Fleet) -> Json:
         ),
         "FlowerClients": parameter(
             "Security group whose members may open Flower; empty: nobody",
-            "", AllowedPattern="^(sg-[0-9a-f]+)?$",
+            "",
+            AllowedPattern="^(sg-[0-9a-f]+)?$",
         ),
-    }  # fmt: skip
+    }
     if not fleet.existing_vpc:
         cidr = parameter("Addresses of the new VPC", "10.64.0.0/20", AllowedPattern=_CIDR)
         return {"VpcCidr": cidr} | made
@@ -56,9 +57,10 @@ def parameters(fleet: Fleet) -> Json:
         },
         "EndpointsGroup": parameter(
             "Security group of VPC endpoints that exist already; empty: create them",
-            "", AllowedPattern="^(sg-[0-9a-f]+)?$",
+            "",
+            AllowedPattern="^(sg-[0-9a-f]+)?$",
         ),
-    } | made  # fmt: skip
+    } | made
 
 
 _CIDR = r"^\d{1,3}(\.\d{1,3}){3}/(1[6-9]|2[0-3])$"
@@ -153,10 +155,13 @@ def _groups(fleet: Fleet) -> Json:
             [
                 _to("RedisGroup", REDIS_PORT),
                 *(_to_endpoints(fleet, door) for door in doors),
-                _tcp(443) | {"DestinationPrefixListId": ref("S3PrefixListId"),
-                             "Description": "Layers of images, through the S3 endpoint"},
+                _tcp(443)
+                | {
+                    "DestinationPrefixListId": ref("S3PrefixListId"),
+                    "Description": "Layers of images, through the S3 endpoint",
+                },
             ],
-        )  # fmt: skip
+        )
         made[f"{client}ToRedis"] = _from(f"{client}Group", "RedisGroup", REDIS_PORT)
         for door in doors:
             rule = _from(f"{client}Group", door, 443)
@@ -210,8 +215,9 @@ def _id(group: str) -> Json:
 def _endpoints(fleet: Fleet) -> Json:
     made: Json = {}
     for services, group in (
-        (_SHARED_ENDPOINTS, "EndpointGroup"), (_CALLERS_ENDPOINTS, "CallerEndpointGroup"),
-    ):  # fmt: skip
+        (_SHARED_ENDPOINTS, "EndpointGroup"),
+        (_CALLERS_ENDPOINTS, "CallerEndpointGroup"),
+    ):
         for name, service in services.items():
             made[f"{name}Endpoint"] = _endpoint(fleet, service)
             made[f"{name}Endpoint"]["Properties"] |= {
@@ -259,6 +265,9 @@ def _s3_policy() -> Json:
     """ECR keeps layers in a bucket of its own; add the buckets of your tasks here."""
     bucket = sub("arn:${AWS::Partition}:s3:::prod-${AWS::Region}-starport-layer-bucket/*")
     statement = {
-        "Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": [bucket],
-    }  # fmt: skip
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": [bucket],
+    }
     return {"Version": "2012-10-17", "Statement": [statement]}

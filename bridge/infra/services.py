@@ -19,8 +19,11 @@ LONG_JOBS = (
 # ECS ignores the image's own. While Redis is away nothing is found wrong: see bridge.healthcheck.
 _HEALTH_CHECK: Json = {
     "Command": ["CMD", "python", "-P", "-m", "bridge.healthcheck"],
-    "Interval": 60, "Timeout": 10, "Retries": 3, "StartPeriod": 60,
-}  # fmt: skip
+    "Interval": 60,
+    "Timeout": 10,
+    "Retries": 3,
+    "StartPeriod": 60,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +60,73 @@ def processes(fleet: Fleet) -> list[Process]:
     celery: list[str | Json] = ["celery", "-A", fleet.app]
     return [
         # Open polls return within 60 s: cutting one off can lose the next task.
-        Process("Poller", [*celery, "poll"], "poller", "PollerGroup", 90, ref("PollerCount"),
-                secrets=_BROKER, env=_AWS),
-        Process("Worker", [*celery, "worker", "--concurrency", ref("WorkerConcurrency"), *_LOG,
-                           "--hostname", "worker@%h"],
-                "worker", "WorkerGroup", 120, None, secrets=_BROKER,
-                metadata={"LongJobs": LONG_JOBS}),
+        Process(
+            "Poller",
+            [*celery, "poll"],
+            "poller",
+            "PollerGroup",
+            90,
+            ref("PollerCount"),
+            secrets=_BROKER,
+            env=_AWS,
+        ),
+        Process(
+            "Worker",
+            [
+                *celery,
+                "worker",
+                "--concurrency",
+                ref("WorkerConcurrency"),
+                *_LOG,
+                "--hostname",
+                "worker@%h",
+            ],
+            "worker",
+            "WorkerGroup",
+            120,
+            None,
+            secrets=_BROKER,
+            metadata={"LongJobs": LONG_JOBS},
+        ),
         # One is enough and two do no harm: the store hands each token to one pass.
-        Process("Beat", [*celery, "worker", "-B", "-Q", "bridge.system", "--pool", "threads",
-                         "--concurrency", "8", *_LOG, "--hostname", "beat@%h",
-                         "--schedule", "/tmp/celerybeat-schedule"],  # noqa: S108
-                "beat", "PollerGroup", 30, 1, secrets=_BROKER, env=_AWS),
-        Process("Flower", [*celery, "flower", "--address=0.0.0.0", f"--port={network.FLOWER_PORT}"],
-                "worker", "FlowerGroup", 30, 1, (0, 100),
-                _BROKER | {"FLOWER_BASIC_AUTH": "FlowerAuth"}, (network.FLOWER_PORT,),
-                condition="WithFlower"),
-    ]  # fmt: skip
+        Process(
+            "Beat",
+            [
+                *celery,
+                "worker",
+                "-B",
+                "-Q",
+                "bridge.system",
+                "--pool",
+                "threads",
+                "--concurrency",
+                "8",
+                *_LOG,
+                "--hostname",
+                "beat@%h",
+                "--schedule",
+                "/tmp/celerybeat-schedule",  # noqa: S108
+            ],
+            "beat",
+            "PollerGroup",
+            30,
+            1,
+            secrets=_BROKER,
+            env=_AWS,
+        ),
+        Process(
+            "Flower",
+            [*celery, "flower", "--address=0.0.0.0", f"--port={network.FLOWER_PORT}"],
+            "worker",
+            "FlowerGroup",
+            30,
+            1,
+            (0, 100),
+            _BROKER | {"FLOWER_BASIC_AUTH": "FlowerAuth"},
+            (network.FLOWER_PORT,),
+            condition="WithFlower",
+        ),
+    ]
 
 
 def resources(fleet: Fleet) -> Json:
@@ -123,14 +177,15 @@ def _task(fleet: Fleet, process: Process) -> Json:
             "Cpu": ref(f"{size}Cpu"),
             "Memory": ref(f"{size}Memory"),
             "RuntimePlatform": {
-                "CpuArchitecture": ref("CpuArchitecture"), "OperatingSystemFamily": "LINUX",
+                "CpuArchitecture": ref("CpuArchitecture"),
+                "OperatingSystemFamily": "LINUX",
             },
             "ExecutionRoleArn": {"Fn::GetAtt": ["ExecutionRole", "Arn"]},
             "TaskRoleArn": {"Fn::ImportValue": role},
             "ContainerDefinitions": [_container(process)],
             "Tags": tags(fleet.all_tags),
         },
-    }  # fmt: skip
+    }
 
 
 def _container(process: Process) -> Json:
@@ -211,8 +266,10 @@ def _service(fleet: Fleet, process: Process) -> Json:
 
 def _scaling(fleet: Fleet) -> Json:
     metric = {
-        "Namespace": metrics.BRIDGE, "MetricName": metrics.BACKLOG_PER_SLOT, "Statistic": "Average",
-    } | metrics.of_fleet(fleet)  # fmt: skip
+        "Namespace": metrics.BRIDGE,
+        "MetricName": metrics.BACKLOG_PER_SLOT,
+        "Statistic": "Average",
+    } | metrics.of_fleet(fleet)
     return {
         "WorkerTarget": {
             "Type": "AWS::ApplicationAutoScaling::ScalableTarget",

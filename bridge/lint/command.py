@@ -20,25 +20,66 @@ if TYPE_CHECKING:
 
 @click.command(cls=BridgeCommand)
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
-@click.option("--state-machine", "arns", multiple=True, metavar="ARN", cls=CeleryOption,
-              help="Lint this deployed state machine; may be repeated.")  # fmt: skip
-@click.option("--all", "everything", is_flag=True, cls=CeleryOption,
-              help="Lint all deployed state machines of the account and region.")  # fmt: skip
-@click.option("--type", "type_", type=click.Choice(["standard", "express"]), cls=CeleryOption,
-              help="Of state machines in files that do not say it.")  # fmt: skip
+@click.option(
+    "--state-machine",
+    "arns",
+    multiple=True,
+    metavar="ARN",
+    cls=CeleryOption,
+    help="Lint this deployed state machine; may be repeated.",
+)
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    cls=CeleryOption,
+    help="Lint all deployed state machines of the account and region.",
+)
+@click.option(
+    "--type",
+    "type_",
+    type=click.Choice(["standard", "express"]),
+    cls=CeleryOption,
+    help="Of state machines in files that do not say it.",
+)
 @click.option("--region", cls=CeleryOption, help="That the files are deployed to.")
-@click.option("--visibility-timeout", "visible_s", type=click.FloatRange(min=0, min_open=True),
-              metavar="SECONDS", cls=CeleryOption,
-              help="Of the Celery broker. Default: the app's.")  # fmt: skip
-@click.option("--no-registry", is_flag=True, cls=CeleryOption,
-              help="Without the app's tasks: leave out what needs them.")  # fmt: skip
-@click.option("--ignore", "ignored", multiple=True, metavar="RULE", cls=CeleryOption,
-              help="Leave out this rule, such as BR013; may be repeated.")  # fmt: skip
-@click.option("--fix", is_flag=True, cls=CeleryOption,
-              help="Write what is safe to the files; what is left is printed.")  # fmt: skip
-@click.option("--format", "form", type=click.Choice(["text", "json", "sarif", "github"]),
-              default="text", show_default=True, cls=CeleryOption,
-              help="Of what is printed.")  # fmt: skip
+@click.option(
+    "--visibility-timeout",
+    "visible_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    cls=CeleryOption,
+    help="Of the Celery broker. Default: the app's.",
+)
+@click.option(
+    "--no-registry",
+    is_flag=True,
+    cls=CeleryOption,
+    help="Without the app's tasks: leave out what needs them.",
+)
+@click.option(
+    "--ignore",
+    "ignored",
+    multiple=True,
+    metavar="RULE",
+    cls=CeleryOption,
+    help="Leave out this rule, such as BR013; may be repeated.",
+)
+@click.option(
+    "--fix",
+    is_flag=True,
+    cls=CeleryOption,
+    help="Write what is safe to the files; what is left is printed.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "sarif", "github"]),
+    default="text",
+    show_default=True,
+    cls=CeleryOption,
+    help="Of what is printed.",
+)
 @JSON
 @click.pass_context
 def lint(ctx: click.Context, /, **given: Any) -> None:
@@ -89,16 +130,19 @@ def _options(ctx: click.Context, given: dict[str, Any]) -> Options:
 
     type_, visible_s = given["type_"], given["visible_s"]
     options = Options(
-        type_=type_ and type_.upper(), region=given["region"], visibility_timeout_s=visible_s,
+        type_=type_ and type_.upper(),
+        region=given["region"],
+        visibility_timeout_s=visible_s,
         ignored=frozenset(given["ignored"]),
-    )  # fmt: skip
+    )
     if given["no_registry"]:
         return options
     bridge = installed(ctx.obj.app)
     return replace(
-        options, activities=known_of(bridge.load_tasks(), bridge.app),
+        options,
+        activities=known_of(bridge.load_tasks(), bridge.app),
         visibility_timeout_s=visible_s or visibility_timeout_s(bridge.app),
-    )  # fmt: skip
+    )
 
 
 def _reports(given: dict[str, Any], options: Options, unreadable: list[str]) -> Iterator[Report]:

@@ -54,16 +54,20 @@ def lint_definition(
 
 def _express(place: Place) -> Finding:
     return Finding(
-        rules.EXPRESS, (*place.at, "Resource"),
+        rules.EXPRESS,
+        (*place.at, "Resource"),
         f"state {place.name!r} is an activity, and an Express workflow runs it.",
-        'Set ExecutionType of the Map\'s ProcessorConfig to "STANDARD".' if place.express
+        'Set ExecutionType of the Map\'s ProcessorConfig to "STANDARD".'
+        if place.express
         else "Create the state machine as STANDARD.",
-    )  # fmt: skip
+    )
 
 
 def _machine(definition: Json) -> Iterator[Finding]:
     if definition.get("TimeoutSeconds") is None:
         yield Finding(
-            rules.NO_MACHINE_TIMEOUT, (), "the state machine has no TimeoutSeconds.",
+            rules.NO_MACHINE_TIMEOUT,
+            (),
+            "the state machine has no TimeoutSeconds.",
             "Add TimeoutSeconds at the top: the longest that an execution may take.",
-        )  # fmt: skip
+        )

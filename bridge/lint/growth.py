@@ -27,10 +27,11 @@ def check(place: Place) -> Iterator[Finding]:
     if where:
         selector = "Output" if place.jsonata else "ResultSelector"
         yield Finding(
-            rules.PAYLOAD_GROWS, at,
+            rules.PAYLOAD_GROWS,
+            at,
             f"state {place.name!r} keeps its whole result beside its whole input {where}.",
             f"Select what is needed with {selector}, or {advice}.",
-        )  # fmt: skip
+        )
 
 
 def _keeps_both(place: Place) -> Pointer | None:
@@ -38,9 +39,11 @@ def _keeps_both(place: Place) -> Pointer | None:
     if place.jsonata:
         output = state.get("Output")
         if (
-            isinstance(output, str) and _APPENDED.search(output)
-            and re.search(r"\$states\.result(?![.\w])", output) and "$states.input" in output
-        ):  # fmt: skip
+            isinstance(output, str)
+            and _APPENDED.search(output)
+            and re.search(r"\$states\.result(?![.\w])", output)
+            and "$states.input" in output
+        ):
             return (*place.at, "Output")
         return None
     path = state.get("ResultPath")

@@ -46,32 +46,36 @@ def check(place: Place) -> Iterator[Finding]:
 
 def _retried(place: Place) -> Iterator[Finding]:
     retriers = [(number, _as_meant(each)) for number, each in mappings(place.state.get("Retry"))]
-    found = {error: first_match(retriers, error) for error in
-             (WORKER_LOST, HEARTBEAT_TIMEOUT, TIMEOUT)}  # fmt: skip
+    found = {
+        error: first_match(retriers, error) for error in (WORKER_LOST, HEARTBEAT_TIMEOUT, TIMEOUT)
+    }
     never: dict[int, list[str]] = {}
     for error, match in found.items():
         if match is not None and _attempts(match[1]) == 0:
             never.setdefault(match[0], []).append(error)
     for number, errors in never.items():
         yield Finding(
-            rules.RETRIES_NEVER, (*place.at, "Retry", number, "MaxAttempts"),
+            rules.RETRIES_NEVER,
+            (*place.at, "Retry", number, "MaxAttempts"),
             f"MaxAttempts=0 in the first retrier that matches {', '.join(errors)}.",
             "Use MaxAttempts of 2 or more, or leave the field out for 3.",
-        )  # fmt: skip
+        )
     lost = [error for error in (WORKER_LOST, HEARTBEAT_TIMEOUT) if found[error] is None]
     if lost:
         yield Finding(
-            rules.LOST_NOT_RETRIED, place.at,
+            rules.LOST_NOT_RETRIED,
+            place.at,
             f"no Retry of state {place.name!r} matches {' or '.join(lost)}.",
             'Add a retrier with "ErrorEquals": ["Bridge.WorkerLost", "States.Timeout", '
             '"States.HeartbeatTimeout"].',
-        )  # fmt: skip
+        )
     elif found[TIMEOUT] is None:
         yield Finding(
-            rules.TIMEOUT_NOT_RETRIED, place.at,
+            rules.TIMEOUT_NOT_RETRIED,
+            place.at,
             f"no Retry of state {place.name!r} matches States.Timeout.",
             "Add States.Timeout to a retrier, unless a second run would be too late anyway.",
-        )  # fmt: skip
+        )
 
 
 def _as_meant(block: Json) -> Json:
@@ -91,10 +95,12 @@ def _jitter(place: Place, number: int, retrier: Json) -> Iterator[Finding]:
     at = (*place.at, "Retry", number)
     absent = "JitterStrategy" not in retrier
     yield Finding(
-        rules.NO_JITTER, at, f"the retries of {', '.join(names(retrier))} wait equally long.",
+        rules.NO_JITTER,
+        at,
+        f"the retries of {', '.join(names(retrier))} wait equally long.",
         'Add "JitterStrategy": "FULL".' if absent else 'Write "FULL" instead of "NONE".',
         Addition(at, "JitterStrategy", "FULL") if absent else None,
-    )  # fmt: skip
+    )
 
 
 def _names(place: Place, field: Field) -> Iterator[Finding]:
@@ -107,16 +113,18 @@ def _names(place: Place, field: Field) -> Iterator[Finding]:
             meant = misspelt(name)
             if meant is not None:
                 yield Finding(
-                    rules.UNKNOWN_ERROR, at,
+                    rules.UNKNOWN_ERROR,
+                    at,
                     f"{field} of {name!r}, which the bridge never reports.",
                     f"Write {meant!r}." if meant else "docs/endings.md has the names.",
-                )  # fmt: skip
+                )
             elif (other := doubtful(name)) is not None:
                 yield Finding(
-                    rules.DOUBTFUL_ERROR, at,
+                    rules.DOUBTFUL_ERROR,
+                    at,
                     f"{field} of {name!r}: Step Functions hears {other!r}.",
                     f"Write {other!r}.",
-                )  # fmt: skip
+                )
             elif name == CANCELLED:
                 yield Finding(
                     rules.DROPPED_ERROR, at, f"{field} of {name!r} never matches.", "Remove it."
@@ -138,10 +146,11 @@ def _order(place: Place, field: Field) -> Iterator[Finding]:
         before = [name for _, other in blocks[:position] for name in names(other)]
         if own and all(_taken(name, before) for name in own):
             yield Finding(
-                rules.NEVER_REACHED, at,
+                rules.NEVER_REACHED,
+                at,
                 f"an earlier {field} matches {', '.join(own)} already.",
                 "Move it before the more general one, or remove it.",
-            )  # fmt: skip
+            )
 
 
 def _taken(name: str, before: list[str]) -> bool:
@@ -169,10 +178,12 @@ def _drops_input(place: Place, number: int, catcher: Json) -> Iterator[Finding]:
     if place.jsonata and not any(_wants_input(state) for state in following):
         return
     yield Finding(
-        rules.CATCH_DROPS_INPUT, at,
+        rules.CATCH_DROPS_INPUT,
+        at,
         f"{target!r} gets Error and Cause of state {place.name!r}, and nothing of its input.",
-        f'Add "{key}": "{value}".', Addition(at, key, value),
-    )  # fmt: skip
+        f'Add "{key}": "{value}".',
+        Addition(at, key, value),
+    )
 
 
 def _wants_input(state: Any) -> bool:

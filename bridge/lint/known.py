@@ -12,8 +12,12 @@ from bridge.registry import Registry
 
 # Redelivers what is not acknowledged in time; Kombu's defaults.
 _VISIBILITY_S = {
-    "redis": 3600.0, "rediss": 3600.0, "valkey": 3600.0, "sentinel": 3600.0, "sqs": 1800.0,
-}  # fmt: skip
+    "redis": 3600.0,
+    "rediss": 3600.0,
+    "valkey": 3600.0,
+    "sentinel": 3600.0,
+    "sqs": 1800.0,
+}
 
 
 def known_of(registry: Registry, app: Celery) -> dict[str, Known]:

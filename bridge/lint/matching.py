@@ -18,19 +18,46 @@ WORKER_LOST = "Bridge.WorkerLost"
 CANCELLED = "Bridge.Cancelled"
 
 # docs/endings.md says when each is reported.
-REPORTED = frozenset({
-    WORKER_LOST, CANCELLED, "Bridge.TimeLimitExceeded", "Bridge.OutputNotJson",
-    "Bridge.OutputTooLarge", "Bridge.Ignored", "Bridge.Rejected", "Bridge.JobExpired",
-    "Bridge.JobRevoked", "Bridge.TaskNotRegistered", "Bridge.MessageRefused",
-    "Bridge.NotDispatched", "Bridge.NotStarted", "Bridge.HeartbeatLost", "Bridge.OutputRefused",
-})  # fmt: skip
-STATES = frozenset({
-    ALL, TASK_FAILED, TIMEOUT, HEARTBEAT_TIMEOUT, "States.BranchFailed",
-    "States.DataLimitExceeded", "States.ExceedToleratedFailureThreshold", "States.Http.Socket",
-    "States.IntrinsicFailure", "States.ItemReaderFailed", "States.NoChoiceMatched",
-    "States.ParameterPathFailure", "States.Permissions", "States.QueryEvaluationError",
-    "States.ResultPathMatchFailure", "States.ResultWriterFailed", "States.Runtime",
-})  # fmt: skip
+REPORTED = frozenset(
+    {
+        WORKER_LOST,
+        CANCELLED,
+        "Bridge.TimeLimitExceeded",
+        "Bridge.OutputNotJson",
+        "Bridge.OutputTooLarge",
+        "Bridge.Ignored",
+        "Bridge.Rejected",
+        "Bridge.JobExpired",
+        "Bridge.JobRevoked",
+        "Bridge.TaskNotRegistered",
+        "Bridge.MessageRefused",
+        "Bridge.NotDispatched",
+        "Bridge.NotStarted",
+        "Bridge.HeartbeatLost",
+        "Bridge.OutputRefused",
+    }
+)
+STATES = frozenset(
+    {
+        ALL,
+        TASK_FAILED,
+        TIMEOUT,
+        HEARTBEAT_TIMEOUT,
+        "States.BranchFailed",
+        "States.DataLimitExceeded",
+        "States.ExceedToleratedFailureThreshold",
+        "States.Http.Socket",
+        "States.IntrinsicFailure",
+        "States.ItemReaderFailed",
+        "States.NoChoiceMatched",
+        "States.ParameterPathFailure",
+        "States.Permissions",
+        "States.QueryEvaluationError",
+        "States.ResultPathMatchFailure",
+        "States.ResultWriterFailed",
+        "States.Runtime",
+    }
+)
 # No wildcard matches these.
 _TERMINAL = frozenset({"States.DataLimitExceeded", "States.Runtime"})
 # What Celery raises where the bridge's outcome has a name of its own.

@@ -128,5 +128,8 @@ def _sarif_result(finding: Finding) -> dict[str, Any]:
 
 
 FORMATS: Mapping[str, Callable[[Sequence[Finding], int], str]] = {
-    "text": as_text, "json": as_json, "sarif": as_sarif, "github": as_github,
-}  # fmt: skip
+    "text": as_text,
+    "json": as_json,
+    "sarif": as_sarif,
+    "github": as_github,
+}

@@ -153,16 +153,18 @@ def check(
     at = (*at, "Resource")
     if resource.kind is Kind.MACHINE:
         yield Finding(
-            rules.STATE_MACHINE_ARN, at,
+            rules.STATE_MACHINE_ARN,
+            at,
             f"{resource.text} is a state machine or an execution, not an activity.",
             f"Write {_SHAPE}; or arn:aws:states:::states:startExecution.sync:2 to start it.",
-        )  # fmt: skip
+        )
     elif resource.kind is Kind.MALFORMED:
         yield Finding(
-            rules.MALFORMED_ARN, at,
+            rules.MALFORMED_ARN,
+            at,
             f"{resource.text!r} is no activity ARN.",
             f"Write {_SHAPE}, with 12 digits for ACCOUNT and up to 80 characters for NAME.",
-        )  # fmt: skip
+        )
     elif resource.kind is Kind.ACTIVITY:
         yield from _of_activity(resource, at, activities, region)
 
@@ -172,10 +174,11 @@ def _of_activity(
 ) -> Iterator[Finding]:
     if region is not None and resource.region not in (None, region):
         yield Finding(
-            rules.OTHER_REGION, at,
+            rules.OTHER_REGION,
+            at,
             f"the activity is in {resource.region}, the state machine in {region}.",
             f"Create the activity in {region} and name that one.",
-        )  # fmt: skip
+        )
         return
     # An app without activities says nothing about which are wrong.
     if not activities or resource.name is None or lookup(resource, activities) is not None:
@@ -189,6 +192,8 @@ def _of_activity(
         said = "registered: " + ", ".join(sorted(activities)[:10])
         fix = f'Give a task activity="{resource.name}", or --ignore BR020 if others serve it.'
     yield Finding(
-        rules.UNKNOWN_ACTIVITY, at, f"no task is registered for activity {resource.name!r}; {said}",
+        rules.UNKNOWN_ACTIVITY,
+        at,
+        f"no task is registered for activity {resource.name!r}; {said}",
         fix,
-    )  # fmt: skip
+    )

@@ -98,6 +98,10 @@ def _placed(finding: Finding, machine: Machine) -> Finding:
     elif addition is not None:
         addition = replace(addition, to=(*machine.base, *addition.to))
     return replace(
-        finding, at=(*machine.base, *finding.at), source=machine.document.name,
-        line=machine.line(finding.at), addition=addition, fix=fix,
-    )  # fmt: skip
+        finding,
+        at=(*machine.base, *finding.at),
+        source=machine.document.name,
+        line=machine.line(finding.at),
+        addition=addition,
+        fix=fix,
+    )

@@ -35,15 +35,18 @@ def check(
     heartbeat_s = seconds(place.state, "HeartbeatSeconds")
     if not has(place.state, "TimeoutSeconds"):
         yield Finding(
-            rules.NO_TIMEOUT, place.at, f"state {place.name!r} has no TimeoutSeconds.",
+            rules.NO_TIMEOUT,
+            place.at,
+            f"state {place.name!r} has no TimeoutSeconds.",
             "Add TimeoutSeconds: the longest wait for a worker plus the longest run.",
-        )  # fmt: skip
+        )
     if timeout_s is not None and heartbeat_s is not None and timeout_s <= heartbeat_s:
         yield Finding(
-            rules.TIMEOUT_BELOW_HEARTBEAT, (*place.at, "TimeoutSeconds"),
+            rules.TIMEOUT_BELOW_HEARTBEAT,
+            (*place.at, "TimeoutSeconds"),
             f"TimeoutSeconds={timeout_s:g} is not above HeartbeatSeconds={heartbeat_s:g}.",
             f"Use TimeoutSeconds of {heartbeat_s + 1:g} or more, or a shorter heartbeat.",
-        )  # fmt: skip
+        )
     if known is not None and known.time_limit_s:
         yield from _limits(place, timeout_s, known.time_limit_s, visibility_timeout_s)
 
@@ -60,11 +63,12 @@ def _heartbeat(place: Place, known: Known | None) -> Iterator[Finding]:
         return
     rule = rules.HEARTBEAT_TIGHT if heartbeat_s > beat_s else rules.HEARTBEAT_TOO_SHORT
     yield Finding(
-        rule, (*place.at, "HeartbeatSeconds"),
+        rule,
+        (*place.at, "HeartbeatSeconds"),
         f"HeartbeatSeconds={heartbeat_s:g}, and the task of state {place.name!r} sends a heartbeat "
         f"every {beat_s:g} s.",
         f"Use {enough_s} or more, or heartbeat={heartbeat_s / BEATS_PER_TIMEOUT:.3g} at the task.",
-    )  # fmt: skip
+    )
 
 
 def _missing(place: Place, known: Known | None) -> Finding:
@@ -103,14 +107,16 @@ def _limits(
 ) -> Iterator[Finding]:
     if timeout_s is not None and limit_s >= timeout_s:
         yield Finding(
-            rules.TIME_LIMIT_ABOVE_TIMEOUT, (*place.at, "TimeoutSeconds"),
+            rules.TIME_LIMIT_ABOVE_TIMEOUT,
+            (*place.at, "TimeoutSeconds"),
             f"TimeoutSeconds={timeout_s:g}, and the task's time_limit is {limit_s:g} s.",
             f"Use TimeoutSeconds above {limit_s:g}, with the wait for a worker, or a lower limit.",
-        )  # fmt: skip
+        )
     if visibility_timeout_s is not None and visibility_timeout_s < limit_s:
         yield Finding(
-            rules.VISIBILITY_TIMEOUT, (*place.at, "Resource"),
+            rules.VISIBILITY_TIMEOUT,
+            (*place.at, "Resource"),
             f"the broker's visibility_timeout is {visibility_timeout_s:g} s, the time_limit of the "
             f"task of state {place.name!r} {limit_s:g} s.",
             f'broker_transport_options = {{"visibility_timeout": {math.ceil(limit_s * 2)}, …}}',
-        )  # fmt: skip
+        )

@@ -69,9 +69,13 @@ def _note(node: yaml.Node, at: Pointer, marks: dict[Pointer, Mark]) -> None:
             continue
         begin = key.start_mark
         marks[(*at, key.value)] = Mark(
-            begin.line + 1, begin.index, column=begin.column, flow=bool(node.flow_style),
-            quoted=key.style == '"', literal=_literal(value),
-        )  # fmt: skip
+            begin.line + 1,
+            begin.index,
+            column=begin.column,
+            flow=bool(node.flow_style),
+            quoted=key.style == '"',
+            literal=_literal(value),
+        )
         _note(value, (*at, key.value), marks)
 
 

@@ -56,8 +56,14 @@ def background(
     """A process in a group of its own, writing to ``log``; it has ended when the context has."""
     with log.open("wb") as out:
         process = subprocess.Popen(
-            args, env=dict(env), stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            start_new_session=True, preexec_fn=die_with_parent)  # fmt: skip
+            args,
+            env=dict(env),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
     try:
         yield process
     finally:

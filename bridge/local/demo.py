@@ -157,9 +157,21 @@ def _procfile(place: Place) -> Iterator[None]:
     created = subprocess.run(create, env=env, capture_output=True, text=True, check=False)
     if created.returncode:
         raise ProcessFailed(f"activities create: {created.stderr.strip()}")
-    args = [sys.executable, "-m", "honcho", "--env", os.devnull, "--app-root", os.curdir,
-            "--procfile", str(_with_metrics(place)), "start", "--no-colour",
-            "--concurrency", f"worker={WORKERS}"]  # fmt: skip
+    args = [
+        sys.executable,
+        "-m",
+        "honcho",
+        "--env",
+        os.devnull,
+        "--app-root",
+        os.curdir,
+        "--procfile",
+        str(_with_metrics(place)),
+        "start",
+        "--no-colour",
+        "--concurrency",
+        f"worker={WORKERS}",
+    ]
     log = place.folder / "processes.log"
     with background(args, env=env, log=log) as process:
 
@@ -218,8 +230,7 @@ def _start_executions(
         event = {**case["input"], "output_dir": str(reports)}
         if "orders" in event:
             event["orders"] = str(Path(event["orders"]).absolute())
-        answer = sfn.start_execution(
-            stateMachineArn=machine, name=name, input=json.dumps(event))  # fmt: skip
+        answer = sfn.start_execution(stateMachineArn=machine, name=name, input=json.dumps(event))
         started.append(Execution(name, case["name"], case["status"], answer["executionArn"]))
     return started
 
@@ -246,8 +257,10 @@ def _progress(started: list[Execution]) -> Table:
     ended = sum(execution.ended for execution in started)
     table = Table.grid(padding=(0, 1))
     table.add_row(
-        "executions", ProgressBar(total=len(started), completed=ended, width=40),
-        f"{ended}/{len(started)}")  # fmt: skip
+        "executions",
+        ProgressBar(total=len(started), completed=ended, width=40),
+        f"{ended}/{len(started)}",
+    )
     return table
 
 
@@ -295,8 +308,13 @@ def _show(place: Place, started: list[Execution], *, as_json: bool, keep: bool) 
         good = "[green]" if execution.as_expected else "[red]"
         wanted = "" if execution.as_expected else f" (expected {execution.expected})"
         table.add_row(
-            execution.name, f"{good}{execution.status}[/]{wanted}", f"{execution.duration_s:.1f} s",
-            str(execution.jobs), str(execution.retries), str(execution.heartbeats))  # fmt: skip
+            execution.name,
+            f"{good}{execution.status}[/]{wanted}",
+            f"{execution.duration_s:.1f} s",
+            str(execution.jobs),
+            str(execution.retries),
+            str(execution.heartbeats),
+        )
     console.print(table)
     ended = sum(execution.as_expected for execution in started)
     console.print(f"\n{ended} of {len(started)} executions ended as they should.", highlight=False)

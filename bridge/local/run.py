@@ -35,8 +35,12 @@ def environment(stepfunctions_url: str, valkey_url: str | None) -> dict[str, str
 def client_of(stepfunctions_url: str) -> Any:
     """boto3's client of a local Step Functions."""
     return boto3.client(
-        "stepfunctions", endpoint_url=stepfunctions_url, region_name=REGION,
-        aws_access_key_id="local", aws_secret_access_key="local")  # noqa: S106  # fmt: skip
+        "stepfunctions",
+        endpoint_url=stepfunctions_url,
+        region_name=REGION,
+        aws_access_key_id="local",
+        aws_secret_access_key="local",  # noqa: S106
+    )
 
 
 def run_local(

@@ -63,15 +63,31 @@ class LocalValkey:
         folder = self._data_dir or Path(self._scratch.name)
         folder.mkdir(parents=True, exist_ok=True)
         args = [
-            str(_binary.get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1",
-            "--dir", str(folder), "--save", "", "--maxmemory-policy", "noeviction",
-            "--appendonly", "yes" if self._data_dir else "no", "--appendfsync", "everysec",
+            str(_binary.get_binary_path()),
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            str(folder),
+            "--save",
+            "",
+            "--maxmemory-policy",
+            "noeviction",
+            "--appendonly",
+            "yes" if self._data_dir else "no",
+            "--appendfsync",
+            "everysec",
             *self._options,
-        ]  # fmt: skip
+        ]
         self._process = subprocess.Popen(
-            args, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            args,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for its parent, which stops it last
-            preexec_fn=die_with_parent)  # fmt: skip
+            preexec_fn=die_with_parent,
+        )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not _answers(self.port):
             if self._process.poll() is not None:

@@ -146,9 +146,12 @@ class Dispatcher:
         refused = refusal_of(reason) not in (None, Refusal.FORBIDDEN)
         away = refused or is_outage(exc, self._bridge.app)
         self._seldom.warning(
-            reason, "%s is not dispatched yet: the broker did not take it (%s). It is published "
-            "again until the broker does; this is logged once a minute.", what, said,
-        )  # fmt: skip
+            reason,
+            "%s is not dispatched yet: the broker did not take it (%s). It is published "
+            "again until the broker does; this is logged once a minute.",
+            what,
+            said,
+        )
         kind = BrokerUnavailable if away else NotPublished
         return kind(f"the broker did not take {what} ({said}); it is published again until it does")
 

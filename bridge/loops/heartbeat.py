@@ -31,9 +31,13 @@ class Pass:
 
 
 async def beat_due(
-    *, clients: Clients, store: ClaimStore, concurrent_calls: int,
-    on_unfinished: Callable[[Unfinished], None], meters: Meters = OFF,
-) -> Pass:  # fmt: skip
+    *,
+    clients: Clients,
+    store: ClaimStore,
+    concurrent_calls: int,
+    on_unfinished: Callable[[Unfinished], None],
+    meters: Meters = OFF,
+) -> Pass:
     """Send the heartbeats that are due.
 
     Args:
@@ -82,7 +86,9 @@ async def beat_due(
         for unfinished in due.given_up:
             logger.warning(
                 "claim %s failed: no worker holds it and its patience is over, or its manual "
-                "heartbeats have stopped", unfinished.job.claim_id)  # fmt: skip
+                "heartbeats have stopped",
+                unfinished.job.claim_id,
+            )
             meters.recovered(unfinished.activity, "given_up")
             on_unfinished(unfinished)
         results = await asyncio.gather(*(beat(b) for b in due.beats), return_exceptions=True)

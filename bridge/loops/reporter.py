@@ -61,10 +61,15 @@ class Reporter:
     """
 
     def __init__(
-        self, *, clients: Clients, store: ClaimStore, concurrent_calls: int,
-        on_unfinished: OnUnfinished, on_closing: Callable[[], None] = lambda: None,
+        self,
+        *,
+        clients: Clients,
+        store: ClaimStore,
+        concurrent_calls: int,
+        on_unfinished: OnUnfinished,
+        on_closing: Callable[[], None] = lambda: None,
         meters: Meters = OFF,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._clients = clients
         self._store = store
         self._limit = concurrent_calls
@@ -157,7 +162,9 @@ class Reporter:
         except TokenClosed as exc:
             logger.warning(
                 "the outcome of claim %s came too late, or twice: Step Functions says %s",
-                report.claim_id, exc.code)  # fmt: skip
+                report.claim_id,
+                exc.code,
+            )
             return exc.code, outcome
         except (InvalidRequest, EncryptionKeyUnavailable) as exc:
             may_change = isinstance(exc, EncryptionKeyUnavailable) and (
@@ -167,8 +174,12 @@ class Reporter:
                 raise
             # Left alone, the state would hang until its time-out.
             what = "output" if outcome.ok else f"failure {outcome.error}"
-            logger.error("Step Functions refuses the %s of claim %s: %s",  # noqa: TRY400
-                         what, report.claim_id, exc)  # fmt: skip
+            logger.error(  # noqa: TRY400
+                "Step Functions refuses the %s of claim %s: %s",
+                what,
+                report.claim_id,
+                exc,
+            )
             instead = Outcome.failure("Bridge.OutputRefused", str(exc)) if outcome.ok else BARE
             return await self._deliver(report, instead)
 
@@ -180,8 +191,9 @@ class Reporter:
         self._unsaid += 1
         if time.monotonic() - self._said_at > SAID_EVERY_S:
             others = f", as {self._unsaid - 1} others are" if self._unsaid > 1 else ""
-            logger.warning("claim %s is reported again in %.1f s%s: %s",
-                           report.claim_id, delay_s, others, exc)  # fmt: skip
+            logger.warning(
+                "claim %s is reported again in %.1f s%s: %s", report.claim_id, delay_s, others, exc
+            )
             self._said_at, self._unsaid = time.monotonic(), 0
         try:
             await self._store.postpone_report(report.claim_id, delay_s)

@@ -92,9 +92,12 @@ class Publisher:
     """
 
     def __init__(
-        self, connect: Callable[[], Any] | None = None, *, max_samples: int = MAX_SAMPLES,
+        self,
+        connect: Callable[[], Any] | None = None,
+        *,
+        max_samples: int = MAX_SAMPLES,
         interval_s: float = INTERVAL_S,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._connect = connect or _client
         self._client: Any = None
         self._waiting: deque[Sample] = deque()
@@ -168,8 +171,12 @@ class Publisher:
         logger.warning(
             "CloudWatch does not take metrics (%s: %s): %d values are %s; %d were dropped so far. "
             "Jobs and reports go on.",
-            type(exc).__name__, exc, count, "dropped" if refused else "sent again later",
-            self.dropped)  # fmt: skip
+            type(exc).__name__,
+            exc,
+            count,
+            "dropped" if refused else "sent again later",
+            self.dropped,
+        )
 
     def _drop_oldest(self) -> None:
         while len(self._waiting) > self._max_samples:
@@ -235,9 +242,10 @@ def _is_refused(exc: Exception) -> bool:
 def _client() -> Any:
     """A client of CloudWatch, from the environment that Step Functions' comes from."""
     config = Config(
-        connect_timeout=5.0, read_timeout=10.0,
+        connect_timeout=5.0,
+        read_timeout=10.0,
         retries={"mode": "standard", "total_max_attempts": 2},
-    )  # fmt: skip
+    )
     connection = Connection.from_environment()
     session = connection.new_session()
     return session.create_client("cloudwatch", region_name=connection.region, config=config)

@@ -24,8 +24,7 @@ class Exporter:
 
     def __init__(self, registry: CollectorRegistry, *, host: str, port: int) -> None:
         try:
-            found = socket.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)  # fmt: skip
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             family, address = found[0][0], str(found[0][4][0])
             server: type[WSGIServer] = type("Server", (_Server,), {"address_family": family})
             self._server: WSGIServer = make_server(

@@ -21,8 +21,11 @@ def backlog_per_slot(status: Status) -> float | None:
     in a countdown, claims that workers hold back for a ``rate_limit``, claims in a queue that no
     live worker serves, and what draining workers run.
     """
-    offering = [worker for worker in status.workers if worker.live and worker.slots > 0
-                and set(worker.queues) != {SYSTEM_QUEUE}]  # fmt: skip
+    offering = [
+        worker
+        for worker in status.workers
+        if worker.live and worker.slots > 0 and set(worker.queues) != {SYSTEM_QUEUE}
+    ]
     slots = sum(worker.slots for worker in offering)
     if not slots:
         return None

@@ -53,7 +53,8 @@ class MetricsPort(bootsteps.StartStopStep):  # type: ignore[misc]
         if installed(worker.app).settings.metrics_port and pool_of(worker) == "prefork":
             logger.warning(
                 "BRIDGE_METRICS_PORT: what the processes of a prefork pool count reaches nobody; "
-                "run beat with --pool threads")  # fmt: skip
+                "run beat with --pool threads"
+            )
 
     def start(self, worker: Any) -> None:
         """After the pool has forked: a thread before it would be a hazard in the children."""

@@ -31,18 +31,28 @@ class StandIn:
     """Takes over what is overdue, until ``stop``."""
 
     def __init__(
-        self, *, bridge: Installation, clients: Clients, store: ClaimStore,
-        dispatcher: Dispatcher, meters: Meters = OFF,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        bridge: Installation,
+        clients: Clients,
+        store: ClaimStore,
+        dispatcher: Dispatcher,
+        meters: Meters = OFF,
+    ) -> None:
         self._tick_s = bridge.settings.tick_s
         self._store = store
         self._work: dict[Pass, Callable[[], Awaitable[object]]] = {
             Pass.HEARTBEAT: lambda: heartbeat.beat_due(
-                clients=clients, store=store, on_unfinished=dispatcher.revoke_soon,
-                concurrent_calls=bridge.settings.concurrent_calls, meters=meters),
+                clients=clients,
+                store=store,
+                on_unfinished=dispatcher.revoke_soon,
+                concurrent_calls=bridge.settings.concurrent_calls,
+                meters=meters,
+            ),
             Pass.RECOVERY: lambda: recovery.sweep(
-                store=store, jobs=bridge.jobs, dispatcher=dispatcher, meters=meters),
-        }  # fmt: skip
+                store=store, jobs=bridge.jobs, dispatcher=dispatcher, meters=meters
+            ),
+        }
         self._most = {Pass.HEARTBEAT: MAX_PASSES, Pass.RECOVERY: 1}
         self._running: dict[Pass, set[asyncio.Task[None]]] = {kind: set() for kind in Pass}
         self._in_charge: set[Pass] = set()

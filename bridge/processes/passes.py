@@ -111,9 +111,13 @@ def beat_tokens(bridge: Installation, calls: Calls) -> dict[str, int]:
     calls.wait(calls.store.note_beat(Pass.HEARTBEAT))
     done = calls.wait(
         heartbeat.beat_due(
-            clients=calls.clients, store=calls.store, on_unfinished=calls.dispatcher.revoke_soon,
-            concurrent_calls=bridge.settings.concurrent_calls, meters=calls.instruments.meters)
-    )  # fmt: skip
+            clients=calls.clients,
+            store=calls.store,
+            on_unfinished=calls.dispatcher.revoke_soon,
+            concurrent_calls=bridge.settings.concurrent_calls,
+            meters=calls.instruments.meters,
+        )
+    )
     return asdict(done)
 
 
@@ -121,9 +125,12 @@ def flush(bridge: Installation, calls: Calls) -> int:
     """Report the outcomes that no poller has taken."""
     calls.wait(calls.store.watch_clock())
     reporter = Reporter(
-        clients=calls.clients, store=calls.store, on_unfinished=calls.dispatcher.revoke_soon,
+        clients=calls.clients,
+        store=calls.store,
+        on_unfinished=calls.dispatcher.revoke_soon,
         concurrent_calls=bridge.settings.concurrent_calls,
-        meters=calls.instruments.meters)  # fmt: skip
+        meters=calls.instruments.meters,
+    )
     return calls.wait(reporter.flush(overdue_s=OVERDUE_S))
 
 
@@ -142,9 +149,12 @@ def recover(bridge: Installation, calls: Calls) -> dict[str, int]:
     calls.wait(calls.store.note_beat(Pass.RECOVERY))
     done = calls.wait(
         recovery.sweep(
-            store=calls.store, jobs=bridge.jobs, dispatcher=calls.dispatcher,
-            meters=calls.instruments.meters)
-    )  # fmt: skip
+            store=calls.store,
+            jobs=bridge.jobs,
+            dispatcher=calls.dispatcher,
+            meters=calls.instruments.meters,
+        )
+    )
     return asdict(done)
 
 

@@ -48,12 +48,23 @@ async def serve(bridge: Installation, arns: Mapping[str, str], places: Places) -
     clients = Clients(places, on_throttled=meters.throttled)
 
     poller = Poller(
-        registry=bridge.registry, arns=arns, clients=clients, store=store, dispatcher=dispatcher,
-        settings=settings, name=name, meters=meters)  # fmt: skip
+        registry=bridge.registry,
+        arns=arns,
+        clients=clients,
+        store=store,
+        dispatcher=dispatcher,
+        settings=settings,
+        name=name,
+        meters=meters,
+    )
     reporter = Reporter(
-        clients=clients, store=store, concurrent_calls=settings.concurrent_calls,
-        on_unfinished=dispatcher.revoke_soon, on_closing=poller.wake,
-        meters=meters)  # fmt: skip
+        clients=clients,
+        store=store,
+        concurrent_calls=settings.concurrent_calls,
+        on_unfinished=dispatcher.revoke_soon,
+        on_closing=poller.wake,
+        meters=meters,
+    )
     stand_in = StandIn(
         bridge=bridge, clients=clients, store=store, dispatcher=dispatcher, meters=meters
     )
@@ -67,7 +78,8 @@ async def serve(bridge: Installation, arns: Mapping[str, str], places: Places) -
         if signals_seen == 1:
             logger.warning(
                 "%s: draining; open polls return within a minute. A second signal ends at once.",
-                signal.Signals(number).name)  # fmt: skip
+                signal.Signals(number).name,
+            )
             poller.drain()
         else:
             at_once.set()

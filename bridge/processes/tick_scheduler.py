@@ -96,4 +96,7 @@ class TickScheduler(TicksBesideSchedule):
         if own:
             logger.info(
                 "periodic tasks of the app (%s) are published by its own beat, not here: "
-                "celery -A %s beat", ", ".join(own), app_name())  # fmt: skip
+                "celery -A %s beat",
+                ", ".join(own),
+                app_name(),
+            )

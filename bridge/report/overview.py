@@ -85,8 +85,21 @@ class Overview:
     def as_json(self) -> dict[str, Any]:
         """For programs; documented in docs/cli.md and kept stable."""
         rows = [_row_as_json(row, self.slots.get(row.activity, 0)) for row in self.activities]
-        counted = ("in_flight", "queued", "waiting", "countdown", "held_back", "running", "polls",
-                   "fresh", "idle", "outbox", "lost", "succeeded", "failed")  # fmt: skip
+        counted = (
+            "in_flight",
+            "queued",
+            "waiting",
+            "countdown",
+            "held_back",
+            "running",
+            "polls",
+            "fresh",
+            "idle",
+            "outbox",
+            "lost",
+            "succeeded",
+            "failed",
+        )
         totals = {key: sum(int(str(row[key])) for row in rows) for key in counted}
         occupancy = Occupancy.of(self.live_workers)
         totals |= {

@@ -123,9 +123,16 @@ def _workers(workers: Sequence[WorkerStatus]) -> Table:
     """What occupies the slots, a row a worker; of many workers, a row for those of equal queues."""
     unwanted = any(worker.unwanted for worker in workers)
     noted = any(map(_note, workers))
-    made = table("worker", "queues", "slots", "claims", "ordinary",
-                 *(["unwanted"] if unwanted else []), "free", *(["note"] if noted else []),
-                 )  # fmt: skip
+    made = table(
+        "worker",
+        "queues",
+        "slots",
+        "claims",
+        "ordinary",
+        *(["unwanted"] if unwanted else []),
+        "free",
+        *(["note"] if noted else []),
+    )
     for label, group in _rows(workers):
         cells = [
             label,

@@ -23,9 +23,12 @@ def table(*columns: str) -> Table:
     for index, column in enumerate(columns):
         right = index > 0 and column not in LEFT
         made.add_column(
-            Text(column), justify="right" if right else "left", vertical="bottom",
-            overflow="fold", no_wrap=right,
-        )  # fmt: skip
+            Text(column),
+            justify="right" if right else "left",
+            vertical="bottom",
+            overflow="fold",
+            no_wrap=right,
+        )
     return made
 
 

@@ -111,17 +111,20 @@ class Connection:
         if credentials is None or self.role_arn is None:
             return credentials
         fetcher = AssumeRoleCredentialFetcher(
-            session.create_client, credentials, self.role_arn,
+            session.create_client,
+            credentials,
+            self.role_arn,
             extra_args={"RoleSessionName": _ROLE_SESSION},
-        )  # fmt: skip
+        )
         return DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
 
     def control_plane(self) -> Any:
         """A blocking botocore client, for the calls that are not hot."""
         config = Config(
-            connect_timeout=CONNECT_TIMEOUT_S, read_timeout=_READ_TIMEOUT_S,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=_READ_TIMEOUT_S,
             retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-        )  # fmt: skip
+        )
         keys = {}
         if self.role_arn is not None and (credentials := self.load_credentials()) is not None:
             frozen = credentials.get_frozen_credentials()  # lives longer than such a client

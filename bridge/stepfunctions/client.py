@@ -254,9 +254,14 @@ class StepFunctions:
             )
 
     async def _report(
-        self, call: str, token: str, fields: dict[str, str], retry: RetryPolicy,
-        priority: Priority = Priority.REPORT, urgency: float = 0.0,
-    ) -> None:  # fmt: skip
+        self,
+        call: str,
+        token: str,
+        fields: dict[str, str],
+        retry: RetryPolicy,
+        priority: Priority = Priority.REPORT,
+        urgency: float = 0.0,
+    ) -> None:
         if not token:
             raise InvalidRequest(f"{call}: the task token is empty.")
         body = _encode(call, {"taskToken": token, **fields})

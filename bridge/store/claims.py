@@ -62,9 +62,16 @@ class ClaimStore:
         self._clock = ClockWatch(self._scripts, settings)
 
     async def store(
-        self, claim: Claim, *, token: str, queue: str, interval_s: float, manual: bool,
-        max_attempts: int, poller: str,
-    ) -> bool:  # fmt: skip
+        self,
+        claim: Claim,
+        *,
+        token: str,
+        queue: str,
+        interval_s: float,
+        manual: bool,
+        max_attempts: int,
+        poller: str,
+    ) -> bool:
         """Make a claim durable and turn the poll that brought it into it; False: it was there.
 
         Args:
@@ -72,9 +79,19 @@ class ClaimStore:
             manual: Whether the job itself must say that it is alive.
             max_attempts: How often it may run when workers die under it; 1: never again.
         """
-        args = (claim.claim_id, token, claim.input, claim.activity, queue, ms(interval_s),
-                int(manual), ms(self._settings.patience_s), poller, max_attempts,
-                ms(DISPATCH_GRACE_TICKS * self._settings.tick_s))  # fmt: skip
+        args = (
+            claim.claim_id,
+            token,
+            claim.input,
+            claim.activity,
+            queue,
+            ms(interval_s),
+            int(manual),
+            ms(self._settings.patience_s),
+            poller,
+            max_attempts,
+            ms(DISPATCH_GRACE_TICKS * self._settings.tick_s),
+        )
         return bool(await self._scripts.call("store_claim", *args))
 
     async def mark_queued(self, job: Job) -> bool:

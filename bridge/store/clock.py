@@ -62,7 +62,9 @@ class ClockWatch:
             if await self._scripts.call("set_clock", doubted_ms, jump_ms) and jump_ms:
                 logger.warning(
                     "the clock of Redis has jumped by %+.1f s: leases, heartbeats and deadlines go "
-                    "on as if it had not", jump_ms / 1000)  # fmt: skip
+                    "on as if it had not",
+                    jump_ms / 1000,
+                )
         self._last = look
 
 

@@ -99,21 +99,27 @@ def _pool(address: Address, key: str, kwargs: dict[str, Any]) -> redis.Connectio
         )
     if address.kind is Kind.SENTINEL:
         sentinels = Sentinels(
-            address.nodes, address.min_other_sentinels,
+            address.nodes,
+            address.min_other_sentinels,
             _to_sentinels(address) | {"retry": redis.retry.Retry(_BACKOFF, 0)},
-        )  # fmt: skip
+        )
         return redis.sentinel.SentinelConnectionPool(  # type: ignore[no-untyped-call]
             address.master_name, sentinels, ssl=address.tls, **kwargs
         )
     if address.kind is Kind.CLUSTER:
         return redis.sentinel.SentinelConnectionPool(  # type: ignore[no-untyped-call]
-            "", SlotOwner(address.nodes, key, _to_nodes(address, kwargs)),
-            connection_class=SlotSSLConnection if address.tls else SlotConnection, **kwargs,
-        )  # fmt: skip
+            "",
+            SlotOwner(address.nodes, key, _to_nodes(address, kwargs)),
+            connection_class=SlotSSLConnection if address.tls else SlotConnection,
+            **kwargs,
+        )
     ((host, port),) = address.nodes
     return redis.ConnectionPool(
         connection_class=PrimarySSLConnection if address.tls else PrimaryConnection,
-        host=host, port=port, **kwargs)  # fmt: skip
+        host=host,
+        port=port,
+        **kwargs,
+    )
 
 
 def connect_async(settings: Settings) -> redis.asyncio.Redis:
@@ -134,18 +140,20 @@ def _pool_async(address: Address, key: str, kwargs: dict[str, Any]) -> redis.asy
     # Neither of these two waits for a free connection; few are used, one batch after the other.
     if address.kind is Kind.SENTINEL:
         sentinels = AsyncSentinels(
-            address.nodes, address.min_other_sentinels,
+            address.nodes,
+            address.min_other_sentinels,
             _to_sentinels(address) | {"retry": redis.asyncio.retry.Retry(_BACKOFF, 0)},
-        )  # fmt: skip
+        )
         return redis.asyncio.SentinelConnectionPool(  # type: ignore[no-untyped-call]
             address.master_name, sentinels, ssl=address.tls, **kwargs
         )
     if address.kind is Kind.CLUSTER:
         return redis.asyncio.SentinelConnectionPool(  # type: ignore[no-untyped-call]
-            "", AsyncSlotOwner(address.nodes, key, _to_nodes(address, kwargs)),
+            "",
+            AsyncSlotOwner(address.nodes, key, _to_nodes(address, kwargs)),
             connection_class=AsyncSlotSSLConnection if address.tls else AsyncSlotConnection,
             **kwargs,
-        )  # fmt: skip
+        )
     kwargs = {"max_connections": MAX_CONNECTIONS, "timeout": None, **kwargs}
     if address.kind is Kind.SOCKET:
         return redis.asyncio.BlockingConnectionPool(
@@ -154,7 +162,10 @@ def _pool_async(address: Address, key: str, kwargs: dict[str, Any]) -> redis.asy
     ((host, port),) = address.nodes
     return redis.asyncio.BlockingConnectionPool(
         connection_class=AsyncPrimarySSLConnection if address.tls else AsyncPrimaryConnection,
-        host=host, port=port, **kwargs)  # fmt: skip
+        host=host,
+        port=port,
+        **kwargs,
+    )
 
 
 def _tries(address: Address) -> int:
@@ -183,9 +194,10 @@ def _arguments(address: Address, **more: Any) -> dict[str, Any]:
 def _to_sentinels(address: Address) -> dict[str, Any]:
     """redis-py's arguments of every connection to a sentinel."""
     kwargs = {
-        "socket_connect_timeout": NODE_TIMEOUT_S, "socket_timeout": NODE_TIMEOUT_S,
+        "socket_connect_timeout": NODE_TIMEOUT_S,
+        "socket_timeout": NODE_TIMEOUT_S,
         **_known_to_all(address.sentinel_options),
-    }  # fmt: skip
+    }
     if any(name.startswith("ssl_") for name in kwargs):
         kwargs.setdefault("ssl", True)
     return kwargs

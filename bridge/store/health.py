@@ -57,6 +57,9 @@ def read_signs(settings: Settings, *, timeout_s: float) -> Signs:
     return Signs(
         {worker: ends_ms / 1000 - now_s for worker, ends_ms in workers},
         {poller: ends_ms / 1000 - now_s for poller, ends_ms in pollers},
-        {kind: now_s - float(began_ms) / 1000
-         for kind, began_ms in zip(PASSES, passes, strict=True) if began_ms is not None},
-    )  # fmt: skip
+        {
+            kind: now_s - float(began_ms) / 1000
+            for kind, began_ms in zip(PASSES, passes, strict=True)
+            if began_ms is not None
+        },
+    )

@@ -127,8 +127,16 @@ class JobStore:
         """
         patience_ms = ms(self._settings.patience_s)
         grace_ms = ms(self._settings.lease_s)
-        args = (job.claim_id, job.attempt, run, retry, ms(delay_s), patience_ms, grace_ms,
-                int(published))  # fmt: skip
+        args = (
+            job.claim_id,
+            job.attempt,
+            run,
+            retry,
+            ms(delay_s),
+            patience_ms,
+            grace_ms,
+            int(published),
+        )
         return bool(self._of_jobs.call("release", *args))
 
     def settle(self, job: Job, outcome: Outcome, *, of: Of = Of.ANY) -> Settled:
@@ -145,9 +153,7 @@ class JobStore:
                 worker's lease, and nobody can start it any more.
         """
         patience_ms = ms(self._settings.patience_s)
-        args = (
-            job.claim_id, job.attempt, worker, outcome.dump(), int(job_is_gone), patience_ms
-        )  # fmt: skip
+        args = (job.claim_id, job.attempt, worker, outcome.dump(), int(job_is_gone), patience_ms)
         return Lost(self._brief.call("lose", *args))
 
     def keep_alive(self, job: Job, *, run: str) -> bool:

@@ -59,9 +59,10 @@ def _on_failure(sender: Task, task_id: str, exception: BaseException, **_: Any) 
             "Bridge.WorkerLost", f"the process that ran the job died: {exception}"
         )
         _write(
-            sender.app, job, lambda jobs: jobs.lose(
-                job, worker=worker_id(), outcome=outcome, job_is_gone=True)
-        )  # fmt: skip
+            sender.app,
+            job,
+            lambda jobs: jobs.lose(job, worker=worker_id(), outcome=outcome, job_is_gone=True),
+        )
         return
     else:
         outcome = failure_of(exception)
@@ -80,7 +81,10 @@ def _on_internal_error(sender: Task, task_id: str, exception: BaseException, **_
     note_end(job)
     logger.warning(
         "job %s did not begin, for Celery failed before it (%s: %s); it is published anew",
-        job.id, type(exception).__name__, exception)  # fmt: skip
+        job.id,
+        type(exception).__name__,
+        exception,
+    )
     request = None if in_pool_process() else state.requests.get(job.id)
     if request is not None:
         # In a pool of threads Celery would hold it for ever, were the result backend away.

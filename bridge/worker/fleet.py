@@ -91,9 +91,16 @@ def _warn_of_pool(worker: Any, bridge: Installation) -> None:
             logger.warning(
                 "activity %s: Celery's %s pool cannot terminate a job, so terminate_on_cancel of "
                 "task %s has no effect; use --pool prefork, or ask bridge.current().cancelled",
-                activity.name, pool, activity.task.name)  # fmt: skip
+                activity.name,
+                pool,
+                activity.task.name,
+            )
         if limits:
             logger.warning(
                 "activity %s: Celery's %s pool ignores %s of task %s; use --pool prefork, or "
                 "TimeoutSeconds of the state",
-                activity.name, pool, " and ".join(limits), activity.task.name)  # fmt: skip
+                activity.name,
+                pool,
+                " and ".join(limits),
+                activity.task.name,
+            )

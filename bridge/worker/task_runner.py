@@ -102,8 +102,14 @@ def run_job(
             result = call()
             outcome = Outcome(output=output_of(result))
         except Retry as exc:
-            _release(bridge, job, run=run, retry=retry + 1, delay_s=_delay_s(exc),
-                     published=here._published)  # fmt: skip
+            _release(
+                bridge,
+                job,
+                run=run,
+                retry=retry + 1,
+                delay_s=_delay_s(exc),
+                published=here._published,
+            )
             log("task_retried", status="retried")
             raise
         except Reject as exc:
@@ -270,9 +276,8 @@ def _release(
     bridge: Installation, job: Job, *, run: str, retry: int, delay_s: float, published: bool = True
 ) -> None:
     _insist_past_soft_limit(
-        lambda: bridge.jobs.release(
-            job, run=run, retry=retry, delay_s=delay_s, published=published)
-    )  # fmt: skip
+        lambda: bridge.jobs.release(job, run=run, retry=retry, delay_s=delay_s, published=published)
+    )
     note_end(job)
 
 

@@ -84,7 +84,10 @@ class _ActivityTask(Task):  # type: ignore[misc]
                     raise
                 logger.warning(
                     "the broker did not take the retry of job %s (%s: %s); it waits for it",
-                    job._job_id, type(exc).__name__, exc)  # fmt: skip
+                    job._job_id,
+                    type(exc).__name__,
+                    exc,
+                )
             if repeats:
                 job._published = False
                 return None

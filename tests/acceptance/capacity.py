@@ -233,9 +233,10 @@ class Crowd(Deployment):
     def all_polled(self, *, timeout_s: float = 60.0) -> None:
         """Wait until an idle poll is open on each activity: the fleet looks for work."""
         wait_until(
-            lambda: set(self.kinds) <= set(self.polls()), timeout_s=timeout_s,
+            lambda: set(self.kinds) <= set(self.polls()),
+            timeout_s=timeout_s,
             what=f"all of {len(self.kinds)} activities are polled, not only {sorted(self.polls())}",
-        )  # fmt: skip
+        )
         time.sleep(IDLE_AFTER_S + 0.1)  # the last of them have found nothing
 
     def none_polled(self, *, timeout_s: float = 30.0) -> None:
@@ -258,8 +259,10 @@ class Crowd(Deployment):
         """Wait until its pool has so many: Celery forks what it was told to within five seconds."""
         parent = psutil.Process(worker.popen.pid)
         wait_until(
-            lambda: len(parent.children()) == number, timeout_s=10 + SOON_S,
-            what=f"{number} processes: {parent.children()}")  # fmt: skip
+            lambda: len(parent.children()) == number,
+            timeout_s=10 + SOON_S,
+            what=f"{number} processes: {parent.children()}",
+        )
 
     def name_of(self, worker: Process) -> str:
         """Celery's name of a worker process."""
@@ -334,9 +337,15 @@ class Fleets:
     """
 
     def __init__(
-        self, folder: Path, *, activities: int, slots: int, worker: Sequence[str] = (),
-        hold_s: float = HOLD_S, **env: str,
-    ) -> None:  # fmt: skip
+        self,
+        folder: Path,
+        *,
+        activities: int,
+        slots: int,
+        worker: Sequence[str] = (),
+        hold_s: float = HOLD_S,
+        **env: str,
+    ) -> None:
         self._folder, self._activities, self._env = folder, activities, env
         self._slots, self._options = slots, worker
         self._stepfunctions = LocalStepFunctions(hold_s=hold_s)
@@ -359,8 +368,12 @@ class Fleets:
             folder.mkdir()
             self._made += 1
             self._crowd = crowd = Crowd(
-                folder, valkey=LocalValkey().start(), stepfunctions_url=self._stepfunctions.url,
-                activities=self._activities, **self._env)  # fmt: skip
+                folder,
+                valkey=LocalValkey().start(),
+                stepfunctions_url=self._stepfunctions.url,
+                activities=self._activities,
+                **self._env,
+            )
             crowd.create_activities()
             crowd.beat()
             self._fleet = Fleet(crowd, self.start_worker(), crowd.poller())

@@ -68,7 +68,8 @@ def nothing_is_polled_without_room(crowd: Crowd, *, slots: int, seconds: float) 
     filling = [crowd.begin(first, 0, until=until) for _ in range(room)]
     wait_until(
         lambda: crowd.look().runs == slots and crowd.look().claimed == room,
-        what=f"{slots} run and {room - slots} wait: {crowd.look()}")  # fmt: skip
+        what=f"{slots} run and {room - slots} wait: {crowd.look()}",
+    )
     with crowd.watched() as watch:
         early = [crowd.begin(kind, 0) for kind in others[:half] for _ in range(2)]
         crowd.none_polled()
@@ -251,9 +252,14 @@ def pools_are_followed(crowd: Crowd, worker: Process, *, slots: int, seconds: fl
 
 
 def a_draining_worker_takes_no_room(
-    crowd: Crowd, old: Process, start: Callable[[], Process], *,
-    slots: int, waiting: int, fill_s: float = SOON_S,
-) -> Process:  # fmt: skip
+    crowd: Crowd,
+    old: Process,
+    start: Callable[[], Process],
+    *,
+    slots: int,
+    waiting: int,
+    fill_s: float = SOON_S,
+) -> Process:
     """A rolling deployment: what drains on the old worker does not keep the new one's slots idle.
 
     Returns:
@@ -269,8 +275,10 @@ def a_draining_worker_takes_no_room(
         worker = start()
         ready = time.monotonic()
         wait_until(
-            lambda: crowd.look().runs >= running, timeout_s=fill_s,
-            what=f"{running} jobs run: {crowd.look()}")  # fmt: skip
+            lambda: crowd.look().runs >= running,
+            timeout_s=fill_s,
+            what=f"{running} jobs run: {crowd.look()}",
+        )
         return worker, time.monotonic() - ready
 
     until = crowd.until()
@@ -306,7 +314,8 @@ def another_poller_takes_over(crowd: Crowd, first: Process, *, lease_s: float) -
     first.kill()
     wait_until(
         lambda: all(set(crowd.polls().get(kind, ())) - names for kind in crowd.kinds),
-        what=f"the other poller polls: {crowd.polls()}")  # fmt: skip
+        what=f"the other poller polls: {crowd.polls()}",
+    )
     # Its lease, and the second until the other asks again.
     assert time.monotonic() - killed_at < lease_s + 1 + SOON_S
     # A poll that the killed one left open at Step Functions would swallow a task.
@@ -329,7 +338,9 @@ def _all_polled_once(crowd: Crowd) -> None:
     """An idle poll is open on each activity, and no second one."""
     crowd.all_polled()
     wait_until(
-        lambda: {kind: len(found) for kind, found in crowd.polls().items()}
-        == dict.fromkeys([*crowd.kinds, "later", "stubborn"], 1),
+        lambda: (
+            {kind: len(found) for kind, found in crowd.polls().items()}
+            == dict.fromkeys([*crowd.kinds, "later", "stubborn"], 1)
+        ),
         what=f"each activity is polled once: {crowd.polls()}",
-    )  # fmt: skip
+    )

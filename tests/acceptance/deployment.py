@@ -43,8 +43,14 @@ class Process:
         self.name, self.log = name, log
         with log.open("ab") as out:
             self.popen = subprocess.Popen(
-                args, env=env, stdout=out, stderr=subprocess.STDOUT, cwd=cwd,
-                start_new_session=True, preexec_fn=die_with_parent)  # fmt: skip
+                args,
+                env=env,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
 
     @property
     def alive(self) -> bool:
@@ -155,9 +161,13 @@ class Deployment:
             **env,
         }
         self.sfn = boto3.client(
-            "stepfunctions", endpoint_url=stepfunctions_url, region_name=REGION,
-            aws_access_key_id="local", aws_secret_access_key="local-secret",
-            config=Config(read_timeout=70, retries={"total_max_attempts": 1}))  # fmt: skip
+            "stepfunctions",
+            endpoint_url=stepfunctions_url,
+            region_name=REGION,
+            aws_access_key_id="local",
+            aws_secret_access_key="local-secret",
+            config=Config(read_timeout=70, retries={"total_max_attempts": 1}),
+        )
 
     # Processes
 
@@ -184,17 +194,42 @@ class Deployment:
     ) -> Process:
         name = f"w{len(self.processes)}-{self.prefix}@%h"
         process = self.start(
-            "worker", "worker", "--hostname", name, "--concurrency", str(concurrency),
-            "--loglevel", "INFO", "--without-mingle", *args, app=app, **env)  # fmt: skip
+            "worker",
+            "worker",
+            "--hostname",
+            name,
+            "--concurrency",
+            str(concurrency),
+            "--loglevel",
+            "INFO",
+            "--without-mingle",
+            *args,
+            app=app,
+            **env,
+        )
         if wait:
             process.says("ready.")
         return process
 
     def beat(self, *, wait: bool = True, **env: str) -> Process:
         process = self.start(
-            "beat", "worker", "-B", "-Q", "bridge.system", "--pool", "threads",
-            "--hostname", f"beat{len(self.processes)}-{self.prefix}@%h", "--concurrency", "4",
-            "--loglevel", "INFO", "--without-mingle", **CREDENTIALS, **env)  # fmt: skip
+            "beat",
+            "worker",
+            "-B",
+            "-Q",
+            "bridge.system",
+            "--pool",
+            "threads",
+            "--hostname",
+            f"beat{len(self.processes)}-{self.prefix}@%h",
+            "--concurrency",
+            "4",
+            "--loglevel",
+            "INFO",
+            "--without-mingle",
+            **CREDENTIALS,
+            **env,
+        )
         if wait:
             process.says("ready.")
         return process
@@ -236,8 +271,10 @@ class Deployment:
 
     def machine(self, definition: dict[str, Any]) -> str:
         made = self.sfn.create_state_machine(
-            name=f"{self.prefix}-{uuid.uuid4().hex[:6]}", definition=json.dumps(definition),
-            roleArn="arn:aws:iam::123456789012:role/states")  # fmt: skip
+            name=f"{self.prefix}-{uuid.uuid4().hex[:6]}",
+            definition=json.dumps(definition),
+            roleArn="arn:aws:iam::123456789012:role/states",
+        )
         return made["stateMachineArn"]
 
     def one_state(self, kind: str, **fields: Any) -> str:

@@ -80,8 +80,14 @@ def retry(self, event):
     return {"retries": self.request.retries}
 
 
-@shared_task(activity=activity("autoretry"), heartbeat=1, autoretry_for=(OSError,),
-             retry_backoff=False, default_retry_delay=0, max_retries=1)  # fmt: skip
+@shared_task(
+    activity=activity("autoretry"),
+    heartbeat=1,
+    autoretry_for=(OSError,),
+    retry_backoff=False,
+    default_retry_delay=0,
+    max_retries=1,
+)
 def autoretry(event):
     note("autoretry", event)
     raise OSError("the disk is on fire")
@@ -192,8 +198,12 @@ def watch(event):
     return "stopped"
 
 
-@shared_task(activity=activity("terminate"), heartbeat=1, terminate_on_cancel=True,
-             autoretry_for=(Exception,))  # fmt: skip
+@shared_task(
+    activity=activity("terminate"),
+    heartbeat=1,
+    terminate_on_cancel=True,
+    autoretry_for=(Exception,),
+)
 def terminate(event):
     note("terminate", event)
     time.sleep(60)
@@ -211,8 +221,14 @@ def manual(event):
     return "done"
 
 
-@shared_task(activity=activity("outage"), heartbeat=1, bind=True, autoretry_for=(TooHot,),
-             default_retry_delay=1, max_retries=3)  # fmt: skip
+@shared_task(
+    activity=activity("outage"),
+    heartbeat=1,
+    bind=True,
+    autoretry_for=(TooHot,),
+    default_retry_delay=1,
+    max_retries=3,
+)
 def outage(self, event):
     """Ends its first run as ``event["how"]`` says, once the test has taken the broker away."""
     note("outage", event)

@@ -16,10 +16,13 @@ from celery.worker.request import Request
 app = Celery("ordinary", broker=os.environ["CELERY_BROKER_URL"], backend=os.environ["BACKEND"])
 app.conf.update(
     broker_transport_options={
-        "visibility_timeout": 1, "unacked_restore_interval": 1, "unacked_restore_throttle": 0},
+        "visibility_timeout": 1,
+        "unacked_restore_interval": 1,
+        "unacked_restore_throttle": 0,
+    },
     task_publish_retry=False,
     worker_hijack_root_logger=False,
-)  # fmt: skip
+)
 
 
 def say(*what: object) -> None:
@@ -99,8 +102,14 @@ def calling(self, event, depth=1):
     return {**facts(self), "event": event, "inner": inner}
 
 
-@app.task(bind=True, base=Base, autoretry_for=(KeyError,), default_retry_delay=0, max_retries=2,
-          **of("retrying"))  # fmt: skip
+@app.task(
+    bind=True,
+    base=Base,
+    autoretry_for=(KeyError,),
+    default_retry_delay=0,
+    max_retries=2,
+    **of("retrying"),
+)
 def retrying(self, event):
     if self.request.retries < event["failures"]:
         raise KeyError("again")

@@ -64,9 +64,7 @@ class TestLookAhead:
         rules.few_wait_behind_long_jobs(fleet.crowd, slots=SLOTS, jobs=24, seconds=0.4)
 
     def test_a_switch_is_bounded(self, fleet):
-        rules.a_switch_to_long_jobs_is_bounded(
-            fleet.crowd, fleet.poller, slots=SLOTS, seconds=1.0
-        )  # fmt: skip
+        rules.a_switch_to_long_jobs_is_bounded(fleet.crowd, fleet.poller, slots=SLOTS, seconds=1.0)
 
 
 class TestChanges:
@@ -78,8 +76,12 @@ class TestChanges:
 
     def test_a_draining_worker_takes_no_room(self, fleet):
         fleet.worker = rules.a_draining_worker_takes_no_room(
-            fleet.crowd, fleet.worker, lambda: fleet.crowd.worker(concurrency=SLOTS),
-            slots=SLOTS, waiting=12)  # fmt: skip
+            fleet.crowd,
+            fleet.worker,
+            lambda: fleet.crowd.worker(concurrency=SLOTS),
+            slots=SLOTS,
+            waiting=12,
+        )
 
     def test_another_poller_takes_over(self, fleet):
         fleet.poller = rules.another_poller_takes_over(fleet.crowd, fleet.poller, lease_s=3)

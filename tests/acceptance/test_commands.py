@@ -34,8 +34,14 @@ class TestDemo:
         """One of each case, on real processes; the report names the chart, which is a PNG."""
         env = {**os.environ, "BRIDGE_UNKNOWN": "ignored: the demo has an environment of its own"}
         done = subprocess.run(
-            [str(CELERY), "-A", "bridge", "demo", "--executions", "4", "--json"], cwd=checkout,
-            env=env, capture_output=True, text=True, timeout=110, check=False)  # fmt: skip
+            [str(CELERY), "-A", "bridge", "demo", "--executions", "4", "--json"],
+            cwd=checkout,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         report = json.loads(done.stdout)
         assert report["ok"]
@@ -50,8 +56,13 @@ class TestDemo:
 
     def test_elsewhere_it_says_what_it_needs(self, tmp_path):
         done = subprocess.run(
-            [str(CELERY), "-A", "bridge", "demo"], cwd=tmp_path, capture_output=True, text=True,
-            timeout=60, check=False)  # fmt: skip
+            [str(CELERY), "-A", "bridge", "demo"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         assert done.returncode == 2
         assert "it runs in a checkout" in done.stderr
 
@@ -77,14 +88,18 @@ class TestActivities:
             made = deployment.run("activities", "create", "--json")
             assert made.returncode == 0, made.stderr
             assert set(json.loads(made.stdout).values()) == {
-                deployment.arn("echo"), deployment.arn("sleep")}  # fmt: skip
+                deployment.arn("echo"),
+                deployment.arn("sleep"),
+            }
         listed = json.loads(deployment.run("activities", "list", "--json").stdout)
         assert listed[f"{deployment.prefix}-echo"] == deployment.arn("echo")
 
     def test_every_arn_that_a_task_may_have_is_created(self, deploy):
         """AWS takes more in a name than the bridge does, such as dots."""
-        arns = [dotted := "arn:aws:states:us-east-1:123456789012:activity:Orders.Resize.v2",
-                dotted.replace("Resize", "Größe")]  # fmt: skip
+        arns = [
+            dotted := "arn:aws:states:us-east-1:123456789012:activity:Orders.Resize.v2",
+            dotted.replace("Resize", "Größe"),
+        ]
         deployment = deploy(
             JOBS_ONLY="echo", BRIDGE_ACTIVITIES=json.dumps(dict.fromkeys(arns, "jobs.echo"))
         )
@@ -137,9 +152,12 @@ class TestActivities:
 
     @pytest.mark.parametrize(
         ("args", "says"),
-        [(["create", "--tag", "team"], "no KEY=VALUE"), (["create", "--tag", "=x"], "at least 1"),
-         (["delete"], "NAMES")],
-    )  # fmt: skip
+        [
+            (["create", "--tag", "team"], "no KEY=VALUE"),
+            (["create", "--tag", "=x"], "at least 1"),
+            (["delete"], "NAMES"),
+        ],
+    )
     def test_wrong_usage(self, deploy, args, says):
         done = deploy(JOBS_ONLY="echo").run("activities", *args)
         assert done.returncode == 2
@@ -243,8 +261,13 @@ class TestStatus:
         master, terminal = pty.openpty()
         watching = subprocess.Popen(
             [str(CELERY), "-A", "bridge", "status", "--watch"],
-            env={**deployment.env, "COLUMNS": "160"}, cwd=deployment.folder,
-            stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)  # fmt: skip
+            env={**deployment.env, "COLUMNS": "160"},
+            cwd=deployment.folder,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+        )
         os.close(terminal)
         shown = b""
 
@@ -312,12 +335,18 @@ def price(event):
             *(
                 (args, "bridge.system", "celery")
                 for args in (
-                    BEAT, ("poll",), ("worker",), ("status",), ("doctor",), ("lint", "x.json"),
-                    ("infra", "iam"), ("activities", "create"),
+                    BEAT,
+                    ("poll",),
+                    ("worker",),
+                    ("status",),
+                    ("doctor",),
+                    ("lint", "x.json"),
+                    ("infra", "iam"),
+                    ("activities", "create"),
                 )
             ),
         ],
-    )  # fmt: skip
+    )
     def test_is_one_sentence(self, shop, args, queues, missing):
         (shop.folder / "x.json").write_text('{"StartAt": "A", "States": {"A": {"Type": "Pass"}}}')
         done = shop.run(*args, app="shop", QUEUES=queues)
@@ -338,4 +367,6 @@ def price(event):
         assert shop.outcome("shop", amount=21) == ("SUCCEEDED", {"amount": 21}, "")
         status = json.loads(shop.run("status", "--json", app="shop").stdout)
         assert sorted(each["queues"] for each in status["workers"]) == [
-            ["bridge.system"], ["celery"]]  # fmt: skip
+            ["bridge.system"],
+            ["celery"],
+        ]

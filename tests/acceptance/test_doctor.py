@@ -36,8 +36,11 @@ def whole(tmp_path_factory, local_stepfunctions):
     """As it should be: an append-only file, a worker with slots, a poller, a beat process."""
     folder = tmp_path_factory.mktemp("whole")
     deployment = Deployment(
-        folder, valkey=LocalValkey(data_dir=folder / "valkey").start(),
-        stepfunctions_url=local_stepfunctions.url, JOBS_ONLY="echo")  # fmt: skip
+        folder,
+        valkey=LocalValkey(data_dir=folder / "valkey").start(),
+        stepfunctions_url=local_stepfunctions.url,
+        JOBS_ONLY="echo",
+    )
     try:
         deployment.create_activities()
         deployment.worker(concurrency=2)
@@ -76,10 +79,13 @@ def test_what_the_user_may_not_ask_is_unknown(whole, rights):
 
 @pytest.mark.parametrize(
     ("rights", "missing"),
-    [("~* &* +@all -evalsha -eval", "evalsha"), ("~other &* +@all", r"key.*~\{\S+\}\*"),
-     ("~* &* +@all -zrange -zrangebyscore -hgetall -hget", "command|zrange|hget"),
-     ("~* &* +@all -time", "time")],
-)  # fmt: skip
+    [
+        ("~* &* +@all -evalsha -eval", "evalsha"),
+        ("~other &* +@all", r"key.*~\{\S+\}\*"),
+        ("~* &* +@all -zrange -zrangebyscore -hgetall -hget", "command|zrange|hget"),
+        ("~* &* +@all -time", "time"),
+    ],
+)
 def test_a_right_that_the_bridge_needs_is_named(whole, rights, missing):
     with redis.Redis.from_url(whole.valkey.url) as admin:
         admin.execute_command("ACL SETUSER", "poor", "reset", "on", ">s3cret", *rights.split())
@@ -107,9 +113,10 @@ def test_a_right_that_the_bridge_needs_is_named(whole, rights, missing):
 def test_the_time_to_stop_is_told(whole, conf, says):
     """Nobody sees from inside when a container will be killed: a figure to compare with."""
     env = {
-        "BRIDGE_TASKS": "jobs,armed", "PYTHONPATH": f"{HERE}:{FAULTS}",
+        "BRIDGE_TASKS": "jobs,armed",
+        "PYTHONPATH": f"{HERE}:{FAULTS}",
         "ARMED_CONF": json.dumps(conf),
-    }  # fmt: skip
+    }
     shown = json.loads(whole.run("doctor", "--json", **env).stdout)
     (found,) = [each for each in shown if each["check"] == "time to stop"]
     assert found["level"] == "ok"
@@ -136,8 +143,12 @@ class TestBroken:
 
     def test_no_credentials(self, whole):
         bad = findings(
-            whole, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="",
-            AWS_EC2_METADATA_DISABLED="true", HOME="/nonexistent")  # fmt: skip
+            whole,
+            AWS_ACCESS_KEY_ID="",
+            AWS_SECRET_ACCESS_KEY="",
+            AWS_EC2_METADATA_DISABLED="true",
+            HOME="/nonexistent",
+        )
         assert "credentials" in bad["activities at Step Functions"]["detail"]
         assert "permission states:SendTaskHeartbeat" in bad
 
@@ -161,17 +172,20 @@ class TestBroken:
 
     def test_the_broker_is_away(self, whole):
         bad = findings(
-            whole, CELERY_BROKER_URL="redis://:s3cret@127.0.0.1:1/0",
-            BRIDGE_STORE_URL=whole.valkey.url)  # fmt: skip
+            whole,
+            CELERY_BROKER_URL="redis://:s3cret@127.0.0.1:1/0",
+            BRIDGE_STORE_URL=whole.valkey.url,
+        )
         assert list(bad) == ["broker"]
         assert "s3cret" not in str(bad)
 
     def test_a_visibility_timeout_below_a_time_limit(self, whole):
         env = {
-            "BRIDGE_TASKS": "jobs,armed", "PYTHONPATH": f"{HERE}:{FAULTS}",
+            "BRIDGE_TASKS": "jobs,armed",
+            "PYTHONPATH": f"{HERE}:{FAULTS}",
             "ARMED_CONF": '{"broker_transport_options": {"visibility_timeout": 10}, '
-                          '"task_time_limit": 60}',
-        }  # fmt: skip
+            '"task_time_limit": 60}',
+        }
         bad = findings(whole, **env)
         assert list(bad) == ["visibility timeout"]
         assert "60 s" in bad["visibility timeout"]["detail"]
@@ -186,9 +200,12 @@ class TestBroken:
             admin.config_set("maxmemory-policy", "allkeys-lru")
         bad = findings(deployment)
         assert set(bad) == {
-            "claims survive a restart of Redis", "maxmemory-policy", "workers of queue celery",
-            "pollers", "heartbeats",
-        }  # fmt: skip
+            "claims survive a restart of Redis",
+            "maxmemory-policy",
+            "workers of queue celery",
+            "pollers",
+            "heartbeats",
+        }
         assert bad["maxmemory-policy"]["level"] == "failure"
         assert "never" in bad["heartbeats"]["detail"]
 

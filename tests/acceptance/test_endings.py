@@ -185,7 +185,9 @@ def test_what_would_end_a_worker_of_processes(everything, how):
 def test_an_input_that_looks_like_a_message_of_kombus(everything, value):
     """kombu would make a date of it, or refuse the whole message."""
     assert everything.outcome("echo", id="k", value=value)[:2] == (
-        "SUCCEEDED", {"id": "k", "value": value})  # fmt: skip
+        "SUCCEEDED",
+        {"id": "k", "value": value},
+    )
 
 
 def test_a_soft_time_limit_while_the_store_is_away(deploy):

@@ -36,15 +36,21 @@ def check(deployment: Deployment, process: Started | int, *args: str) -> tuple[i
     pid = process if isinstance(process, int) else process.popen.pid
     done = subprocess.run(
         [sys.executable, "-m", "bridge.healthcheck", *args, "--pid", str(pid)],
-        env=deployment.env, capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
+        env=deployment.env,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
     assert done.stderr == ""
     return done.returncode, done.stdout.strip()
 
 
 def wait_healthy(deployment: Deployment, process: Started, *args: str) -> None:
-    wait_until(lambda: check(deployment, process, *args)[0] == 0 or time.sleep(0.2),
-               what=f"{process.name} is healthy")  # fmt: skip
+    wait_until(
+        lambda: check(deployment, process, *args)[0] == 0 or time.sleep(0.2),
+        what=f"{process.name} is healthy",
+    )
 
 
 def wait_sick(deployment: Deployment, process: Started, reason: str, within_s: float) -> None:
@@ -98,7 +104,9 @@ class TestProcesses:
         wait_healthy(deployment, process)
         process.kill()
         assert check(deployment, process) == (
-            1, f"unhealthy: process {process.popen.pid} has ended")  # fmt: skip
+            1,
+            f"unhealthy: process {process.popen.pid} has ended",
+        )
 
     def test_a_poller_that_drains_is_healthy(self, deployment):
         """Whoever restarted it would lose what its open polls bring."""
@@ -125,7 +133,9 @@ class TestProcesses:
         process = deployment.start("ticker", "beat", "--loglevel", "INFO")
         process.says("beat: Starting")
         assert check(deployment, process) == (
-            0, "not known: a beat without a worker renews no lease")  # fmt: skip
+            0,
+            "not known: a beat without a worker renews no lease",
+        )
 
     def test_a_flower_that_hangs_fails(self, deployment):
         process = flower(deployment, f"--port={free_port()}")
@@ -164,8 +174,9 @@ class TestStore:
             "import socket, time\nsocket.getaddrinfo = lambda *a, **k: time.sleep(60)\n"
         )
         deployment.env |= {
-            "PYTHONPATH": str(tmp_path), "CELERY_BROKER_URL": "redis://redis.example:6379/0",
-        }  # fmt: skip
+            "PYTHONPATH": str(tmp_path),
+            "CELERY_BROKER_URL": "redis://redis.example:6379/0",
+        }
         began = time.monotonic()
         status, said = check(deployment, os.getpid(), "worker")
         assert time.monotonic() - began < 10
@@ -181,10 +192,21 @@ class TestStore:
         worker = deployment.worker()
         wait_healthy(deployment, worker)
         done = subprocess.run(
-            [sys.executable, "-X", "importtime", "-m", "bridge.healthcheck", "--pid",
-             str(worker.popen.pid)],
-            env=deployment.env, capture_output=True, text=True, timeout=30, check=False,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-X",
+                "importtime",
+                "-m",
+                "bridge.healthcheck",
+                "--pid",
+                str(worker.popen.pid),
+            ],
+            env=deployment.env,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
         assert done.stdout.startswith("healthy")
         loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
         assert "bridge.store.health" in loaded
@@ -209,9 +231,13 @@ class TestFinding:
         name = f"sh-{deployment.prefix}@%h"
         args = f"{CELERY} -A bridge worker --without-mingle --hostname {name} --concurrency 1; true"
         with subprocess.Popen(
-            ["sh", "-c", args], env=deployment.env, cwd=deployment.folder,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        ) as shell:  # fmt: skip
+            ["sh", "-c", args],
+            env=deployment.env,
+            cwd=deployment.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as shell:
             try:
                 wait_until(lambda: find_process(shell.pid).role == "worker")
                 assert find_process(shell.pid).pid != shell.pid
@@ -221,7 +247,9 @@ class TestFinding:
 
     def test_another_command_is_not_judged(self, deployment):
         assert check(deployment, os.getpid()) == (
-            0, "not known: this is no poller, worker, beat or Flower")  # fmt: skip
+            0,
+            "not known: this is no poller, worker, beat or Flower",
+        )
 
     @pytest.mark.parametrize(
         ("command", "args"),

@@ -28,8 +28,9 @@ def counted(deployment: Deployment, machine: str) -> dict[str, int]:
 class TestContext:
     def test_a_job_knows_its_execution_where_the_state_passes_it(self, everything):
         """The envelope is taken off: the task sees its input alone."""
-        state = activity_task(everything.arn("context"), timeout_s=60, heartbeat_s=10,
-                              with_context=True)  # fmt: skip
+        state = activity_task(
+            everything.arn("context"), timeout_s=60, heartbeat_s=10, with_context=True
+        )
         machine = everything.machine(state_machine("Work", {"Work": state}, timeout_s=60))
         execution = everything.execute(machine, id="c")
         output = json.loads(everything.ended(execution)["output"])
@@ -169,11 +170,23 @@ def price(event):
         made = deployment.run("activities", "create", app="shop")
         assert made.returncode == 0, made.stderr
         deployment.worker(app="shop")
-        deployment.start("beat", "worker", "-B", "-Q", "bridge.system", "--pool", "threads",
-                         "--hostname", "beat-shop@%h", app="shop",
-                         AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local")  # fmt: skip
-        poller = deployment.start("poller", "poll", app="shop", AWS_ACCESS_KEY_ID="local",
-                                  AWS_SECRET_ACCESS_KEY="local")  # fmt: skip
+        deployment.start(
+            "beat",
+            "worker",
+            "-B",
+            "-Q",
+            "bridge.system",
+            "--pool",
+            "threads",
+            "--hostname",
+            "beat-shop@%h",
+            app="shop",
+            AWS_ACCESS_KEY_ID="local",
+            AWS_SECRET_ACCESS_KEY="local",
+        )
+        poller = deployment.start(
+            "poller", "poll", app="shop", AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local"
+        )
         poller.says("serves")
         assert deployment.outcome("shop", amount=21) == ("SUCCEEDED", {"price": 42}, "")
         status = json.loads(deployment.run("status", "--json", app="shop").stdout)
@@ -188,9 +201,12 @@ def price(event):
         told = "\n".join(each["detail"] + "\n" + each["remedy"] for each in found)
         name = f"{deployment.prefix}-shop"
         for command in (
-            f"activities create {name}", "activities create", "worker -Q celery", "poll",
+            f"activities create {name}",
+            "activities create",
+            "worker -Q celery",
+            "poll",
             "worker -B -Q bridge.system --pool threads",
-        ):  # fmt: skip
+        ):
             assert f"celery -A shop {command}\n" in told + "\n"
         assert "-A bridge" not in told
         lost = deployment.run("poll", app="shop.app", BRIDGE_TASKS="nowhere")

@@ -108,7 +108,8 @@ def assert_equal(scrape: Scrape, status: dict) -> None:
     for row in rows:
         for outcome in ("succeeded", "failed"):
             ended = scrape.sum(
-                "bridge_tasks_ended_total", activity=row["activity"], outcome=outcome)  # fmt: skip
+                "bridge_tasks_ended_total", activity=row["activity"], outcome=outcome
+            )
             assert ended == row[outcome]
         oldest = scrape.sum("bridge_oldest_claim_age_seconds", activity=row["activity"])
         assert oldest == pytest.approx(row["oldest_s"] or 0, abs=10)
@@ -199,8 +200,11 @@ def test_throttled_calls_are_counted(deploy, local_stepfunctions):
     """Each refusal, those that the client tries again by itself included."""
     host, port = local_stepfunctions.url.removeprefix("http://").split(":")
     with HttpProxy(host, int(port)) as proxy:
-        deployment = deploy(JOBS_ONLY="echo", stepfunctions_url=local_stepfunctions.url,
-                            AWS_ENDPOINT_URL_SFN=proxy.url())  # fmt: skip
+        deployment = deploy(
+            JOBS_ONLY="echo",
+            stepfunctions_url=local_stepfunctions.url,
+            AWS_ENDPOINT_URL_SFN=proxy.url(),
+        )
         deployment.create_activities()
         deployment.worker()
         urls = observed(deployment)
@@ -260,8 +264,11 @@ def test_cloudwatch_is_told_by_the_poller_not_by_the_worker(deploy, local_stepfu
     """PutMetricData, as CloudWatch adds it up; the last values are sent when the process ends."""
     if local_stepfunctions.external:
         pytest.skip("it would write to a real CloudWatch")
-    deployment = deploy(JOBS_ONLY="echo endings", BRIDGE_METRICS="cloudwatch",
-                        AWS_ENDPOINT_URL_CLOUDWATCH=local_stepfunctions.url)  # fmt: skip
+    deployment = deploy(
+        JOBS_ONLY="echo endings",
+        BRIDGE_METRICS="cloudwatch",
+        AWS_ENDPOINT_URL_CLOUDWATCH=local_stepfunctions.url,
+    )
     deployment.create_activities()
     worker = deployment.worker()
     deployment.beat()
@@ -274,15 +281,23 @@ def test_cloudwatch_is_told_by_the_poller_not_by_the_worker(deploy, local_stepfu
     assert poller.wait(60) == 0, poller.output
 
     cloudwatch = boto3.client(
-        "cloudwatch", endpoint_url=local_stepfunctions.url, region_name=REGION,
-        aws_access_key_id="local", aws_secret_access_key="local-secret")  # fmt: skip
+        "cloudwatch",
+        endpoint_url=local_stepfunctions.url,
+        region_name=REGION,
+        aws_access_key_id="local",
+        aws_secret_access_key="local-secret",
+    )
 
     def added_up(name: str, statistic: str, **dimensions: str) -> float:
         points = cloudwatch.get_metric_statistics(
-            Namespace="StepFunctions/Activities", MetricName=name, Period=3_600,
-            StartTime=time.time() - 3_600, EndTime=time.time() + 3_600, Statistics=[statistic],
+            Namespace="StepFunctions/Activities",
+            MetricName=name,
+            Period=3_600,
+            StartTime=time.time() - 3_600,
+            EndTime=time.time() + 3_600,
+            Statistics=[statistic],
             Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
-        )  # fmt: skip
+        )
         return sum(point[statistic] for point in points["Datapoints"])
 
     echo, endings = f"{deployment.prefix}-echo", f"{deployment.prefix}-endings"
@@ -326,9 +341,13 @@ class Demo:
         self._err = self.said.open("wb")
         self._demo = subprocess.Popen(
             [str(CELERY), "-A", "bridge", "demo", "--executions", "8", "--keep", "--json"],
-            cwd=folder, stdout=subprocess.PIPE, stderr=self._err, text=True,
-            start_new_session=True, preexec_fn=die_with_parent,
-        )  # fmt: skip
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=self._err,
+            text=True,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
         self._status: subprocess.Popen[str] | None = None
 
     def started(self) -> list[str]:
@@ -343,9 +362,14 @@ class Demo:
         local = log.read_text()
         self.env = {**os.environ, **json.loads(local[local.index("{") : local.index("}") + 1])}
         self._status = subprocess.Popen(
-            [sys.executable, "-c", ASKED_AGAIN], cwd=self.folder, text=True, env=self.env,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=die_with_parent,
-        )  # fmt: skip
+            [sys.executable, "-c", ASKED_AGAIN],
+            cwd=self.folder,
+            text=True,
+            env=self.env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            preexec_fn=die_with_parent,
+        )
         return list(found.groups())
 
     @property
@@ -358,8 +382,13 @@ class Demo:
 
     def command(self) -> dict:
         done = subprocess.run(
-            [str(CELERY), "-A", "bridge", "status", "--json"], cwd=self.folder, env=self.env,
-            capture_output=True, text=True, check=False)  # fmt: skip
+            [str(CELERY), "-A", "bridge", "status", "--json"],
+            cwd=self.folder,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         return json.loads(done.stdout)
 
     def stop(self) -> dict:

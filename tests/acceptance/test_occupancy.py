@@ -46,8 +46,13 @@ class Fleet:
 
     def control(self, number: int, command: str, **arguments: object) -> None:
         [answer] = self.app.control.broadcast(
-            command, arguments=arguments, destination=[self.node(number)], reply=True,
-            timeout=30, limit=1)  # fmt: skip
+            command,
+            arguments=arguments,
+            destination=[self.node(number)],
+            reply=True,
+            timeout=30,
+            limit=1,
+        )
         assert "ok" in answer[self.node(number)], answer
 
     def announces(self, number: int, **said: object) -> None:
@@ -62,9 +67,13 @@ class Fleet:
 def fleet(tmp_path_factory, local_stepfunctions, valkey) -> Iterator[Fleet]:
     """A worker of four processes, an autoscaled one, a solo one, and two of greenlets."""
     deployment = Deployment(
-        tmp_path_factory.mktemp("occupancy"), valkey=valkey,
-        stepfunctions_url=local_stepfunctions.url, BRIDGE_LEASE_S="60", BRIDGE_TASKS="jobs,busy",
-        JOBS_ONLY="echo")  # fmt: skip
+        tmp_path_factory.mktemp("occupancy"),
+        valkey=valkey,
+        stepfunctions_url=local_stepfunctions.url,
+        BRIDGE_LEASE_S="60",
+        BRIDGE_TASKS="jobs,busy",
+        JOBS_ONLY="echo",
+    )
     made = Fleet(deployment)
     try:
         for options in ("", "--autoscale=4,1", "--pool=solo", "--pool=gevent", "--pool=eventlet"):

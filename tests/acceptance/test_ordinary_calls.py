@@ -55,8 +55,14 @@ def with_and_without(deploy, pool):
 
 def outcomes(deployment) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", CALLS], env=deployment.env, cwd=deployment.folder,
-        capture_output=True, text=True, timeout=120, check=True)  # fmt: skip
+        [sys.executable, "-c", CALLS],
+        env=deployment.env,
+        cwd=deployment.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     return done.stdout
 
 

@@ -56,9 +56,23 @@ def shop(deploy) -> Deployment:
 
 def worker(shop: Deployment, *args: str, pool: str = "threads") -> Process:
     process = shop.start(
-        "worker", "worker", "--hostname", next(names), "--pool", pool, "--concurrency", "4",
-        "--loglevel", "INFO", "--without-mingle", "--schedule", f"schedule{len(shop.processes)}",
-        *args, app="shop", **CREDENTIALS)  # fmt: skip
+        "worker",
+        "worker",
+        "--hostname",
+        next(names),
+        "--pool",
+        pool,
+        "--concurrency",
+        "4",
+        "--loglevel",
+        "INFO",
+        "--without-mingle",
+        "--schedule",
+        f"schedule{len(shop.processes)}",
+        *args,
+        app="shop",
+        **CREDENTIALS,
+    )
     process.says("ready.")
     return process
 
@@ -181,9 +195,10 @@ class TestNoPile:
         wait_until(lambda: waiting(shop) <= 10, timeout_s=60, what="the queue is drained")
         took_s = time.monotonic() - began
         passes = [
-            line for line in beat.output.splitlines()
+            line
+            for line in beat.output.splitlines()
             if "Task bridge.heartbeat[" in line and "succeeded" in line and "{'sent'" in line
-        ]  # fmt: skip
+        ]
         assert len(passes) <= 5 + 4 * took_s / TICK_S
 
 

@@ -19,15 +19,19 @@ ROLE = f"arn:aws:iam::{OTHER}:role/bridge"
 
 def client_there(url: str, region: str):
     """A client in the role of the other account."""
-    keys = dict(zip(("aws_access_key_id", "aws_secret_access_key"), CREDENTIALS.values(),
-                    strict=True))  # fmt: skip
+    keys = dict(
+        zip(("aws_access_key_id", "aws_secret_access_key"), CREDENTIALS.values(), strict=True)
+    )
     sts = boto3.client("sts", endpoint_url=url, region_name="us-east-1", **keys)
     role = sts.assume_role(RoleArn=ROLE, RoleSessionName="test")["Credentials"]
     return boto3.client(
-        "stepfunctions", endpoint_url=url, region_name=region,
-        aws_access_key_id=role["AccessKeyId"], aws_secret_access_key=role["SecretAccessKey"],
+        "stepfunctions",
+        endpoint_url=url,
+        region_name=region,
+        aws_access_key_id=role["AccessKeyId"],
+        aws_secret_access_key=role["SecretAccessKey"],
         aws_session_token=role["SessionToken"],
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -36,9 +40,10 @@ def two_places(deploy, local_stepfunctions):
     if local_stepfunctions.external:
         pytest.skip("there is no second account")
     deployment = deploy(
-        JOBS_ONLY="echo", BRIDGE_ROLES=json.dumps({OTHER: ROLE}),
+        JOBS_ONLY="echo",
+        BRIDGE_ROLES=json.dumps({OTHER: ROLE}),
         AWS_ENDPOINT_URL_STS=local_stepfunctions.url,
-    )  # fmt: skip
+    )
     arn = f"arn:aws:states:eu-west-1:{OTHER}:activity:{deployment.prefix}-there"
     deployment.env["BRIDGE_ACTIVITIES"] = json.dumps({arn: "jobs.sleep"})
     return deployment, arn
@@ -49,27 +54,32 @@ def test_activities_of_two_regions_and_accounts(two_places, local_stepfunctions)
     deployment, arn = two_places
     deployment.create_activities()
     there = client_there(local_stepfunctions.url, "eu-west-1")
-    assert [row["activityArn"] for row in there.list_activities()["activities"]
-            if deployment.prefix in row["name"]] == [arn]  # fmt: skip
+    assert [
+        row["activityArn"]
+        for row in there.list_activities()["activities"]
+        if deployment.prefix in row["name"]
+    ] == [arn]
     deployment.worker()
     deployment.beat()
     deployment.poller()
     state = activity_task(arn, timeout_s=60, heartbeat_s=3)
     machine = there.create_state_machine(
-        name=deployment.prefix, definition=json.dumps(
-            state_machine("Work", {"Work": state}, timeout_s=60)),
+        name=deployment.prefix,
+        definition=json.dumps(state_machine("Work", {"Work": state}, timeout_s=60)),
         roleArn=f"arn:aws:iam::{OTHER}:role/states",
-    )["stateMachineArn"]  # fmt: skip
+    )["stateMachineArn"]
     execution = there.start_execution(
         stateMachineArn=machine, input=json.dumps({"id": "far", "seconds": 6})
     )["executionArn"]
     # Longer than its HeartbeatSeconds: heartbeats get there, too.
     assert deployment.outcome("echo", id="near")[0] == "SUCCEEDED"
     found = wait_until(
-        lambda: (one := there.describe_execution(executionArn=execution))["status"] != "RUNNING"
-        and one,
-        timeout_s=40, what="the execution of the other account ends",
-    )  # fmt: skip
+        lambda: (
+            (one := there.describe_execution(executionArn=execution))["status"] != "RUNNING" and one
+        ),
+        timeout_s=40,
+        what="the execution of the other account ends",
+    )
     assert found["status"] == "SUCCEEDED", found
     assert len(deployment.seen("sleep")) == 1
 

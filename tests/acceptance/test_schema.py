@@ -36,9 +36,10 @@ def test_each_refuses_in_one_sentence(deployment):
     starting = [
         deployment.start("poller", "poll", **CREDENTIALS),
         deployment.start("worker", "worker", "--without-mingle"),
-        deployment.start("beat", "worker", "-B", "-Q", "bridge.system", "--pool", "threads",
-                         **CREDENTIALS),
-    ]  # fmt: skip
+        deployment.start(
+            "beat", "worker", "-B", "-Q", "bridge.system", "--pool", "threads", **CREDENTIALS
+        ),
+    ]
     for process in starting:
         assert process.wait() == 2, process.output
         assert (
@@ -73,9 +74,16 @@ def test_a_worker_that_notices_it_later_says_so_and_takes_no_jobs(deploy):
         plain.says("ready.")
         # What it serves can change. A job of the other version's comes, for which it has no lease.
         job, queue = Job(claim_id_of("a token"), 1), f"plain-{made.prefix}-jobs"
-        admin.hset(f"{root}:claim:{job.claim_id}", mapping={
-            "activity": f"{made.prefix}-echo", "queue": "celery", "state": "queued", "attempt": 1,
-            "every": 1000})  # fmt: skip
+        admin.hset(
+            f"{root}:claim:{job.claim_id}",
+            mapping={
+                "activity": f"{made.prefix}-echo",
+                "queue": "celery",
+                "state": "queued",
+                "attempt": 1,
+                "every": 1000,
+            },
+        )
         with Celery(broker=made.valkey.url, set_as_current=False) as app:
             app.send_task("jobs.echo", [{}], queue=queue, task_id=job.id)
             app.control.add_consumer(queue)

@@ -53,8 +53,13 @@ def page(url: str) -> str:
 def start_flower(deployment: Deployment) -> str:
     port = free_port()
     deployment.start(
-        "flower", "flower", "--address=127.0.0.1", f"--port={port}", "--logging=debug",
-        FLOWER_UNAUTHENTICATED_API="1")  # fmt: skip
+        "flower",
+        "flower",
+        "--address=127.0.0.1",
+        f"--port={port}",
+        "--logging=debug",
+        FLOWER_UNAUTHENTICATED_API="1",
+    )
     url = f"http://127.0.0.1:{port}"
     wait_until(lambda: listens(port), what="Flower listens")
     wait_until(lambda: "@" in page(f"{url}/workers"), what="Flower knows the worker")
@@ -68,8 +73,19 @@ def test_no_token_leaves_redis_except_to_aws(deploy):
     deployment.create_activities()
     deployment.worker("--loglevel", "DEBUG", "-E")
     deployment.start(
-        "beat", "worker", "-B", "-Q", "bridge.system", "--pool", "threads", "--hostname",
-        "beat@%h", "--loglevel", "DEBUG", **CREDENTIALS).says("ready.")  # fmt: skip
+        "beat",
+        "worker",
+        "-B",
+        "-Q",
+        "bridge.system",
+        "--pool",
+        "threads",
+        "--hostname",
+        "beat@%h",
+        "--loglevel",
+        "DEBUG",
+        **CREDENTIALS,
+    ).says("ready.")
     deployment.start("poller", "poll", "--loglevel", "DEBUG", **CREDENTIALS).says("serves")
     flower = start_flower(deployment)
     running = deployment.execute(deployment.one_state("sleep"), id="s", seconds=4)
@@ -131,8 +147,10 @@ def test_a_worker_does_its_jobs_without_the_right_to_read_tokens(deploy):
         (key,) = admin.keys("*:task:*")
         assert admin.get(key).count(b"\n") == 1
     with redis.Redis.from_url(url) as worker:
-        for read in (lambda: worker.get(key),
-                     lambda: worker.eval("return redis.call('GET', ARGV[1])", 0, key)):  # fmt: skip
+        for read in (
+            lambda: worker.get(key),
+            lambda: worker.eval("return redis.call('GET', ARGV[1])", 0, key),
+        ):
             with pytest.raises(redis.exceptions.RedisError, match=r"(?i)NOPERM|permission|access"):
                 read()
 

@@ -32,8 +32,11 @@ def test_a_unix_socket(deploy, tmp_path):
     path = tmp_path / "r.sock"
     store = f"unix://{path}?db=1"
     deployment = deploy(
-        valkey=LocalValkey(options=("--unixsocket", str(path))).start(), JOBS_ONLY="echo",
-        BRIDGE_STORE_URL=store, CELERY_BROKER_URL=f"redis+socket://{path}")  # fmt: skip
+        valkey=LocalValkey(options=("--unixsocket", str(path))).start(),
+        JOBS_ONLY="echo",
+        BRIDGE_STORE_URL=store,
+        CELERY_BROKER_URL=f"redis+socket://{path}",
+    )
     runs(deployment, store=store)
 
 

@@ -35,9 +35,15 @@ def test_json(deploy):
 
     events = [line for line in lines(worker) if "event" in line]
     assert [line["event"] for line in events] == [
-        "task_started", "task_completed", "task_started", "task_failed",
-        "task_started", "task_retried", "task_started", "task_completed",
-    ]  # fmt: skip
+        "task_started",
+        "task_completed",
+        "task_started",
+        "task_failed",
+        "task_started",
+        "task_retried",
+        "task_started",
+        "task_completed",
+    ]
     done = events[1]
     (run,) = deployment.seen("echo")
     assert done["activity"] == f"{deployment.prefix}-echo"
@@ -100,9 +106,20 @@ def test_cloudwatch_metrics(deploy):
         0,
     )
     assert {line["ActivityName"] for line in fleet[1:]} == {
-        f"{deployment.prefix}-echo", f"{deployment.prefix}-endings"}  # fmt: skip
+        f"{deployment.prefix}-echo",
+        f"{deployment.prefix}-endings",
+    }
     assert named(emf(worker)) | named(fleet) == {
-        infra.PROCESSING_TIME, "TasksProcessed", infra.TASK_ERRORS, infra.QUEUE_DEPTH,
-        infra.LIVE_WORKERS, infra.LOST_WORKERS, infra.OUTBOX_AGE, infra.BACKLOG_PER_SLOT,
-        "OccupiedSlots", "FreeSlots", "FreshPolls", "IdlePolls",
-    }  # fmt: skip
+        infra.PROCESSING_TIME,
+        "TasksProcessed",
+        infra.TASK_ERRORS,
+        infra.QUEUE_DEPTH,
+        infra.LIVE_WORKERS,
+        infra.LOST_WORKERS,
+        infra.OUTBOX_AGE,
+        infra.BACKLOG_PER_SLOT,
+        "OccupiedSlots",
+        "FreeSlots",
+        "FreshPolls",
+        "IdlePolls",
+    }

@@ -19,9 +19,15 @@ from tests.fixtures_local import REGION, client_of
 @pytest.fixture(scope="session")
 def raw(local_stepfunctions) -> Any:
     """A client that leaves all validation to the server."""
-    keys = {} if local_stepfunctions.external else {
-        "aws_access_key_id": "local", "aws_secret_access_key": "local", "region_name": REGION,
-    }  # fmt: skip
+    keys = (
+        {}
+        if local_stepfunctions.external
+        else {
+            "aws_access_key_id": "local",
+            "aws_secret_access_key": "local",
+            "region_name": REGION,
+        }
+    )
     config = Config(read_timeout=70, retries={"total_max_attempts": 1}, parameter_validation=False)
     return boto3.client(
         "stepfunctions", endpoint_url=local_stepfunctions.url, config=config, **keys

@@ -41,8 +41,10 @@ class TestSuccess:
         scene.succeed(scene.token(), '{"ok": true}')
         scene.end(execution)
         assert scene.activity_events(execution) == [
-            "ActivityScheduled", "ActivityStarted", "ActivitySucceeded",
-        ]  # fmt: skip
+            "ActivityScheduled",
+            "ActivityStarted",
+            "ActivitySucceeded",
+        ]
         succeeded = scene.event(execution, "ActivitySucceeded")["activitySucceededEventDetails"]
         assert json.loads(succeeded["output"]) == {"ok": True}
         moments = [event["timestamp"] for event in scene.history(execution)]
@@ -64,13 +66,16 @@ class TestFailure:
         scene.fail(scene.token(), error="Broken", cause="why")
         scene.end(execution)
         assert scene.activity_events(execution) == [
-            "ActivityScheduled", "ActivityStarted", "ActivityFailed",
-        ]  # fmt: skip
+            "ActivityScheduled",
+            "ActivityStarted",
+            "ActivityFailed",
+        ]
         failed = scene.event(execution, "ActivityFailed")["activityFailedEventDetails"]
         assert (failed["error"], failed["cause"]) == ("Broken", "why")
 
-    @pytest.mark.parametrize("names", [["Broken"], ["Other", "Broken"], ["States.ALL"],
-                                       ["States.TaskFailed"]])  # fmt: skip
+    @pytest.mark.parametrize(
+        "names", [["Broken"], ["Other", "Broken"], ["States.ALL"], ["States.TaskFailed"]]
+    )
     def test_is_caught_by_name(self, scene, names):
         """Catch matches the error's name, and its state gets error and cause."""
         catch = {"ErrorEquals": names, "ResultPath": "$.failure", "Next": "S1"}
@@ -101,9 +106,13 @@ class TestFailure:
         scene.succeed(again["taskToken"], '"second"')
         assert scene.output(execution) == "second"
         assert scene.activity_events(execution) == [
-            "ActivityScheduled", "ActivityStarted", "ActivityFailed",
-            "ActivityScheduled", "ActivityStarted", "ActivitySucceeded",
-        ]  # fmt: skip
+            "ActivityScheduled",
+            "ActivityStarted",
+            "ActivityFailed",
+            "ActivityScheduled",
+            "ActivityStarted",
+            "ActivitySucceeded",
+        ]
 
     def test_after_the_last_retry_ends_the_execution(self, scene):
         """When MaxAttempts are spent, the last failure is the execution's."""

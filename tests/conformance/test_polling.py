@@ -135,9 +135,13 @@ class TestAbandonedPoll:
         scene.succeed(scene.token(), '"late"')
         assert scene.output(execution) == "late"
         assert scene.activity_events(execution) == [
-            "ActivityScheduled", "ActivityStarted", "ActivityTimedOut",
-            "ActivityScheduled", "ActivityStarted", "ActivitySucceeded",
-        ]  # fmt: skip
+            "ActivityScheduled",
+            "ActivityStarted",
+            "ActivityTimedOut",
+            "ActivityScheduled",
+            "ActivityStarted",
+            "ActivitySucceeded",
+        ]
         assert calls_of(execution) == {"claims": 2, "successes": 1}
 
 

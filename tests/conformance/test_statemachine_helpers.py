@@ -59,13 +59,21 @@ def everything(arn=ARN, **fields):
         retry_all(max_attempts=0),
     ]
     catchers = [
-        catch("Bad", next="Caught"), catch("Other", next="Caught", result_path="$"),
+        catch("Bad", next="Caught"),
+        catch("Other", next="Caught", result_path="$"),
         catch_all("Caught", result_path=None),
-    ]  # fmt: skip
+    ]
     task = activity_task(
-        arn, timeout_s=600, heartbeat_s=30, next="Caught", retry=retry, catch=catchers,
-        result_path="$.out", comment="All of it.", **fields,
-    )  # fmt: skip
+        arn,
+        timeout_s=600,
+        heartbeat_s=30,
+        next="Caught",
+        retry=retry,
+        catch=catchers,
+        result_path="$.out",
+        comment="All of it.",
+        **fields,
+    )
     return state_machine("Work", {"Work": task, "Caught": DONE}, timeout_s=900, comment="All.")
 
 
@@ -78,12 +86,16 @@ DEFINITIONS = {
     ),
     "limits": lambda arn: state_machine(
         "S" * 80,
-        {"S" * 80: activity_task(
-            arn, timeout_s=99_999_999, heartbeat_s=99_999_998,
-            retry=retry_transient(
-                "A", interval_s=31_622_398, max_delay_s=31_622_399, max_attempts=99_999_999
-            ),
-        )},
+        {
+            "S" * 80: activity_task(
+                arn,
+                timeout_s=99_999_999,
+                heartbeat_s=99_999_998,
+                retry=retry_transient(
+                    "A", interval_s=31_622_398, max_delay_s=31_622_399, max_attempts=99_999_999
+                ),
+            )
+        },
         timeout_s=99_999_999,
     ),
     "JSONata": lambda arn: everything(arn, query_language="JSONata"),
@@ -91,9 +103,10 @@ DEFINITIONS = {
         arn, query_language="JSONata", with_context=True
     ),
     "JSONata throughout": lambda arn: {
-        **everything(arn, query_language="JSONata", with_context=True), "QueryLanguage": "JSONata",
+        **everything(arn, query_language="JSONata", with_context=True),
+        "QueryLanguage": "JSONata",
     },
-}  # fmt: skip
+}
 
 
 class TestSchema:
@@ -104,10 +117,18 @@ class TestSchema:
     def test_cfn_lint_accepts_the_how_to(self):
         assert refusals(documented()) == []
 
-    @pytest.mark.parametrize("field", [
-        {"ResultPath": 7}, {"Bogus": 1}, {"HeartbeatSeconds": 0}, {"Retry": {}}, {"Next": "S"},
-        {"QueryLanguage": "JSONata", "Parameters": {}}, {"Catch": [{"ErrorEquals": ["A"]}]},
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        "field",
+        [
+            {"ResultPath": 7},
+            {"Bogus": 1},
+            {"HeartbeatSeconds": 0},
+            {"Retry": {}},
+            {"Next": "S"},
+            {"QueryLanguage": "JSONata", "Parameters": {}},
+            {"Catch": [{"ErrorEquals": ["A"]}]},
+        ],
+    )
     def test_cfn_lint_would_have_noticed(self, field):
         definition = DEFINITIONS["least"](ARN)
         definition["States"]["S"] |= field
@@ -191,14 +212,18 @@ class TestExecutions:
         execution = self.begin(scene, {"a": 1}, states, catch=catchers)
         scene.fail(scene.token(), error="Bad", cause="no image")
         assert scene.output(execution) == {
-            "a": 1, "error": {"Error": "Bad", "Cause": "no image"},
-        }  # fmt: skip
+            "a": 1,
+            "error": {"Error": "Bad", "Cause": "no image"},
+        }
 
     def test_catches_everything_after_its_retries(self, scene):
         execution = self.begin(
-            scene, {"a": 1}, {"Caught": DONE},
-            retry=retry_all(interval_s=1, max_attempts=1), catch=catch_all("Caught"),
-        )  # fmt: skip
+            scene,
+            {"a": 1},
+            {"Caught": DONE},
+            retry=retry_all(interval_s=1, max_attempts=1),
+            catch=catch_all("Caught"),
+        )
         for cause in ("first", "second"):
             scene.fail(scene.token(), error="Whatever", cause=cause)
         assert scene.output(execution)["error"] == {"Error": "Whatever", "Cause": "second"}

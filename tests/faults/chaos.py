@@ -139,8 +139,9 @@ class Fleet:
 class Chaos:
     """The faults, each with its bound: seconds from its end to the last touched execution's."""
 
-    def __init__(self, fleet: Fleet, redis: Proxy, sfn: HttpProxy, valkey: LocalValkey,
-                 draw: random.Random) -> None:  # fmt: skip
+    def __init__(
+        self, fleet: Fleet, redis: Proxy, sfn: HttpProxy, valkey: LocalValkey, draw: random.Random
+    ) -> None:
         self.fleet, self.redis, self.sfn, self.valkey, self.draw = fleet, redis, sfn, valkey, draw
         self.starter = ThreadPoolExecutor(1)
         # After a kill: Celery's 5 s or the lease of 3 s, a sweep, a Retry's second and a start. A
@@ -172,8 +173,11 @@ class Chaos:
         return kill
 
     def _kill_child(self) -> None:
-        pids = {int(run.pid) for kind in ("sleep", "safe") for run in
-                self.fleet.deployment.seen(kind)[-4:]}  # fmt: skip
+        pids = {
+            int(run.pid)
+            for kind in ("sleep", "safe")
+            for run in self.fleet.deployment.seen(kind)[-4:]
+        }
         parents = {process.popen.pid for process in self.fleet.running.values()}
         for pid in self.draw.sample(sorted(pids - parents), k=min(1, len(pids - parents))):
             try:
@@ -223,16 +227,27 @@ class Chaos:
 
 def machines_of(deployment: Deployment) -> dict[Kind, str]:
     """A state machine for each kind of execution."""
-    retry = [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "MaxAttempts": 5,
-              "BackoffRate": 1.0}]  # fmt: skip
+    retry = [
+        {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "MaxAttempts": 5, "BackoffRate": 1.0}
+    ]
     return {
         kind: deployment.one_state(
-            kind.job, HeartbeatSeconds=HEARTBEAT_SECONDS, TimeoutSeconds=110,
-            Retry=retry if kind.retry else [
-                {"ErrorEquals": ["Bridge.WorkerLost", "States.Timeout"], "IntervalSeconds": 1,
-                 "MaxAttempts": 5, "BackoffRate": 1.0}])
+            kind.job,
+            HeartbeatSeconds=HEARTBEAT_SECONDS,
+            TimeoutSeconds=110,
+            Retry=retry
+            if kind.retry
+            else [
+                {
+                    "ErrorEquals": ["Bridge.WorkerLost", "States.Timeout"],
+                    "IntervalSeconds": 1,
+                    "MaxAttempts": 5,
+                    "BackoffRate": 1.0,
+                }
+            ],
+        )
         for kind in KINDS
-    }  # fmt: skip
+    }
 
 
 class Load:
@@ -268,8 +283,8 @@ class Load:
 def doubled(load: Load, sfn: HttpProxy) -> list[str]:
     """Claims of which two outcomes were taken, and executions that a job succeeded for twice."""
     taken = Counter(
-        call.claim_id for call in sfn.calls
-        if call.operation in REPORTS[:2] and call.status == 200)  # fmt: skip
+        call.claim_id for call in sfn.calls if call.operation in REPORTS[:2] and call.status == 200
+    )
     found = [f"claim {claim_id}" for claim_id, times in taken.items() if times > 1]
     for execution in load.executions:
         history = load.deployment.history(execution.arn)
@@ -290,9 +305,13 @@ def run(args: argparse.Namespace, say: Callable[[str], None], tick: Callable[[in
         host, port = stepfunctions.url.removeprefix("http://").split(":")
         with HttpProxy(host, int(port)) as sfn:
             deployment = Deployment(
-                folder, valkey=valkey, stepfunctions_url=stepfunctions.url,
-                CELERY_BROKER_URL=redis.url("redis") + "/0", AWS_ENDPOINT_URL_SFN=sfn.url(),
-                JOBS_ONLY="echo sleep safe retry endings")  # fmt: skip
+                folder,
+                valkey=valkey,
+                stepfunctions_url=stepfunctions.url,
+                CELERY_BROKER_URL=redis.url("redis") + "/0",
+                AWS_ENDPOINT_URL_SFN=sfn.url(),
+                JOBS_ONLY="echo sleep safe retry endings",
+            )
             try:
                 deployment.create_activities()
                 say("starting two pollers, three workers and a beat process")
@@ -308,9 +327,12 @@ def run(args: argparse.Namespace, say: Callable[[str], None], tick: Callable[[in
 
 
 def torment(
-    args: argparse.Namespace, chaos: Chaos, load: Load, fleet: Fleet,
+    args: argparse.Namespace,
+    chaos: Chaos,
+    load: Load,
+    fleet: Fleet,
     tick: Callable[[int, str], None],
-) -> list[Injected]:  # fmt: skip
+) -> list[Injected]:
     """Start executions and inject faults until the time is over; then let all come to an end."""
     injected: list[Injected] = []
     names: list[str] = []
@@ -340,8 +362,10 @@ def torment(
             load.start()
         load.look()
         fleet.supervise()
-        tick(sum(bool(e.status) for e in load.executions),
-             injected[-1].name if injected else "warming up")  # fmt: skip
+        tick(
+            sum(bool(e.status) for e in load.executions),
+            injected[-1].name if injected else "warming up",
+        )
         time.sleep(0.5)
     stop.set()
     injecting.result()
@@ -354,9 +378,10 @@ def torment(
     time.sleep(1)
     for fault in injected:
         fault.touched = [
-            e for e in load.executions
+            e
+            for e in load.executions
             if e.started < fault.over and (not e.ended or e.ended > fault.begun)
-        ]  # fmt: skip
+        ]
     return injected
 
 
@@ -371,9 +396,14 @@ def allowed_s(fault: Injected, injected: list[Injected], chaos: Chaos) -> float:
 
 
 def summary(
-    args: argparse.Namespace, chaos: Chaos, load: Load, injected: list[Injected], fleet: Fleet,
-    twice: list[str], in_flight: int,
-) -> dict[str, Any]:  # fmt: skip
+    args: argparse.Namespace,
+    chaos: Chaos,
+    load: Load,
+    injected: list[Injected],
+    fleet: Fleet,
+    twice: list[str],
+    in_flight: int,
+) -> dict[str, Any]:
     """What is printed; ``ok`` decides the exit status."""
     by_name = defaultdict(list)
     for fault in injected:
@@ -382,16 +412,18 @@ def summary(
     for name, faults in sorted(by_name.items()):
         recoveries = [fault.recovery_s for fault in faults]
         touched = [e for fault in faults for e in fault.touched]
-        rows.append({
-            "fault": name,
-            "injected": len(faults),
-            "touched": len(touched),
-            "lost": sum(e.lost for e in touched),
-            "recovery_p50_s": round(statistics.median(recoveries), 1),
-            "recovery_max_s": round(max(recoveries), 1),
-            "bound_s": chaos.faults[name][1],
-            "late": any(f.recovery_s > allowed_s(f, injected, chaos) for f in faults),
-        })  # fmt: skip
+        rows.append(
+            {
+                "fault": name,
+                "injected": len(faults),
+                "touched": len(touched),
+                "lost": sum(e.lost for e in touched),
+                "recovery_p50_s": round(statistics.median(recoveries), 1),
+                "recovery_max_s": round(max(recoveries), 1),
+                "bound_s": chaos.faults[name][1],
+                "late": any(f.recovery_s > allowed_s(f, injected, chaos) for f in faults),
+            }
+        )
     lost = [e.arn for e in load.executions if e.lost]
     late = sorted({row["fault"] for row in rows if row["late"]})
     return {
@@ -411,20 +443,25 @@ def summary(
 def show(found: dict[str, Any], console: Console) -> None:
     """The table for people."""
     table = Table(title=f"{found['executions']} executions, seed {found['seed']}")
-    for heading in ("fault", "times", "touched", "lost", "recovery p50", "max",
-                    "bound"):  # fmt: skip
+    for heading in ("fault", "times", "touched", "lost", "recovery p50", "max", "bound"):
         table.add_column(heading, justify="left" if heading == "fault" else "right", no_wrap=True)
     for row in found["faults"]:
         late = row["late"]
         table.add_row(
-            row["fault"], str(row["injected"]), str(row["touched"]), str(row["lost"]),
-            f"{row['recovery_p50_s']} s", f"{row['recovery_max_s']} s" + (" !" if late else ""),
-            f"{row['bound_s']:.0f} s")  # fmt: skip
+            row["fault"],
+            str(row["injected"]),
+            str(row["touched"]),
+            str(row["lost"]),
+            f"{row['recovery_p50_s']} s",
+            f"{row['recovery_max_s']} s" + (" !" if late else ""),
+            f"{row['bound_s']:.0f} s",
+        )
     console.print(table)
     for name in ("lost", "doubled", "bounds_broken", "ended_by_themselves"):
         console.print(f"{name.replace('_', ' ')}: {len(found[name])}", *found[name][:10])
-    console.print(f"claims left: {found['claims_left']}, processes started again: "
-                  f"{found['restarts']}")  # fmt: skip
+    console.print(
+        f"claims left: {found['claims_left']}, processes started again: {found['restarts']}"
+    )
 
 
 def main() -> int:
@@ -442,13 +479,19 @@ def main() -> int:
     console = Console(stderr=True)
     paper = Console() if sys.stdout.isatty() else Console(width=110)
     with Progress(
-        TextColumn("{task.description:<32}"), BarColumn(), TextColumn("{task.completed}/"
-        "{task.total} ended"), TimeElapsedColumn(), console=console, transient=True,
-    ) as progress:  # fmt: skip
+        TextColumn("{task.description:<32}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} ended"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    ) as progress:
         bar = progress.add_task("starting", total=args.executions)
         found, folder = run(
-            args, lambda text: progress.update(bar, description=text),
-            lambda done, text: progress.update(bar, completed=done, description=text))  # fmt: skip
+            args,
+            lambda text: progress.update(bar, description=text),
+            lambda done, text: progress.update(bar, completed=done, description=text),
+        )
     if args.json:
         print(json.dumps(found, indent=2))
     else:

@@ -53,9 +53,13 @@ Action = Callable[["HttpLink", Call, bytes], None]
 
 
 def answer(
-    status: int, aws_error_type: str, message: str = "", *, retry_after: float | None = None,
+    status: int,
+    aws_error_type: str,
+    message: str = "",
+    *,
+    retry_after: float | None = None,
     done: str = "answered",
-) -> Action:  # fmt: skip
+) -> Action:
     """The server never sees it: the proxy answers with an error as of AWS JSON 1.0.
 
     Args:
@@ -108,9 +112,12 @@ class Rule(Fault):
     """An action on some of the calls."""
 
     def __init__(
-        self, proxy: HttpProxy, action: Action, count: int | None,
+        self,
+        proxy: HttpProxy,
+        action: Action,
+        count: int | None,
         applies: Callable[[Call], bool],
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(proxy, proxy.rules, count)
         self.action, self.applies = action, applies
 
@@ -222,9 +229,13 @@ class HttpProxy(Proxy):
         return self._calls.copy()
 
     def rule(
-        self, action: Action, *, operation: str | None = None, count: int | None = None,
+        self,
+        action: Action,
+        *,
+        operation: str | None = None,
+        count: int | None = None,
         probability: float = 1.0,
-    ) -> Rule:  # fmt: skip
+    ) -> Rule:
         """Do this to calls until ``heal``, or ``count`` times.
 
         Args:
@@ -291,10 +302,12 @@ def error_response(status: int, kind: str, message: str, retry_after: float | No
     """An error as Step Functions words it."""
     body = json.dumps({"__type": kind, "message": message}).encode()
     headers = [
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"x-amzn-RequestId: {uuid4()}",
-        f"x-amzn-ErrorType: {kind}", "Content-Type: application/x-amz-json-1.0",
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        f"x-amzn-RequestId: {uuid4()}",
+        f"x-amzn-ErrorType: {kind}",
+        "Content-Type: application/x-amz-json-1.0",
         f"Content-Length: {len(body)}",
-    ]  # fmt: skip
+    ]
     if retry_after is not None:
         headers.append(f"Retry-After: {retry_after:g}")
     return "\r\n".join([*headers, "", ""]).encode() + body

@@ -117,9 +117,15 @@ class RabbitMQ:
         folder = Path(self._folder.name)
         with (folder / log).open("ab") as out:
             return subprocess.Popen(
-                args, env=self._env(folder), cwd=folder, stdin=subprocess.DEVNULL, stdout=out,
-                stderr=subprocess.STDOUT, start_new_session=True,
-                preexec_fn=die_with_parent)  # fmt: skip
+                args,
+                env=self._env(folder),
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
 
     def _env(self, folder: Path) -> dict[str, str]:
         theirs = ("ERL_", "RABBITMQ_")

@@ -91,9 +91,13 @@ class Sentinels:
         )
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                [str(_binary.get_binary_path()), str(config), "--sentinel"], stdout=log,
-                stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True,
-                preexec_fn=die_with_parent)  # fmt: skip
+                [str(_binary.get_binary_path()), str(config), "--sentinel"],
+                stdout=log,
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
         wait_until(lambda: listens(port), what=f"the sentinel on port {port} listens")
         return process
 

@@ -53,8 +53,11 @@ def one_sentence(done, *, says: str, status: tuple[int, ...] = (2,)) -> None:
 def deployment(tmp_path_factory, local_stepfunctions):
     """Nothing runs: for commands that are refused."""
     deployment = Deployment(
-        tmp_path_factory.mktemp("commands"), valkey=LocalValkey().start(),
-        stepfunctions_url=local_stepfunctions.url, JOBS_ONLY="echo")  # fmt: skip
+        tmp_path_factory.mktemp("commands"),
+        valkey=LocalValkey().start(),
+        stepfunctions_url=local_stepfunctions.url,
+        JOBS_ONLY="echo",
+    )
     yield deployment
     deployment.stop()
 
@@ -282,10 +285,17 @@ class TestTasks:
             ("@task\ndef work(event): ...", "there is nothing to claim"),
         ],
         ids=[
-            "two arguments", "no argument", "a keyword", "only itself", "two tasks",
-            "bound to none", "bound twice", "an unknown option", "no activity",
+            "two arguments",
+            "no argument",
+            "a keyword",
+            "only itself",
+            "two tasks",
+            "bound to none",
+            "bound twice",
+            "an unknown option",
+            "no activity",
         ],
-    )  # fmt: skip
+    )
     def test_a_task(self, refused, source, says):
         assert says in refused(source)
 
@@ -405,9 +415,12 @@ def running(tmp_path_factory, local_stepfunctions):
     """One deployment that has to survive all of them."""
     folder = tmp_path_factory.mktemp("bad")
     deployment = Deployment(
-        folder, valkey=LocalValkey().start(), stepfunctions_url=local_stepfunctions.url,
-        BRIDGE_TASKS="bad_jobs", PYTHONPATH=f"{HERE}{os.pathsep}{folder}",
-    )  # fmt: skip
+        folder,
+        valkey=LocalValkey().start(),
+        stepfunctions_url=local_stepfunctions.url,
+        BRIDGE_TASKS="bad_jobs",
+        PYTHONPATH=f"{HERE}{os.pathsep}{folder}",
+    )
     try:
         deployment.create_activities()
         deployment.worker(concurrency=2)
@@ -531,8 +544,12 @@ def given(tmp_path_factory):
         "    return event\n"
     )
     deployment = Deployment(
-        folder, valkey=LocalValkey().start(), BRIDGE_TASKS="given", PYTHONPATH=str(folder),
-        stepfunctions_url=f"http://127.0.0.1:{server.server_port}")  # fmt: skip
+        folder,
+        valkey=LocalValkey().start(),
+        BRIDGE_TASKS="given",
+        PYTHONPATH=str(folder),
+        stepfunctions_url=f"http://127.0.0.1:{server.server_port}",
+    )
 
     def end_of(text: str) -> tuple[str, str]:
         token = f"token-{len(handler.ended)}-" + "t" * 40
@@ -611,9 +628,11 @@ def test_a_task_that_clears_the_environment_ends_nothing_but_itself(deploy):
 # D. Credentials, region, endpoint
 
 NOWHERE = {
-    "AWS_EC2_METADATA_DISABLED": "true", "HOME": "/nonexistent", "AWS_ACCESS_KEY_ID": "",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "HOME": "/nonexistent",
+    "AWS_ACCESS_KEY_ID": "",
     "AWS_SECRET_ACCESS_KEY": "",
-}  # fmt: skip
+}
 
 
 @pytest.mark.acceptance

@@ -25,8 +25,11 @@ HEARTBEAT_S, TICK_S, ASK_S, SLACK_S = 1.0, 0.5, 0.5, 5.0
 def without_worker(tmp_path_factory, local_stepfunctions):
     """A beat and a poller; the workers are the tests' own."""
     made = Deployment(
-        tmp_path_factory.mktemp("deployment"), valkey=LocalValkey().start(),
-        stepfunctions_url=local_stepfunctions.url, JOBS_ONLY="watch terminate echo")  # fmt: skip
+        tmp_path_factory.mktemp("deployment"),
+        valkey=LocalValkey().start(),
+        stepfunctions_url=local_stepfunctions.url,
+        JOBS_ONLY="watch terminate echo",
+    )
     try:
         made.create_activities()
         made.beat()
@@ -135,9 +138,13 @@ class TestHandBack:
     @pytest.fixture
     def ending(self, deploy):
         made = deploy(
-            JOBS_ONLY="safe sleep", BRIDGE_LEASE_S="60", BRIDGE_TASKS="jobs,armed",
-            PYTHONPATH=f"{JOBS}:{Path(__file__).parent}", REMAP_SIGTERM="SIGQUIT",
-            ARMED_CONF=json.dumps({"worker_soft_shutdown_timeout": 2.0}))  # fmt: skip
+            JOBS_ONLY="safe sleep",
+            BRIDGE_LEASE_S="60",
+            BRIDGE_TASKS="jobs,armed",
+            PYTHONPATH=f"{JOBS}:{Path(__file__).parent}",
+            REMAP_SIGTERM="SIGQUIT",
+            ARMED_CONF=json.dumps({"worker_soft_shutdown_timeout": 2.0}),
+        )
         made.create_activities()
         made.beat()
         made.poller()

@@ -28,8 +28,14 @@ ARMED = {
     "BRIDGE_TASKS": "jobs,armed",
     "PYTHONPATH": f"{JOBS}:{Path(__file__).parent}",
 }
-REDELIVERS_SOON = json.dumps({"broker_transport_options": {
-    "visibility_timeout": VISIBILITY_S, "unacked_restore_interval": 1}})  # fmt: skip
+REDELIVERS_SOON = json.dumps(
+    {
+        "broker_transport_options": {
+            "visibility_timeout": VISIBILITY_S,
+            "unacked_restore_interval": 1,
+        }
+    }
+)
 
 
 @pytest.fixture

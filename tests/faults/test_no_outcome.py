@@ -34,8 +34,12 @@ def broker(request, deploy, start):
     server = start("broker")
     if request.param == "another Redis":
         store = start("store")
-        made = deploy(JOBS_ONLY="outage", valkey=store, CELERY_BROKER_URL=server.url,
-                      BRIDGE_STORE_URL=store.url)  # fmt: skip
+        made = deploy(
+            JOBS_ONLY="outage",
+            valkey=store,
+            CELERY_BROKER_URL=server.url,
+            BRIDGE_STORE_URL=store.url,
+        )
     else:
         made = deploy(JOBS_ONLY="outage", valkey=server)
     return made, server
@@ -59,12 +63,16 @@ def test_a_retry_waits_for_the_broker(broker):
         "retry": {"id": "retry", "how": "retry", "retries": 1},
         "requeue": {"id": "requeue", "how": "requeue", "retries": 0},
         "other-arguments": {
-            "id": "other-arguments", "how": "other-arguments", "changed": True, "retries": 1},
+            "id": "other-arguments",
+            "how": "other-arguments",
+            "changed": True,
+            "retries": 1,
+        },
         "no-throw": "went on",
         "heartbeat": True,
         "last": "TooHot",
         "reject": "Bridge.Rejected",
-    }  # fmt: skip
+    }
     runs = [run.id for run in deployment.seen("outage")]
     assert sorted(runs) == sorted(
         [*AGAIN, *ENDS, "autoretry", "other-arguments", "requeue", "retry"]

@@ -27,7 +27,7 @@ from tests.faults.http_proxy import (
     hang,
     lose_answer,
     reset_before,
-)  # fmt: skip
+)
 from tests.faults.proxy import Proxy
 from tests.fixtures_local import client_of
 from tests.unit.stepfunctions.server import Server, late, task
@@ -438,10 +438,15 @@ class TestOnValkey:
                 control()
 
         controls = [
-            valkey_proxy.cut, valkey_proxy.refuse, valkey_proxy.freeze, valkey_proxy.heal,
-            valkey_proxy.drop_next_reply, valkey_proxy.drop_next_request,
-            lambda: valkey_proxy.cut_after(20), lambda: valkey_proxy.delay(0.001),
-        ]  # fmt: skip
+            valkey_proxy.cut,
+            valkey_proxy.refuse,
+            valkey_proxy.freeze,
+            valkey_proxy.heal,
+            valkey_proxy.drop_next_reply,
+            valkey_proxy.drop_next_request,
+            lambda: valkey_proxy.cut_after(20),
+            lambda: valkey_proxy.delay(0.001),
+        ]
         threads = [threading.Thread(target=work, args=(control,)) for control in controls]
         for thread in threads:
             thread.start()
@@ -509,8 +514,9 @@ class TestCalls:
         succeed(sfn)
         beat(sfn)
         assert done(http) == [
-            ("SendTaskSuccess", "forwarded", 200), ("SendTaskHeartbeat", "forwarded", 200),
-        ]  # fmt: skip
+            ("SendTaskSuccess", "forwarded", 200),
+            ("SendTaskHeartbeat", "forwarded", 200),
+        ]
         assert [call.connection for call in server.calls] == [0, 0]
         assert server.calls[0].headers["Host"] == f"127.0.0.1:{http.port}"
 

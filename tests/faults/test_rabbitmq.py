@@ -109,8 +109,11 @@ class TestTicks:
         broker.restart()
         before = second.output.count("Task bridge.heartbeat[")
         # Celery waits longer from attempt to attempt, up to 30 s.
-        wait_until(lambda: second.output.count("Task bridge.heartbeat[") > before + 4,
-                   timeout_s=120, what="ticks go on when RabbitMQ is back")  # fmt: skip
+        wait_until(
+            lambda: second.output.count("Task bridge.heartbeat[") > before + 4,
+            timeout_s=120,
+            what="ticks go on when RabbitMQ is back",
+        )
 
 
 class TestConfirms:
@@ -125,8 +128,9 @@ print(json.dumps([app.conf.broker_transport_options, confirmed]))
     def test_a_publish_is_confirmed(self, broker):
         """RabbitMQ's options only, none of Redis's; they reach the connection."""
         env = clean_environment() | {
-            "BRIDGE_STORE_URL": "redis://nobody.invalid/0", "CELERY_BROKER_URL": broker.url
-        }  # fmt: skip
+            "BRIDGE_STORE_URL": "redis://nobody.invalid/0",
+            "CELERY_BROKER_URL": broker.url,
+        }
         asked = subprocess.run(
             [sys.executable, "-c", self.ASK], env=env, capture_output=True, text=True, check=False
         )
@@ -248,9 +252,20 @@ class TestQuorumQueues:
         )
         first = deployment.worker(app="quorum", concurrency=2)
         beat = deployment.start(
-            "beat", "worker", "-B", "-Q", "bridge.system", "--pool", "threads",
-            "--hostname", f"beat-{deployment.prefix}@%h", "--loglevel", "INFO",
-            app="quorum", **CREDENTIALS)  # fmt: skip
+            "beat",
+            "worker",
+            "-B",
+            "-Q",
+            "bridge.system",
+            "--pool",
+            "threads",
+            "--hostname",
+            f"beat-{deployment.prefix}@%h",
+            "--loglevel",
+            "INFO",
+            app="quorum",
+            **CREDENTIALS,
+        )
         beat.says("ready.")
         poller = deployment.start("poller", "poll", app="quorum", **CREDENTIALS)
         poller.says("serves")

@@ -72,8 +72,11 @@ def test_away_for_twenty_seconds(fleet, redis_proxy, fault):
         else:
             redis_proxy.heal()
         before = {run.id for run in deployment.seen("safe")}
-        wait_until(lambda: len({run.id for run in deployment.seen("safe")} - before) >= 8,
-                   what="jobs run again", timeout_s=60)  # fmt: skip
+        wait_until(
+            lambda: len({run.id for run in deployment.seen("safe")} - before) >= 8,
+            what="jobs run again",
+            timeout_s=60,
+        )
     assert load.statuses() == {"SUCCEEDED": len(load.executions)}
     all_claims_gone(deployment)
     all_alive(deployment)

@@ -16,19 +16,60 @@ TASKS = ("shop.mail", "shop.bound", "shop.one", "shop.late")
 # No id of a job: on a task that is an activity, that is for the fence to say.
 FREE_TASKS = (*TASKS, "shop.work")
 JOB_LIKE = (
-    f"bridge-{CLAIM}-1", f"bridge-{CLAIM}-0", f"bridge-{CLAIM}-" + "9" * 20,
-    f"bridge-{CLAIM}-" + "9" * 5_000, f"bridge-{CLAIM}-1\n", f"bridge-{CLAIM}-", "bridge-",
-)  # fmt: skip
+    f"bridge-{CLAIM}-1",
+    f"bridge-{CLAIM}-0",
+    f"bridge-{CLAIM}-" + "9" * 20,
+    f"bridge-{CLAIM}-" + "9" * 5_000,
+    f"bridge-{CLAIM}-1\n",
+    f"bridge-{CLAIM}-",
+    "bridge-",
+)
 ODD: tuple[Any, ...] = (
-    None, True, False, 0, 7, -1, 1e308, 10**30, "", "x", "\x00", "é💥", "\ud800", "a" * 3_000,
-    [], [1], ["id"], {}, {"id": 1}, {"__type__": "uuid", "__value__": {"hex": CLAIM}},
+    None,
+    True,
+    False,
+    0,
+    7,
+    -1,
+    1e308,
+    10**30,
+    "",
+    "x",
+    "\x00",
+    "é💥",
+    "\ud800",
+    "a" * 3_000,
+    [],
+    [1],
+    ["id"],
+    {},
+    {"id": 1},
+    {"__type__": "uuid", "__value__": {"hex": CLAIM}},
     {"__type__": "datetime", "__value__": "no date"},
-)  # fmt: skip
+)
 HEADERS = (
-    "lang", "root_id", "parent_id", "group", "group_index", "meth", "shadow", "eta", "expires",
-    "retries", "timelimit", "argsrepr", "kwargsrepr", "origin", "ignore_result", "stamped_headers",
-    "stamps", "replaced_task_nesting", "compression", "delivery_info", "unknown",
-)  # fmt: skip
+    "lang",
+    "root_id",
+    "parent_id",
+    "group",
+    "group_index",
+    "meth",
+    "shadow",
+    "eta",
+    "expires",
+    "retries",
+    "timelimit",
+    "argsrepr",
+    "kwargsrepr",
+    "origin",
+    "ignore_result",
+    "stamped_headers",
+    "stamps",
+    "replaced_task_nesting",
+    "compression",
+    "delivery_info",
+    "unknown",
+)
 
 
 class Fuzz:
@@ -56,19 +97,25 @@ class Fuzz:
             body = self._junk()
         content_type, encoding, data = self._written(body, headers)
         body_encoding = rng.choices(
-            ["base64", None, "utf-8", "UTF-8", "rot13", 7], [90, 3, 3, 1, 1, 1])[0]  # fmt: skip
+            ["base64", None, "utf-8", "UTF-8", "rot13", 7], [90, 3, 3, 1, 1, 1]
+        )[0]
         raw: dict[str, Any] = {
-            "body": base64.b64encode(data).decode() if body_encoding == "base64"
+            "body": base64.b64encode(data).decode()
+            if body_encoding == "base64"
             else data.decode("latin-1"),
             "content-type": content_type,
             "content-encoding": encoding,
             "headers": headers,
             "properties": {
-                "correlation_id": self._odd(0.1, "c"), "reply_to": self._odd(0.1, "r"),
-                "delivery_mode": 2, "body_encoding": body_encoding,
-                "priority": self._odd(0.1, rng.randrange(10)), "delivery_tag": tag,
-                "delivery_info": {"exchange": "", "routing_key": "shop"}},
-        }  # fmt: skip
+                "correlation_id": self._odd(0.1, "c"),
+                "reply_to": self._odd(0.1, "r"),
+                "delivery_mode": 2,
+                "body_encoding": body_encoding,
+                "priority": self._odd(0.1, rng.randrange(10)),
+                "delivery_tag": tag,
+                "delivery_info": {"exchange": "", "routing_key": "shop"},
+            },
+        }
         if rng.random() < 0.02:
             raw["body"] = self._odd(1.0, None)
         for name in ("headers", "content-type", "content-encoding", "body"):
@@ -93,8 +140,16 @@ class Fuzz:
     def _headers(self) -> dict[str, Any]:
         rng = self.rng
         task = self._task()
-        headers = {"lang": "py", "task": task, "id": self._id(task), "retries": 0, "eta": None,
-                   "expires": None, "timelimit": [None, None], "argsrepr": "()"}  # fmt: skip
+        headers = {
+            "lang": "py",
+            "task": task,
+            "id": self._id(task),
+            "retries": 0,
+            "eta": None,
+            "expires": None,
+            "timelimit": [None, None],
+            "argsrepr": "()",
+        }
         for name in HEADERS:
             if rng.random() < 0.03:
                 headers[name] = self._odd(1.0, None)
@@ -138,9 +193,15 @@ class Fuzz:
     def _body_1(self) -> dict[str, Any]:
         rng = self.rng
         task = self._task()
-        body = {"id": self._id(task), "task": task, "args": self._args(),
-                "kwargs": self._kwargs(), "retries": self._odd(0.05, 0), "eta": None,
-                "expires": self._odd(0.03, None)}  # fmt: skip
+        body = {
+            "id": self._id(task),
+            "task": task,
+            "args": self._args(),
+            "kwargs": self._kwargs(),
+            "retries": self._odd(0.05, 0),
+            "eta": None,
+            "expires": self._odd(0.03, None),
+        }
         for name in list(body):
             if rng.random() < 0.03:
                 del body[name]
@@ -148,8 +209,18 @@ class Fuzz:
 
     def _junk(self) -> Any:
         return self.rng.choice(
-            [*ODD, "no JSON", [[1], {}], {"task": "shop.mail"}, {"id": "x"}, {"args": [1]},
-             [[], {}, {}, {}], [[1], {}, None], {"task": ["shop.mail"], "id": "t"}])  # fmt: skip
+            [
+                *ODD,
+                "no JSON",
+                [[1], {}],
+                {"task": "shop.mail"},
+                {"id": "x"},
+                {"args": [1]},
+                [[], {}, {}, {}],
+                [[1], {}, None],
+                {"task": ["shop.mail"], "id": "t"},
+            ]
+        )
 
     def _written(self, body: Any, headers: Any) -> tuple[Any, Any, bytes]:
         rng = self.rng
@@ -162,8 +233,16 @@ class Fuzz:
             content_type, data = "application/x-python-serialize", pickle.dumps(body, 2)
         elif kind < 0.14:
             content_type = rng.choice(
-                ["application/x-yaml", "application/x-msgpack", "text/plain", "application/data",
-                 "nonsense", "", None])  # fmt: skip
+                [
+                    "application/x-yaml",
+                    "application/x-msgpack",
+                    "text/plain",
+                    "application/data",
+                    "nonsense",
+                    "",
+                    None,
+                ]
+            )
         elif kind < 0.17:
             data = data[: len(data) // 2]
         elif kind < 0.19:
@@ -172,8 +251,9 @@ class Fuzz:
             headers["compression"] = rng.choice(["application/x-gzip", "zlib", "nonsense"])
             if rng.random() < 0.7:
                 data = zlib.compress(data)
-        encoding = rng.choices(["utf-8", "binary", "ascii", "nonsense", None, ""],
-                               [90, 3, 3, 1, 2, 1])[0]  # fmt: skip
+        encoding = rng.choices(
+            ["utf-8", "binary", "ascii", "nonsense", None, ""], [90, 3, 3, 1, 2, 1]
+        )[0]
         return content_type, encoding, data
 
 
@@ -181,20 +261,37 @@ FATAL = (
     *("no JSON", "", "[]", "7", "null", '"text"', "{}", '{"headers": null}', "[" * 100_000),
     *('{"properties": {}}', '{"properties": null, "headers": {}}', '{"properties": []}'),
     *(
-        json.dumps({
-            "body": base64.b64encode(b'[[1], {}, {}]').decode(), "content-type": "application/json",
-            "content-encoding": "utf-8", "headers": {"id": "t", "task": "shop.mail", **headers},
-            "properties": {"delivery_tag": "t", "body_encoding": "base64",
-                           "delivery_info": {"exchange": "", "routing_key": "shop"}, **properties}})
+        json.dumps(
+            {
+                "body": base64.b64encode(b"[[1], {}, {}]").decode(),
+                "content-type": "application/json",
+                "content-encoding": "utf-8",
+                "headers": {"id": "t", "task": "shop.mail", **headers},
+                "properties": {
+                    "delivery_tag": "t",
+                    "body_encoding": "base64",
+                    "delivery_info": {"exchange": "", "routing_key": "shop"},
+                    **properties,
+                },
+            }
+        )
         for headers, properties in [
-            ({"id": []}, {}), ({"id": {}}, {}), ({"task": []}, {}), ({"eta": 7}, {}),
-            ({}, {"delivery_tag": None}), ({}, {"delivery_tag": []}), ({}, {"delivery_info": 7}),
-            ({}, {"delivery_info": {}}), ({}, {"body_encoding": "rot13"}),
+            ({"id": []}, {}),
+            ({"id": {}}, {}),
+            ({"task": []}, {}),
+            ({"eta": 7}, {}),
+            ({}, {"delivery_tag": None}),
+            ({}, {"delivery_tag": []}),
+            ({}, {"delivery_info": 7}),
+            ({}, {"delivery_info": {}}),
+            ({}, {"body_encoding": "rot13"}),
             ({}, {"body_encoding": 7}),
-            ({"compression": 7}, {}), ({"timelimit": 7}, {}), ({"expires": []}, {}),
+            ({"compression": 7}, {}),
+            ({"timelimit": 7}, {}),
+            ({"expires": []}, {}),
             ({"id": f"bridge-{CLAIM}-1", "task": "shop.work"}, {"delivery_tag": []}),
             ({"id": f"bridge-{CLAIM}-1", "task": "shop.work"}, {"delivery_info": {}}),
         ]
     ),
-)  # fmt: skip
+)
 """Most of them end a worker of Celery, or its connection."""

@@ -40,8 +40,9 @@ def main() -> None:
         try:
             message = channel.Message(loads(line), channel=channel)
             message.accept = app.conf.accept_content and {
-                "application/json", "application/x-python-serialize"
-            }  # fmt: skip
+                "application/json",
+                "application/x-python-serialize",
+            }
             message.delivery_info["exchange"], message.delivery_info["routing_key"]
             channel.qos.append(message, message.delivery_tag)
             handle(message)

@@ -30,15 +30,25 @@ Note = list[str]
 
 def env_of(**env: str) -> dict[str, str]:
     return {
-        **clean_environment(), "C_FORCE_ROOT": "1", "PYTHONPATH": str(ROOT), "TZ": "UTC", **env,
-    }  # fmt: skip
+        **clean_environment(),
+        "C_FORCE_ROOT": "1",
+        "PYTHONPATH": str(ROOT),
+        "TZ": "UTC",
+        **env,
+    }
 
 
 def survived(messages: Sequence[str]) -> list[str]:
     """Those that plain Celery survives, as ``sieve`` says."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.foreign.sieve"], input="\n".join(messages), text=True,
-        capture_output=True, env=env_of(), cwd=ROOT, check=True)  # fmt: skip
+        [sys.executable, "-m", "tests.foreign.sieve"],
+        input="\n".join(messages),
+        text=True,
+        capture_output=True,
+        env=env_of(),
+        cwd=ROOT,
+        check=True,
+    )
     verdicts = done.stdout.split()
     assert len(verdicts) == len(messages), done.stderr
     return [m for m, verdict in zip(messages, verdicts, strict=True) if verdict == "ok"]
@@ -74,15 +84,35 @@ class Shop:
 
     def worker(self, *args: str, concurrency: int = 1) -> Process:
         env = env_of(
-            SHOP_BROKER=self._server.url, SHOP_NOTES=str(self._notes),
-            SHOP_BRIDGE="1" if self.bridge else "", BRIDGE_STORE_PREFIX=PREFIX)  # fmt: skip
+            SHOP_BROKER=self._server.url,
+            SHOP_NOTES=str(self._notes),
+            SHOP_BRIDGE="1" if self.bridge else "",
+            BRIDGE_STORE_PREFIX=PREFIX,
+        )
         number = len(self.workers)
         process = Process(
-            f"shop{number}", [
-                str(CELERY), "-A", "tests.foreign.app", "worker", "--pool", "threads",
-                "--concurrency", str(concurrency), "--hostname", f"shop{number}@%h", "-E",
-                "--without-mingle", "--loglevel", "WARNING", *args],
-            env, self._folder / f"worker{number}.log", ROOT)  # fmt: skip
+            f"shop{number}",
+            [
+                str(CELERY),
+                "-A",
+                "tests.foreign.app",
+                "worker",
+                "--pool",
+                "threads",
+                "--concurrency",
+                str(concurrency),
+                "--hostname",
+                f"shop{number}@%h",
+                "-E",
+                "--without-mingle",
+                "--loglevel",
+                "WARNING",
+                *args,
+            ],
+            env,
+            self._folder / f"worker{number}.log",
+            ROOT,
+        )
         self.workers.append(process)
         return process
 
@@ -115,8 +145,14 @@ class Shop:
             try:
                 for n, claim in enumerate(claims):
                     await claim_store.store(
-                        claim, token=f"token-{n}", queue=QUEUE, interval_s=60, manual=False,
-                        max_attempts=1, poller="p")  # fmt: skip
+                        claim,
+                        token=f"token-{n}",
+                        queue=QUEUE,
+                        interval_s=60,
+                        manual=False,
+                        max_attempts=1,
+                        poller="p",
+                    )
             finally:
                 await claim_store.close()
 

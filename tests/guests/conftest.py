@@ -46,17 +46,30 @@ def two_lives(tmp_path_factory, local_stepfunctions):
     """
 
     def run(
-        name: str, workers: Callable[[Guest], None], *, broker: Any = LocalValkey,
-        app: str = "shop", env: dict[str, str] | None = None, **options: Any,
-    ) -> tuple[Life, Life]:  # fmt: skip
+        name: str,
+        workers: Callable[[Guest], None],
+        *,
+        broker: Any = LocalValkey,
+        app: str = "shop",
+        env: dict[str, str] | None = None,
+        **options: Any,
+    ) -> tuple[Life, Life]:
         lives = []
         for bridge in (False, True):
             folder = tmp_path_factory.mktemp("life") / name
             with LocalValkey() as valkey, broker() as server:
                 store = {} if broker is LocalValkey else {"BRIDGE_STORE_URL": valkey.url}
                 guest = Guest(
-                    name, folder, bridge=bridge, app=app, BROKER=server.url, RESULTS=valkey.url,
-                    stepfunctions_url=local_stepfunctions.url, **store, **(env or {}))  # fmt: skip
+                    name,
+                    folder,
+                    bridge=bridge,
+                    app=app,
+                    BROKER=server.url,
+                    RESULTS=valkey.url,
+                    stepfunctions_url=local_stepfunctions.url,
+                    **store,
+                    **(env or {}),
+                )
                 try:
                     lives.append(live(guest, workers, broker_url=server.url, **options))
                 finally:

@@ -63,8 +63,16 @@ def _chosen(requirements: list[str], constraints: Iterable[str], folder: Path) -
     held = folder / "constraints.txt"
     held.write_text("".join(f"{line}\n" for line in constraints if _name(line) not in FAMILY))
     report = _run(
-        *PIP, "install", "--dry-run", "--ignore-installed", "--report", "-",
-        "--constraint", str(held), *requirements)  # fmt: skip
+        *PIP,
+        "install",
+        "--dry-run",
+        "--ignore-installed",
+        "--report",
+        "-",
+        "--constraint",
+        str(held),
+        *requirements,
+    )
     found = {
         item["metadata"]["name"]: item["metadata"]["version"]
         for item in json.loads(report)["install"]

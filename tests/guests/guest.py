@@ -36,9 +36,15 @@ class Guest:
     """
 
     def __init__(
-        self, name: str, folder: Path, *, bridge: bool, app: str = "shop",
-        stepfunctions_url: str = "", **env: str,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        folder: Path,
+        *,
+        bridge: bool,
+        app: str = "shop",
+        stepfunctions_url: str = "",
+        **env: str,
+    ) -> None:
         self.folder, self.bridge, self.app = folder, bridge, app
         self.processes: list[Process] = []
         shutil.copytree(APPS / name, folder)
@@ -62,8 +68,12 @@ class Guest:
         """Start ``celery -A APP ARGS`` and wait for what it says."""
         number = sum(process.name.startswith(role) for process in self.processes)
         process = Process(
-            f"{role}{number}", [CELERY, "-A", self.app, *args], {**self.env, "ROLE": role, **env},
-            self.folder / f"{role}{number}.log", self.folder)  # fmt: skip
+            f"{role}{number}",
+            [CELERY, "-A", self.app, *args],
+            {**self.env, "ROLE": role, **env},
+            self.folder / f"{role}{number}.log",
+            self.folder,
+        )
         self.processes.append(process)
         if says:
             process.says(says, timeout_s=START_S)
@@ -72,24 +82,50 @@ class Guest:
     def worker(self, name: str, *args: str) -> Process:
         """A worker of the app's own."""
         return self.start(
-            "worker", "worker", "--hostname", f"{name}@guest", "--loglevel", "INFO",
-            "--without-mingle", "--without-gossip", *args, says="ready.")  # fmt: skip
+            "worker",
+            "worker",
+            "--hostname",
+            f"{name}@guest",
+            "--loglevel",
+            "INFO",
+            "--without-mingle",
+            "--without-gossip",
+            *args,
+            says="ready.",
+        )
 
     def start_bridge(self) -> None:
         """Create the activities, start a poller and the bridge's beat process."""
         made = self.celery("activities", "create", **CREDENTIALS)
         assert made.returncode == 0, made.stderr
         self.start(
-            "bridge", "worker", "-B", "-Q", "bridge.system", "--pool", "threads", "--hostname",
-            "bridge@guest", "--loglevel", "INFO", says="ready.", **CREDENTIALS)  # fmt: skip
+            "bridge",
+            "worker",
+            "-B",
+            "-Q",
+            "bridge.system",
+            "--pool",
+            "threads",
+            "--hostname",
+            "bridge@guest",
+            "--loglevel",
+            "INFO",
+            says="ready.",
+            **CREDENTIALS,
+        )
         self.start("bridge", "poll", says="serves", **CREDENTIALS)
 
     def celery(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
         """A command of ``celery -A APP`` that ends."""
         return subprocess.run(
-            [CELERY, "-A", self.app, *args], cwd=self.folder,
-            env={**self.env, "ROLE": "command", **env}, capture_output=True, text=True,
-            timeout=START_S, check=False)  # fmt: skip
+            [CELERY, "-A", self.app, *args],
+            cwd=self.folder,
+            env={**self.env, "ROLE": "command", **env},
+            capture_output=True,
+            text=True,
+            timeout=START_S,
+            check=False,
+        )
 
     def python(self, code: str, **env: str) -> str:
         """What this code prints, run in the app's folder."""
@@ -98,8 +134,14 @@ class Guest:
     def script(self, *args: str, **env: str) -> str:
         """What ``python ARGS`` prints, run in the app's folder."""
         done = subprocess.run(
-            [sys.executable, *args], cwd=self.folder, env={**self.env, "ROLE": "driver", **env},
-            capture_output=True, text=True, timeout=180, check=False)  # fmt: skip
+            [sys.executable, *args],
+            cwd=self.folder,
+            env={**self.env, "ROLE": "driver", **env},
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
         assert done.returncode == 0, f"{done.stderr}\n{self.output}"
         return done.stdout
 
@@ -136,13 +178,17 @@ class Guest:
         activities = self.sfn.list_activities()["activities"]
         arn = next(each["activityArn"] for each in activities if each["name"] == activity)
         task = {
-            "Type": "Task", "Resource": arn,
-            "HeartbeatSeconds": 60, "TimeoutSeconds": 120, "End": True,
-        }  # fmt: skip
+            "Type": "Task",
+            "Resource": arn,
+            "HeartbeatSeconds": 60,
+            "TimeoutSeconds": 120,
+            "End": True,
+        }
         machine = self.sfn.create_state_machine(
             name=f"{activity}-{len(self._machines())}",
             definition=json.dumps({"StartAt": "Work", "States": {"Work": task}}),
-            roleArn=f"arn:aws:iam::{ACCOUNT}:role/states")["stateMachineArn"]  # fmt: skip
+            roleArn=f"arn:aws:iam::{ACCOUNT}:role/states",
+        )["stateMachineArn"]
         return [
             self.sfn.start_execution(stateMachineArn=machine, input=json.dumps(event))[
                 "executionArn"
@@ -160,8 +206,10 @@ class Guest:
             found = [self.sfn.describe_execution(executionArn=arn) for arn in executions]
             if any(each["status"] == "RUNNING" for each in found):
                 return None
-            return [(e["status"], json.loads(e["output"]) if "output" in e else e.get("error"))
-                    for e in found]  # fmt: skip
+            return [
+                (e["status"], json.loads(e["output"]) if "output" in e else e.get("error"))
+                for e in found
+            ]
 
         try:
             return wait_until(ends, timeout_s=START_S, what="all executions end")

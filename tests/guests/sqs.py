@@ -34,9 +34,13 @@ class LocalSQS:
     def __enter__(self) -> Self:
         self._server = subprocess.Popen(
             [sys.executable, "-m", "moto.server", "--host", HOST, "--port", str(self.port)],
-            env=clean_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True,
-            preexec_fn=die_with_parent)  # fmt: skip
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
         wait_until(self._answers, timeout_s=START_TIMEOUT_S, what="moto's SQS answers")
         return self
 

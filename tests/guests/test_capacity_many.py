@@ -14,9 +14,7 @@ SLOTS = 2
 
 @pytest.fixture(scope="module")
 def fleets(tmp_path_factory):
-    with Fleets(
-        tmp_path_factory.mktemp("crowd"), activities=50, slots=SLOTS, hold_s=20
-    ) as made:  # fmt: skip
+    with Fleets(tmp_path_factory.mktemp("crowd"), activities=50, slots=SLOTS, hold_s=20) as made:
         yield made
 
 

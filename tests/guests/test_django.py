@@ -26,9 +26,13 @@ def of_beat(row) -> bool:
 @pytest.fixture(scope="module")
 def lives(two_lives):
     found = two_lives(
-        "djshop", workers, prepare=prepare,
-        activity="django-ship", activity_task="orders.tasks.ship",
-        leave_out=of_beat)  # fmt: skip
+        "djshop",
+        workers,
+        prepare=prepare,
+        activity="django-ship",
+        activity_task="orders.tasks.ship",
+        leave_out=of_beat,
+    )
     for life in found:
         del life.inspected["total"]["orders.tasks.tidy"]
     return found

@@ -46,8 +46,13 @@ def sentinels(tmp_path, local_stepfunctions):
     (folder / "shop.py").write_text(APP)
     with Sentinels(tmp_path) as made:
         deployment = OnSentinels(
-            folder, valkey=LocalValkey(), stepfunctions_url=local_stepfunctions.url,
-            BRIDGE_LEASE_S="6", JOBS_ONLY="sleep", SHOP_SENTINELS=made.hosts)  # fmt: skip
+            folder,
+            valkey=LocalValkey(),
+            stepfunctions_url=local_stepfunctions.url,
+            BRIDGE_LEASE_S="6",
+            JOBS_ONLY="sleep",
+            SHOP_SENTINELS=made.hosts,
+        )
         del deployment.env["CELERY_BROKER_URL"]
         deployment.env["PYTHONPATH"] += f":{folder}"
         yield made, deployment

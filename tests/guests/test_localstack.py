@@ -50,9 +50,14 @@ def localstack(tmp_path_factory) -> Iterator[str]:
     log = folder / "localstack.log"
     with log.open("wb") as out:
         server = subprocess.Popen(
-            [python, "-m", "localstack.runtime.main"], env=env, cwd=folder, stdout=out,
-            stderr=subprocess.STDOUT, start_new_session=True,
-            preexec_fn=die_with_parent)  # fmt: skip
+            [python, "-m", "localstack.runtime.main"],
+            env=env,
+            cwd=folder,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
 
     def answers() -> bool:
         assert server.poll() is None, log.read_text()
@@ -77,8 +82,12 @@ def localstack(tmp_path_factory) -> Iterator[str]:
 def test_activities(localstack, tmp_path):
     with LocalValkey() as valkey:
         guest = Guest(
-            "green", tmp_path / "green", bridge=True, stepfunctions_url=localstack,
-            BROKER=valkey.url)  # fmt: skip
+            "green",
+            tmp_path / "green",
+            bridge=True,
+            stepfunctions_url=localstack,
+            BROKER=valkey.url,
+        )
         try:
             guest.start_bridge()
             guest.worker("crawler", "--queues", "crawls", "--pool", "gevent", "--concurrency", "4")

@@ -24,8 +24,13 @@ __all__ = ["start"]  # the fixture
 def test_time_limits_that_pass_before_the_task_begins(deploy, start):
     """While its job waits for the store: it comes again, and then its own ending counts."""
     broker, store = start("broker"), start("store")
-    deployment = deploy(JOBS_ONLY="soft-limit hard-limit", BRIDGE_LEASE_S="8", valkey=store,
-                        CELERY_BROKER_URL=broker.url, BRIDGE_STORE_URL=store.url)  # fmt: skip
+    deployment = deploy(
+        JOBS_ONLY="soft-limit hard-limit",
+        BRIDGE_LEASE_S="8",
+        valkey=store,
+        CELERY_BROKER_URL=broker.url,
+        BRIDGE_STORE_URL=store.url,
+    )
     deployment.create_activities()
     worker = deployment.worker(concurrency=2)
     deployment.beat()

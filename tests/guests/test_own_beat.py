@@ -90,16 +90,33 @@ class Shop:
         self._celery("own", "beat", "--loglevel", "INFO", "--pidfile=")
         self._celery("worker", "worker", "--pool", "solo", "--hostname", "worker@%h")
         self._celery(
-            "bridge", "worker", "-B", "-Q", "bridge.system", "--pool", "threads",
-            "--concurrency", "8", "--loglevel", "INFO", "--hostname", "beat@%h",
-            **CREDENTIALS)  # fmt: skip
+            "bridge",
+            "worker",
+            "-B",
+            "-Q",
+            "bridge.system",
+            "--pool",
+            "threads",
+            "--concurrency",
+            "8",
+            "--loglevel",
+            "INFO",
+            "--hostname",
+            "beat@%h",
+            **CREDENTIALS,
+        )
 
     def _celery(self, name: str, *args: str, **env: str) -> None:
         command = [str(Path(sys.executable).with_name("celery")), "-A", "shop", *args]
         log = (self.guest.folder / f"{name}.log").open("w")
         process = subprocess.Popen(
-            command, env={**self.env, **env}, cwd=self.guest.folder, stdout=log,
-            stderr=subprocess.STDOUT, preexec_fn=die_with_parent)  # fmt: skip
+            command,
+            env={**self.env, **env},
+            cwd=self.guest.folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=die_with_parent,
+        )
         self._stack.callback(log.close)
         self._stack.callback(process.wait)
         self._stack.callback(process.terminate)
@@ -149,8 +166,11 @@ def seen(shops) -> dict[str, tuple[dict[str, float], int]]:
     """Of each scheduler: publications in a second of the window, and the longest queue."""
     for scheduler, shop in shops.items():
         kinds = 5 if scheduler == "default" else 6
-        wait_until(lambda s=shop, k=kinds: len(s.published) == k, timeout_s=60,
-                   what=f"{scheduler}: each periodic task is published")  # fmt: skip
+        wait_until(
+            lambda s=shop, k=kinds: len(s.published) == k,
+            timeout_s=60,
+            what=f"{scheduler}: each periodic task is published",
+        )
     before, began = {name: shop.published for name, shop in shops.items()}, time.monotonic()
     longest = dict.fromkeys(shops, 0)
     while time.monotonic() < began + WINDOW_S:

@@ -26,8 +26,13 @@ def workers(guest):
 @pytest.fixture(scope="module")
 def lives(two_lives):
     return two_lives(
-        "rabbit", workers, broker=RabbitMQ, prepare=prepare,
-        activity="rabbit-parcel", activity_task="shop.tasks.parcel")  # fmt: skip
+        "rabbit",
+        workers,
+        broker=RabbitMQ,
+        prepare=prepare,
+        activity="rabbit-parcel",
+        activity_task="shop.tasks.parcel",
+    )
 
 
 @pytest.mark.parametrize("aspect", ASPECTS)

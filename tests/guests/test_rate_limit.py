@@ -17,8 +17,13 @@ MEASURED_S = 300.0
 def test_it_runs_as_often_as_it_may_and_keeps_no_other_job_waiting(deploy):
     """Published anew, each job would use up a token: with a queue, fewer and fewer were done."""
     made = deploy(
-        BRIDGE_TASKS="jobs,busy", JOBS_ONLY="echo", JOBS_RATE="6/m", BRIDGE_LEASE_S="15",
-        BRIDGE_TICK_S="1", BRIDGE_LOOK_AHEAD="1.25")  # fmt: skip
+        BRIDGE_TASKS="jobs,busy",
+        JOBS_ONLY="echo",
+        JOBS_RATE="6/m",
+        BRIDGE_LEASE_S="15",
+        BRIDGE_TICK_S="1",
+        BRIDGE_LOOK_AHEAD="1.25",
+    )
     made.create_activities()
     made.worker(concurrency=4)
     beat = made.beat()

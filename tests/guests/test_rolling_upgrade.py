@@ -35,8 +35,10 @@ def recorded(tmp_path_factory) -> Path:
     commit = RECORDED.read_text("utf-8").strip()
     made = subprocess.run(
         ["git", "archive", "--format=tar", commit, "bridge"],
-        cwd=ROOT, capture_output=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
     if made.returncode:
         pytest.skip(f"no git history with commit {commit}: {made.stderr.decode().strip()}")
     folder = tmp_path_factory.mktemp("recorded")
@@ -53,8 +55,12 @@ def versions(recorded):
     for name, env in found.items():
         said = subprocess.run(
             [CELERY.with_name("python"), "-c", "import bridge; print(bridge.__file__)"],
-            env={**os.environ, **env}, capture_output=True, text=True, check=True, cwd="/",
-        )  # fmt: skip
+            env={**os.environ, **env},
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd="/",
+        )
         assert said.stdout.strip() == str(paths[name] / "bridge" / "__init__.py")
     return found
 
@@ -77,9 +83,10 @@ def test_one_process_after_the_other(deploy, versions, before):
         for name, start in starts.items():
             done = len(deployment.seen("safe"))
             wait_until(
-                lambda done=done: len(deployment.seen("safe")) >= done + BETWEEN, timeout_s=60,
+                lambda done=done: len(deployment.seen("safe")) >= done + BETWEEN,
+                timeout_s=60,
                 what=f"{BETWEEN} more jobs before the {name} is replaced",
-            )  # fmt: skip
+            )
             old, running[name] = running[name], start(versions[after])
             old.signal(signal.SIGTERM)
             assert old.wait(90) == 0, old.output

@@ -47,13 +47,21 @@ class Shop(Deployment):
         super().__init__(
             guest.folder,
             CELERY_BROKER_URL=broker_url(sqs_port),
-            BRIDGE_STORE_URL=options["valkey"].url, QUEUE_PREFIX=queues,
-            PYTHONPATH=str(guest.folder), SEEN=str(guest.folder / "seen.log"),
-            BRIDGE_TICK_S="1", **options)  # fmt: skip
+            BRIDGE_STORE_URL=options["valkey"].url,
+            QUEUE_PREFIX=queues,
+            PYTHONPATH=str(guest.folder),
+            SEEN=str(guest.folder / "seen.log"),
+            BRIDGE_TICK_S="1",
+            **options,
+        )
         del self.env["BRIDGE_TASKS"]
         self.sqs = boto3.client(
-            "sqs", endpoint_url=f"http://127.0.0.1:{sqs_port}", region_name=REGION,
-            aws_access_key_id="local", aws_secret_access_key="local-secret")  # fmt: skip
+            "sqs",
+            endpoint_url=f"http://127.0.0.1:{sqs_port}",
+            region_name=REGION,
+            aws_access_key_id="local",
+            aws_secret_access_key="local-secret",
+        )
         self.queue_prefix = queues
 
     def queues(self) -> set[str]:
@@ -83,8 +91,18 @@ class Shop(Deployment):
         assert made.returncode == 0, made.stderr
         for _ in range(workers):
             self.worker(app=APP, concurrency=concurrency)
-        beat = ("worker", "-B", "-Q", "bridge.system", "--pool", "threads", "--loglevel", "INFO",
-                "--hostname", f"beat-{self.prefix}@%h")  # fmt: skip
+        beat = (
+            "worker",
+            "-B",
+            "-Q",
+            "bridge.system",
+            "--pool",
+            "threads",
+            "--loglevel",
+            "INFO",
+            "--hostname",
+            f"beat-{self.prefix}@%h",
+        )
         self.start("beat", *beat, app=APP, **CREDENTIALS).says("ready.")
         self.start("poller", "poll", app=APP, **CREDENTIALS, **poller).says("serves")
 
@@ -194,8 +212,11 @@ def test_an_input_that_sqs_can_never_take_is_said(shop):
 def test_without_the_bridge_the_apps_own_task_runs_the_same(guest, sqs_port, shop):
     """The same queue, the same results, and no queue beside it."""
     plain = Shop(
-        guest("sqs", bridge=False), sqs_port, valkey=shop.valkey,
-        stepfunctions_url=shop.env["AWS_ENDPOINT_URL_SFN"])  # fmt: skip
+        guest("sqs", bridge=False),
+        sqs_port,
+        valkey=shop.valkey,
+        stepfunctions_url=shop.env["AWS_ENDPOINT_URL_SFN"],
+    )
     try:
         for each in (plain, shop):
             each.worker(app=APP)

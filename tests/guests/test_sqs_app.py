@@ -17,8 +17,13 @@ def workers(guest):
 @pytest.fixture(scope="module")
 def lives(two_lives):
     return two_lives(
-        "queued", workers, broker=LocalSQS, events=False,
-        activity="sqs-parcel", activity_task="shop.tasks.parcel")  # fmt: skip
+        "queued",
+        workers,
+        broker=LocalSQS,
+        events=False,
+        activity="sqs-parcel",
+        activity_task="shop.tasks.parcel",
+    )
 
 
 @pytest.mark.parametrize("aspect", ["results", "done", "signals"])

@@ -96,11 +96,18 @@ class Scene:
 
     def execute(self, event: Any = None) -> str:
         """Start an execution; it is at its activity when this returns."""
-        work = {"Type": "Task", "Resource": self.arn, "End": True,
-                "HeartbeatSeconds": 30, "TimeoutSeconds": 60}  # fmt: skip
+        work = {
+            "Type": "Task",
+            "Resource": self.arn,
+            "End": True,
+            "HeartbeatSeconds": 30,
+            "TimeoutSeconds": 60,
+        }
         machine = self.sfn.create_state_machine(
-            name=f"m-{uuid.uuid4().hex[:8]}", roleArn="arn:aws:iam::123456789012:role/states",
-            definition=json.dumps({"StartAt": "Work", "States": {"Work": work}}))  # fmt: skip
+            name=f"m-{uuid.uuid4().hex[:8]}",
+            roleArn="arn:aws:iam::123456789012:role/states",
+            definition=json.dumps({"StartAt": "Work", "States": {"Work": work}}),
+        )
         started = self.sfn.start_execution(
             stateMachineArn=machine["stateMachineArn"], input=json.dumps(event or {})
         )
@@ -152,11 +159,15 @@ def scene(stepfunctions, valkey, monkeypatch):
             monkeypatch.delenv(variable)
     with Proxy("127.0.0.1", valkey.port) as store, Proxy("127.0.0.1", valkey.port) as broker:
         for variable, value in {
-            "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local-secret",
-            "AWS_ENDPOINT_URL_SFN": stepfunctions.url, "AWS_REGION": REGION,
-            "BRIDGE_LEASE_S": "3", "BRIDGE_TICK_S": "0.2",
-            "BRIDGE_STORE_PREFIX": name, "BRIDGE_STORE_URL": f"{store.url('redis')}/0",
-        }.items():  # fmt: skip
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local-secret",
+            "AWS_ENDPOINT_URL_SFN": stepfunctions.url,
+            "AWS_REGION": REGION,
+            "BRIDGE_LEASE_S": "3",
+            "BRIDGE_TICK_S": "0.2",
+            "BRIDGE_STORE_PREFIX": name,
+            "BRIDGE_STORE_URL": f"{store.url('redis')}/0",
+        }.items():
             monkeypatch.setenv(variable, value)
         app = Celery("scene", broker=f"{broker.url('redis')}/0", set_as_current=False)
         app.conf.broker_transport_options = {"socket_timeout": 2, "socket_connect_timeout": 2}
@@ -174,9 +185,19 @@ def scene(stepfunctions, valkey, monkeypatch):
         # The worker is alive however slow this machine is; only the function's leases are short.
         jobs = JobStore(settings.model_copy(update={"lease_s": 60}))
         made = Scene(
-            app=app, function=Function(app), sfn=sfn, settings=settings, activity=name,
-            arn=arn, queue=f"q-{name}", store=store, broker=broker, valkey_url=valkey.url,
-            broker_url=app.conf.broker_url, jobs=jobs)  # fmt: skip
+            app=app,
+            function=Function(app),
+            sfn=sfn,
+            settings=settings,
+            activity=name,
+            arn=arn,
+            queue=f"q-{name}",
+            store=store,
+            broker=broker,
+            valkey_url=valkey.url,
+            broker_url=app.conf.broker_url,
+            jobs=jobs,
+        )
         yield made
         jobs.close()
         app.close()
@@ -194,7 +215,7 @@ class TestOnePoll:
         result = scene.function({"activity": scene.activity}, Context())
         assert result == nothing(polled=1, claimed=1, dispatched=1)
 
-        (task_key, task), = scene.keys("task:*").items()  # fmt: skip
+        ((task_key, task),) = scene.keys("task:*").items()
         claim_id, token = task_key.rpartition(":")[2], task.partition("\n")[0]
         (message,) = scene.queued()
         assert message["headers"]["id"] == Job(claim_id, 1).id
@@ -297,8 +318,15 @@ class TestNoPoll:
             claims = ClaimStore(scene.settings)
             for token in ("token-1", "token-2"):  # look_ahead is 1.25
                 claim = Claim(claim_id_of(token), scene.activity, "{}")
-                await claims.store(claim, token=token, queue=scene.queue, interval_s=10,
-                                   manual=False, max_attempts=1, poller="p1")  # fmt: skip
+                await claims.store(
+                    claim,
+                    token=token,
+                    queue=scene.queue,
+                    interval_s=10,
+                    manual=False,
+                    max_attempts=1,
+                    poller="p1",
+                )
             await claims.close()
 
         asyncio.run(fill())
@@ -414,8 +442,11 @@ class TestFaults:
             scene.execute()
             assert scene.function(None, Context())["dispatched"] == 1
             assert len(scene.queued()) == n
-            wait_until(lambda: scene.store.connections == scene.broker.connections == 0,
-                       timeout_s=2, what="nothing stays open")  # fmt: skip
+            wait_until(
+                lambda: scene.store.connections == scene.broker.connections == 0,
+                timeout_s=2,
+                what="nothing stays open",
+            )
             scene.store.cut()
             scene.broker.cut()
 
@@ -465,10 +496,14 @@ class TestAsDeployed:
         for _ in range(2):
             scene.execute()
         done = subprocess.run(
-            [sys.executable, "runtime.py"], cwd=tmp_path, capture_output=True, text=True,
-            timeout=60, check=False,
+            [sys.executable, "runtime.py"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
             env={**os.environ, "BRIDGE_TASKS": "nightly", "CELERY_BROKER_URL": scene.broker_url},
-        )  # fmt: skip
+        )
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         assert lines == [nothing(polled=1, claimed=1, dispatched=1)] * 2, done.stderr
         tokens = [task.partition("\n")[0] for task in scene.keys("task:*").values()]

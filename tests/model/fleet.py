@@ -116,9 +116,15 @@ class Fleet:
         active = [c.job.claim_id for c in self.claims if name in (c.worker, c.still_runs_on)]
         held_back = [c.job.claim_id for c in self.claims if c.held_back_by == name]
         self.stores.jobs.renew_lease(
-            name, number=next(self.numbers), slots=worker.slots, queues=worker.queues,
-            ordinary=worker.ordinary, claim_ids=[*active, *held_back], active=active,
-            held_back=held_back)  # fmt: skip
+            name,
+            number=next(self.numbers),
+            slots=worker.slots,
+            queues=worker.queues,
+            ordinary=worker.ordinary,
+            claim_ids=[*active, *held_back],
+            active=active,
+            held_back=held_back,
+        )
 
     def leave(self, name: str) -> None:
         """The worker ends; what it ran is lost, what it held back waits again."""
@@ -145,12 +151,20 @@ class Fleet:
                 mine[lane] = Polls(fresh - 1, idle) if fresh else Polls(0, max(0, idle - 1))
 
         async def store_all() -> None:
-            await asyncio.gather(*(
-                self.stores.claims.store(
-                    claim, token=token, queue=queue, interval_s=10_000, manual=False,
-                    max_attempts=1, poller=poller or "nobody")
-                for claim, token, queue in stored
-            ))  # fmt: skip
+            await asyncio.gather(
+                *(
+                    self.stores.claims.store(
+                        claim,
+                        token=token,
+                        queue=queue,
+                        interval_s=10_000,
+                        manual=False,
+                        max_attempts=1,
+                        poller=poller or "nobody",
+                    )
+                    for claim, token, queue in stored
+                )
+            )
             await self.stores.claims.mark_all_queued([claim.job for claim, _, _ in stored])
 
         self.stores.loop.run(store_all())

@@ -136,9 +136,13 @@ class Ledger:
 
     def short_and_long(self) -> tuple[Counter[Lane], Counter[Lane]]:
         """Charged claims of short activities, and those of all others."""
-        short = Counter({
-            lane: claims for lane, claims in self.charged().items() if self.is_short(lane.activity)
-        })  # fmt: skip
+        short = Counter(
+            {
+                lane: claims
+                for lane, claims in self.charged().items()
+                if self.is_short(lane.activity)
+            }
+        )
         return short, self.charged() - short
 
     def demand_for_long(self) -> Counter[Group]:
@@ -296,11 +300,12 @@ class Grants:
         A poller that would have more than one poll, or has, knows of tasks.
         """
         fresh = [
-            polls.fresh for polls in (
+            polls.fresh
+            for polls in (
                 lanes.get(Lane(wish.activity, wish.queue), Polls())
                 for lanes in self.ledger.polls.values()
             )
-        ]  # fmt: skip
+        ]
         first = wish.fresh == 0 and wish.want == 1
         return self.ledger.idle(wish.activity) > 0 or (first and max(fresh) == 1)
 

@@ -40,8 +40,12 @@ BOUNDS = (
 )
 
 examples = partial(
-    settings, deadline=None, print_blob=True, phases=set(Phase) - {Phase.explain},
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])  # fmt: skip
+    settings,
+    deadline=None,
+    print_blob=True,
+    phases=set(Phase) - {Phase.explain},
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 
 
 @pytest.fixture(scope="module")
@@ -107,19 +111,24 @@ class Scene:
 def scenes(draw: Callable) -> Scene:
     queues = QUEUES[: draw(st.integers(1, 5))]
     some_queues = st.frozensets(st.sampled_from(queues), min_size=1, max_size=3)
-    lanes = [
-        Lane(f"a{n}", draw(st.sampled_from(queues))) for n in range(draw(st.integers(1, 6)))
-    ]  # fmt: skip
+    lanes = [Lane(f"a{n}", draw(st.sampled_from(queues))) for n in range(draw(st.integers(1, 6)))]
     workers = [f"w{n}" for n in range(draw(st.integers(1, 6)))]
     slots = st.sampled_from([1, 2, 2, 4, 4, 8, 0])
     announcement = st.builds(Announced, slots, some_queues, st.sampled_from([0, 0, 0, 1, 4]))
     first = {worker: draw(announcement) for worker in workers}
     fates = [fate for fate, times in FATES.items() for _ in range(times)]
-    events = draw(st.lists(
-        st.builds(
-            Event, st.sampled_from(fates), st.sampled_from(lanes), st.sampled_from(workers),
-            st.sampled_from([0.0, 0.0, 0.01, 0.3])),
-        max_size=14))  # fmt: skip
+    events = draw(
+        st.lists(
+            st.builds(
+                Event,
+                st.sampled_from(fates),
+                st.sampled_from(lanes),
+                st.sampled_from(workers),
+                st.sampled_from([0.0, 0.0, 0.01, 0.3]),
+            ),
+            max_size=14,
+        )
+    )
     changes = st.one_of(st.none(), announcement)
     then = draw(st.dictionaries(st.sampled_from(workers), changes, max_size=2))
     few = st.sampled_from([0, 0, 0, 1, 2, 5])
@@ -209,10 +218,15 @@ def happen(fleet: Fleet, event: Event) -> None:
 def wishes_of(poller: str, fleet: Fleet, scene: Scene) -> list[Wish]:
     mine = fleet.polls.get(poller, {})
     return [
-        Wish(*lane, mine.get(lane, Polls()).fresh, want, mine.get(lane, Polls()).idle,
-             scene.places[lane])
+        Wish(
+            *lane,
+            mine.get(lane, Polls()).fresh,
+            want,
+            mine.get(lane, Polls()).idle,
+            scene.places[lane],
+        )
         for lane, want in scene.wants.items()
-    ]  # fmt: skip
+    ]
 
 
 @examples(max_examples=EXAMPLES)
@@ -267,10 +281,11 @@ def test_all_activities_are_polled_where_there_is_room(stores, scene):
     for lane in scene.wants:
         serving = ledger.serving(lane.queue)
         if (
-            serving and ledger.held_back[lane.activity] < len(serving)
+            serving
+            and ledger.held_back[lane.activity] < len(serving)
             and scene.places[lane] not in ledger.throttled
             and ledger.fits_by_count(lane)
-        ):  # fmt: skip
+        ):
             assert fleet.ledger().idle(lane.activity)
 
 

@@ -189,29 +189,33 @@ def stories(draw: Callable) -> Story:
     some_queues = st.frozensets(st.sampled_from(queues), min_size=1)
     names = [f"w{n}" for n in range(draw(st.integers(1, 3)))]
     workers = {
-        name: Announced(draw(st.sampled_from([2, 4, 5])), draw(some_queues),
-                        draw(st.sampled_from([0, 0, 1])))
+        name: Announced(
+            draw(st.sampled_from([2, 4, 5])), draw(some_queues), draw(st.sampled_from([0, 0, 1]))
+        )
         for name in names
-    }  # fmt: skip
+    }
     served = sorted(frozenset().union(*(worker.queues for worker in workers.values())))
-    lanes = [
-        Lane(f"a{n}", draw(st.sampled_from(served))) for n in range(draw(st.integers(1, 8)))
-    ]  # fmt: skip
+    lanes = [Lane(f"a{n}", draw(st.sampled_from(served))) for n in range(draw(st.integers(1, 8)))]
     lasts = st.sampled_from([0.2, 1.0, 3.0])
     return Story(
         workers,
         {lane: draw(lasts) for lane in lanes},
         pollers=draw(st.integers(1, 4)),
         waits_s=draw(st.sampled_from([0.0, 1.0, 6.0])),
-        executions=draw(st.dictionaries(
-            st.sampled_from(lanes), st.integers(1, 6), min_size=1, max_size=4)),
+        executions=draw(
+            st.dictionaries(st.sampled_from(lanes), st.integers(1, 6), min_size=1, max_size=4)
+        ),
         drains=draw(st.sampled_from([None, *names])),
-    )  # fmt: skip
+    )
 
 
-@settings(max_examples=EXAMPLES, deadline=None, print_blob=True,
-          phases=set(Phase) - {Phase.explain},
-          suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])  # fmt: skip
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    print_blob=True,
+    phases=set(Phase) - {Phase.explain},
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(story=stories())
 def test_every_slot_is_used_and_no_claim_waits_beyond_the_room(stores, story):
     fleet = Fleet(stores)

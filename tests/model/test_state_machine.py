@@ -142,8 +142,14 @@ class Claims(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         config = Settings(
-            store_url=self.valkey.url, store_prefix="model", lease_s=LEASE_S, tick_s=TICK_S,
-            patience_s=PATIENCE_S, heartbeat_s=EVERY_S, look_ahead=LOOK_AHEAD)  # fmt: skip
+            store_url=self.valkey.url,
+            store_prefix="model",
+            lease_s=LEASE_S,
+            tick_s=TICK_S,
+            patience_s=PATIENCE_S,
+            heartbeat_s=EVERY_S,
+            look_ahead=LOOK_AHEAD,
+        )
         self.loop = asyncio.Runner()
         self.jobs = JobStore(config)
         self.claims = self.loop.run(self._claims(config))
@@ -249,10 +255,12 @@ class Claims(RuleBasedStateMachine):
         self.renew(worker)
 
     @rule(
-        worker=st.sampled_from(WORKERS), slots=st.sampled_from([0, 1, 2, 5]),
+        worker=st.sampled_from(WORKERS),
+        slots=st.sampled_from([0, 1, 2, 5]),
         queues=st.sampled_from([("celery",), ("images",), ("celery", "images")]),
-        ordinary=st.sampled_from([0, 0, 1, 3]), data=st.data(),
-    )  # fmt: skip
+        ordinary=st.sampled_from([0, 0, 1, 3]),
+        data=st.data(),
+    )
     def a_worker_announces_anew(self, worker, slots, queues, ordinary, data):
         """It drains or grows, another queue is consumed, a rate limit is reached."""
         if worker in self.dead:
@@ -270,13 +278,23 @@ class Claims(RuleBasedStateMachine):
         here = {claim.claim_id for claim in self.model.values() if claim.worker == name}
         active = frozenset(run.job.claim_id for run in self.live if run.worker == name)
         renewal = self.jobs.renew_lease(
-            name, number=next(NUMBERS), slots=worker.slots, queues=worker.queues,
-            ordinary=worker.ordinary, claim_ids=here | active | holds, active=active,
-            held_back=holds)  # fmt: skip
+            name,
+            number=next(NUMBERS),
+            slots=worker.slots,
+            queues=worker.queues,
+            ordinary=worker.ordinary,
+            claim_ids=here | active | holds,
+            active=active,
+            held_back=holds,
+        )
         assert renewal.renewed == self.has_lease(name)
         assert renewal.forgotten == []
-        ended = {id_ for id_ in active if self.model[id_].worker != name
-                 and self.model[id_].state in ("closed", "settled", "running")}  # fmt: skip
+        ended = {
+            id_
+            for id_ in active
+            if self.model[id_].worker != name
+            and self.model[id_].state in ("closed", "settled", "running")
+        }
         settled = {id_ for id_ in ended if self.model[id_].state == "settled"}
         assert renewal.unwanted == ended - settled
         worker.unwanted = {id_ for id_ in ended if id_ in worker.active | worker.unwanted}
@@ -319,9 +337,12 @@ class Claims(RuleBasedStateMachine):
     # The poller
 
     @rule(
-        target=deliveries, activity=st.sampled_from(sorted(ACTIVITIES)), manual=st.booleans(),
-        published=st.sampled_from(["no", "yes", "twice", "unnoted"]), lost_answer=st.booleans(),
-    )  # fmt: skip
+        target=deliveries,
+        activity=st.sampled_from(sorted(ACTIVITIES)),
+        manual=st.booleans(),
+        published=st.sampled_from(["no", "yes", "twice", "unnoted"]),
+        lost_answer=st.booleans(),
+    )
     def an_activity_task_is_claimed(self, activity, manual, published, lost_answer):
         self.count += 1
         token = f"token-{self.count}"
@@ -330,13 +351,19 @@ class Claims(RuleBasedStateMachine):
 
         async def store() -> bool:
             return await self.claims.store(
-                claim, token=token, queue=QUEUE[activity], interval_s=EVERY_S, manual=manual,
-                max_attempts=attempts, poller="p1")  # fmt: skip
+                claim,
+                token=token,
+                queue=QUEUE[activity],
+                interval_s=EVERY_S,
+                manual=manual,
+                max_attempts=attempts,
+                poller="p1",
+            )
 
         assert self.ask(store, lost_answer=lost_answer) is not lost_answer
         expected = self.model[claim.claim_id] = Expected(
-            claim.claim_id, activity, attempts, manual=manual,
-            patience_until=self.now + PATIENCE_S)  # fmt: skip
+            claim.claim_id, activity, attempts, manual=manual, patience_until=self.now + PATIENCE_S
+        )
         if published == "no":  # the poller died
             return multiple()
         delivery = Delivery(claim.job, 0)
@@ -366,9 +393,14 @@ class Claims(RuleBasedStateMachine):
             if self.has_lease(name):
                 runs = Counter(c.activity for c in self.model.values() if c.worker == name)
                 ledger.workers.append(
-                    Worker(worker.slots, frozenset(worker.queues), worker.ordinary,
-                           len(worker.unwanted), runs)
-                )  # fmt: skip
+                    Worker(
+                        worker.slots,
+                        frozenset(worker.queues),
+                        worker.ordinary,
+                        len(worker.unwanted),
+                        runs,
+                    )
+                )
         for claim in self.model.values():
             activity = claim.activity
             if claim.state == "running":
@@ -397,9 +429,11 @@ class Claims(RuleBasedStateMachine):
     # The worker
 
     @rule(
-        target=runs, delivery=consumes(deliveries), worker=st.sampled_from(WORKERS),
+        target=runs,
+        delivery=consumes(deliveries),
+        worker=st.sampled_from(WORKERS),
         lost_answer=st.booleans(),
-    )  # fmt: skip
+    )
     def a_delivery_asks_to_run(self, delivery, worker, lost_answer):
         if worker in self.dead:
             return multiple()  # lost with it
@@ -436,9 +470,11 @@ class Claims(RuleBasedStateMachine):
         return multiple()
 
     @rule(
-        target=runs, activity=st.sampled_from(sorted(ACTIVITIES)),
-        worker=st.sampled_from(WORKERS), manual=st.booleans(),
-    )  # fmt: skip
+        target=runs,
+        activity=st.sampled_from(sorted(ACTIVITIES)),
+        worker=st.sampled_from(WORKERS),
+        manual=st.booleans(),
+    )
     def a_claim_begins_at_once(self, activity, worker, manual):
         """As most do."""
         delivery = self.an_activity_task_is_claimed(activity, manual, "yes", lost_answer=False)
@@ -467,8 +503,13 @@ class Claims(RuleBasedStateMachine):
             if lost_answer:
                 assert self.jobs.settle(run.job, outcome) is Settled.SETTLED
 
-    @rule(target=deliveries, run=consumes(runs), delay_s=st.sampled_from([0.0, 20.0]),
-          first=st.booleans(), lost_answer=st.booleans())  # fmt: skip
+    @rule(
+        target=deliveries,
+        run=consumes(runs),
+        delay_s=st.sampled_from([0.0, 20.0]),
+        first=st.booleans(),
+        lost_answer=st.booleans(),
+    )
     def a_run_is_retried(self, run, delay_s, first, lost_answer):
         """self.retry; Celery publishes the retry before the run that asks for it has ended."""
         if run.worker in self.dead:
@@ -622,7 +663,8 @@ class Claims(RuleBasedStateMachine):
                 continue
             closed = self.ask(
                 lambda id_=report.claim_id: self.claims.close_claims([id_], reason="reported"),
-                lost_answer=lost_answer)  # fmt: skip
+                lost_answer=lost_answer,
+            )
             assert closed.unfinished == []
             named = [ended.activity for ended in closed.ended]
             assert named == ([] if lost_answer else [claim.activity])
@@ -759,8 +801,7 @@ class Claims(RuleBasedStateMachine):
             for delivery in self.publish_unstarted(published=True):
                 claim = self.model[delivery.job.claim_id]
                 run = f"last-{claim.claim_id}"
-                answer = self.jobs.start(
-                    delivery.job, retry=delivery.retry, worker="w9", run=run)  # fmt: skip
+                answer = self.jobs.start(delivery.job, retry=delivery.retry, worker="w9", run=run)
                 if answer is Start.RUN:
                     claim.state, claim.worker, claim.begun_ms = "running", "w9", self.now_ms
                     self.held_back.pop(claim.claim_id, None)
@@ -797,7 +838,12 @@ def test_any_order_of_events(own_valkey):
         run_state_machine_as_test(
             Claims,
             settings=settings(
-                max_examples=examples, stateful_step_count=40, deadline=None, derandomize=False,
-                print_blob=True, suppress_health_check=list(HealthCheck),
-                phases=set(Phase) - {Phase.explain}),
-        )  # fmt: skip
+                max_examples=examples,
+                stateful_step_count=40,
+                deadline=None,
+                derandomize=False,
+                print_blob=True,
+                suppress_health_check=list(HealthCheck),
+                phases=set(Phase) - {Phase.explain},
+            ),
+        )

@@ -198,8 +198,18 @@ class TestDockerfile:
     """What hadolint and Docker's own checks ask for, where it can be asked without them."""
 
     def test_only_known_instructions(self):
-        known = {"ARG", "CMD", "COPY", "ENV", "FROM", "HEALTHCHECK", "RUN", "STOPSIGNAL", "USER",
-                 "WORKDIR"}  # fmt: skip
+        known = {
+            "ARG",
+            "CMD",
+            "COPY",
+            "ENV",
+            "FROM",
+            "HEALTHCHECK",
+            "RUN",
+            "STOPSIGNAL",
+            "USER",
+            "WORKDIR",
+        }
 
         assert {step.word for stage in STAGES for step in stage} <= known
 
@@ -288,6 +298,12 @@ def test_licence_is_the_one_that_the_package_names():
 
     assert 'license = "Apache-2.0"' in (ROOT / "pyproject.toml").read_text()
     assert text.split("\n\n")[0].split() == [
-        "Apache", "License", "Version", "2.0,", "January", "2004", "http://www.apache.org/licenses/",
-    ]  # fmt: skip
+        "Apache",
+        "License",
+        "Version",
+        "2.0,",
+        "January",
+        "2004",
+        "http://www.apache.org/licenses/",
+    ]
     assert "END OF TERMS AND CONDITIONS" in text

@@ -11,9 +11,13 @@ from bridge.errors import app_name
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [({"app": "shop.celery:app"}, "shop.celery:app"), ({"app": None}, "APP"), ({}, "APP"),
-     ({"app": Celery("shop", set_as_current=False)}, "APP")],
-)  # fmt: skip
+    [
+        ({"app": "shop.celery:app"}, "shop.celery:app"),
+        ({"app": None}, "APP"),
+        ({}, "APP"),
+        ({"app": Celery("shop", set_as_current=False)}, "APP"),
+    ],
+)
 def test_remedies_name_the_app_that_celery_was_given(given, said):
     """Also below sub-commands; ``app.start()`` gives the app itself, which has no such name."""
     root = click.Context(click.Group("celery"))

@@ -58,11 +58,22 @@ def test_a_string_of_another_class_is_read_by_what_it_holds():
 
 @pytest.mark.parametrize(
     "headers",
-    [None, [], ["id"], "id", 7, {}, {"task": "jobs.echo"}, {"id": f"bridge-{CLAIM}-1"},
-     {"id": f"bridge-{CLAIM}-1", "task": "shop.mail"}, {"id": f"bridge-{CLAIM}-1", "task": None},
-     {"id": f"bridge-{CLAIM}-1", "task": ["jobs.echo"]}, {"id": f"bridge-{CLAIM}-1", "task": {}}],
+    [
+        None,
+        [],
+        ["id"],
+        "id",
+        7,
+        {},
+        {"task": "jobs.echo"},
+        {"id": f"bridge-{CLAIM}-1"},
+        {"id": f"bridge-{CLAIM}-1", "task": "shop.mail"},
+        {"id": f"bridge-{CLAIM}-1", "task": None},
+        {"id": f"bridge-{CLAIM}-1", "task": ["jobs.echo"]},
+        {"id": f"bridge-{CLAIM}-1", "task": {}},
+    ],
     ids=repr,
-)  # fmt: skip
+)
 def test_what_is_not_surely_a_job_is_none(headers):
     """The id of a job is not enough: its task must be an activity."""
     assert Job.of_headers(headers, frozenset({"jobs.echo"})) is None

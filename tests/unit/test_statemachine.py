@@ -49,19 +49,34 @@ def activity_of(app, heartbeat_s=10.0, **options):
 class TestActivityTask:
     def test_makes_the_least_task(self):
         assert activity_task(ARN, timeout_s=60) == {
-            "Type": "Task", "Resource": ARN, "TimeoutSeconds": 60, "End": True,
-        }  # fmt: skip
+            "Type": "Task",
+            "Resource": ARN,
+            "TimeoutSeconds": 60,
+            "End": True,
+        }
 
     def test_makes_all_of_a_task(self):
         retrier, catcher = retry_lost(), catch_all("Oops")
         assert activity_task(
-            ARN, timeout_s=60, heartbeat_s=45, next="Then", retry=retrier, catch=[catcher],
-            result_path="$.out", comment="why",
+            ARN,
+            timeout_s=60,
+            heartbeat_s=45,
+            next="Then",
+            retry=retrier,
+            catch=[catcher],
+            result_path="$.out",
+            comment="why",
         ) == {
-            "Type": "Task", "Resource": ARN, "TimeoutSeconds": 60, "HeartbeatSeconds": 45,
-            "Comment": "why", "ResultPath": "$.out", "Retry": [retrier], "Catch": [catcher],
+            "Type": "Task",
+            "Resource": ARN,
+            "TimeoutSeconds": 60,
+            "HeartbeatSeconds": 45,
+            "Comment": "why",
+            "ResultPath": "$.out",
+            "Retry": [retrier],
+            "Catch": [catcher],
             "Next": "Then",
-        }  # fmt: skip
+        }
 
     def test_none_as_result_path_drops_the_output(self):
         state = activity_task(ARN, timeout_s=60, result_path=None)
@@ -112,9 +127,14 @@ class TestResource:
 
     @pytest.mark.parametrize(
         "where",
-        [{}, {"region": "us-east-1"}, {"account": "1" * 12}, {**HERE, "account": "12"},
-         {**HERE, "region": "US East"}],
-    )  # fmt: skip
+        [
+            {},
+            {"region": "us-east-1"},
+            {"account": "1" * 12},
+            {**HERE, "account": "12"},
+            {**HERE, "region": "US East"},
+        ],
+    )
     def test_refuses_a_name_of_nowhere(self, where):
         with pytest.raises(SettingsError, match=r"no ARN of activity 'resize'\. Give both"):
             activity_task("resize", **where, timeout_s=60)
@@ -176,18 +196,25 @@ class TestRetry:
     def test_lost(self):
         assert retry_lost() == {
             "ErrorEquals": ["Bridge.WorkerLost", "States.Timeout", "States.HeartbeatTimeout"],
-            "IntervalSeconds": 5, "BackoffRate": 2.0, "MaxAttempts": 3, "MaxDelaySeconds": 300,
+            "IntervalSeconds": 5,
+            "BackoffRate": 2.0,
+            "MaxAttempts": 3,
+            "MaxDelaySeconds": 300,
             "JitterStrategy": "FULL",
-        }  # fmt: skip
+        }
 
     def test_transient_with_a_pace(self):
         block = retry_transient(
             "A", "B", interval_s=1, backoff_rate=1.5, max_attempts=0, max_delay_s=9
         )
         assert block == {
-            "ErrorEquals": ["A", "B"], "IntervalSeconds": 1, "BackoffRate": 1.5, "MaxAttempts": 0,
-            "MaxDelaySeconds": 9, "JitterStrategy": "FULL",
-        }  # fmt: skip
+            "ErrorEquals": ["A", "B"],
+            "IntervalSeconds": 1,
+            "BackoffRate": 1.5,
+            "MaxAttempts": 0,
+            "MaxDelaySeconds": 9,
+            "JitterStrategy": "FULL",
+        }
 
     def test_all(self):
         assert retry_all(max_attempts=1)["ErrorEquals"] == ["States.ALL"]
@@ -241,17 +268,22 @@ class TestErrors:
     def test_all_may_stand_last(self):
         state = activity_task(ARN, timeout_s=60, retry=(retry_lost(), retry_all()))
         assert [block["ErrorEquals"][0] for block in state["Retry"]] == [
-            "Bridge.WorkerLost", "States.ALL",
-        ]  # fmt: skip
+            "Bridge.WorkerLost",
+            "States.ALL",
+        ]
 
 
 def test_catch_puts_the_error_beside_the_input():
     assert catch("A", "B", next="S") == {
-        "ErrorEquals": ["A", "B"], "Next": "S", "ResultPath": "$.error",
-    }  # fmt: skip
+        "ErrorEquals": ["A", "B"],
+        "Next": "S",
+        "ResultPath": "$.error",
+    }
     assert catch_all("S", result_path=None) == {
-        "ErrorEquals": ["States.ALL"], "Next": "S", "ResultPath": None,
-    }  # fmt: skip
+        "ErrorEquals": ["States.ALL"],
+        "Next": "S",
+        "ResultPath": None,
+    }
 
 
 class TestEnvelope:
@@ -292,8 +324,11 @@ class TestJsonata:
         return activity_task(ARN, timeout_s=60, query_language="JSONata", **fields)
 
     def test_result_paths_become_outputs(self):
-        blocks = [catch("A", next="S"), catch("B", next="S", result_path="$"),
-                  catch_all("S", result_path=None)]  # fmt: skip
+        blocks = [
+            catch("A", next="S"),
+            catch("B", next="S", result_path="$"),
+            catch_all("S", result_path=None),
+        ]
         state = self.state(catch=blocks, result_path="$.out")
         assert "ResultPath" not in json.dumps(state)
         assert state["Output"] == '{% $merge([$states.input, {"out": $states.result}]) %}'
@@ -310,9 +345,13 @@ class TestJsonata:
     def test_leaves_the_output_alone(self):
         assert "Output" not in self.state()
 
-    @pytest.mark.parametrize("fields", [
-        {"result_path": "$.a.b"}, {"catch": catch_all("S", result_path="$.a.b")},
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"result_path": "$.a.b"},
+            {"catch": catch_all("S", result_path="$.a.b")},
+        ],
+    )
     def test_refuses_deeper_paths(self, fields):
         with pytest.raises(SettingsError, match=r"'\$\.a\.b' .* \"\$\.name\" at most"):
             self.state(**fields)
@@ -320,9 +359,13 @@ class TestJsonata:
 
 class TestUnwrap:
     BRIDGE = {  # noqa: RUF012
-        "execution": "arn:x", "execution_name": "x", "state": "S", "retry_count": 2,
-        "entered": "2026-01-01T00:00:00Z", "state_machine": "arn:m",
-    }  # fmt: skip
+        "execution": "arn:x",
+        "execution_name": "x",
+        "state": "S",
+        "retry_count": 2,
+        "entered": "2026-01-01T00:00:00Z",
+        "state_machine": "arn:m",
+    }
 
     def test_takes_the_envelope_off(self):
         event, context = unwrap({"bridge": self.BRIDGE, "input": {"a": 1}})
@@ -343,12 +386,25 @@ class TestUnwrap:
         bridge = {"execution": "x", "later": 1, "state": 5, "retry_count": "many"}
         assert unwrap({"bridge": bridge, "input": 1}) == (1, Context("x"))
 
-    @pytest.mark.parametrize("event", [
-        None, 7, "text", [], {}, {"bridge": BRIDGE}, {"input": 1}, {"bridge": {}, "input": 1},
-        {"bridge": BRIDGE, "input": 1, "more": 2}, {"bridge": ["execution"], "input": 1},
-        {"bridge": {"execution": None}, "input": 1}, {"bridge": "execution", "input": 1},
-        {"Bridge": BRIDGE, "input": 1}, [("bridge", BRIDGE), ("input", 1)],
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        "event",
+        [
+            None,
+            7,
+            "text",
+            [],
+            {},
+            {"bridge": BRIDGE},
+            {"input": 1},
+            {"bridge": {}, "input": 1},
+            {"bridge": BRIDGE, "input": 1, "more": 2},
+            {"bridge": ["execution"], "input": 1},
+            {"bridge": {"execution": None}, "input": 1},
+            {"bridge": "execution", "input": 1},
+            {"Bridge": BRIDGE, "input": 1},
+            [("bridge", BRIDGE), ("input", 1)],
+        ],
+    )
     def test_leaves_anything_else_as_it_is(self, event):
         same, context = unwrap(event)
         assert same is event
@@ -377,11 +433,15 @@ class TestStateMachine:
         states |= {"D": self.DONE, "E": self.DONE}
         assert list(state_machine("A", states, timeout_s=60)["States"]) == list("ABCDE")
 
-    @pytest.mark.parametrize("state", [
-        {"Type": "Pass", "Next": "Z"}, {"Type": "Choice", "Choices": [{"Next": "Z"}]},
-        {"Type": "Choice", "Choices": [], "Default": "Z"},
-        {"Type": "Task", "End": True, "Catch": [{"Next": "Z"}]},
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        "state",
+        [
+            {"Type": "Pass", "Next": "Z"},
+            {"Type": "Choice", "Choices": [{"Next": "Z"}]},
+            {"Type": "Choice", "Choices": [], "Default": "Z"},
+            {"Type": "Task", "End": True, "Catch": [{"Next": "Z"}]},
+        ],
+    )
     def test_refuses_a_way_to_nowhere(self, state):
         with pytest.raises(SettingsError, match=r"'Z' is no state\. There are: A"):
             state_machine("A", {"A": state}, timeout_s=60)

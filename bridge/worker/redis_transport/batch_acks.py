@@ -183,8 +183,12 @@ class GatherDeliveries(bootsteps.StartStopStep):  # type: ignore[misc]
                     done = []
                 raise
         except Exception as exc:  # noqa: BLE001 (a timer of the worker's loop: said, and tried again)
-            logger.warning("the broker is not told of %d jobs taken and %d done yet: %s",
-                           len(taken), len(done), exc)  # fmt: skip
+            logger.warning(
+                "the broker is not told of %d jobs taken and %d done yet: %s",
+                len(taken),
+                len(done),
+                exc,
+            )
             untold = {tag: taken[tag] for tag in taken if tag not in self._done}
             self._taken, self._done = {**untold, **self._taken}, done + self._done
             self._flush_in(AGAIN_S)

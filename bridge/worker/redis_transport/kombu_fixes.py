@@ -146,7 +146,9 @@ def _pause(channel: Channel, exc: ResponseError) -> None:
         channel._bridge_say_again = now + SAY_AGAIN_S
         logger.warning(
             "the broker's Redis refuses for now (%s: %s): no message is taken until it does not",
-            type(exc).__name__, exc)  # fmt: skip
+            type(exc).__name__,
+            exc,
+        )
 
 
 def _brpop_start_or_pause(self: Channel, timeout: int | None = None) -> None:

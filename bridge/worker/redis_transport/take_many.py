@@ -98,8 +98,9 @@ class TakeSeveral(bootsteps.StartStopStep):  # type: ignore[misc]
             queues = channel._queue_cycle.consume(len(channel.active_queues))
             if not queues:
                 return
-            keys = [channel._q_for_pri(queue, pri)
-                    for pri in channel.priority_steps for queue in queues]  # fmt: skip
+            keys = [
+                channel._q_for_pri(queue, pri) for pri in channel.priority_steps for queue in queues
+            ]
             wait_s = (channel.brpop_timeout if timeout is None else timeout) or 0
             channel._in_poll = channel.client.connection
             channel._brpop_sent_at = monotonic()

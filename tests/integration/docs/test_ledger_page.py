@@ -34,9 +34,14 @@ class Example:
     def announce(self, worker: str, slots: int, ordinary: int = 0) -> None:
         ids = [job.claim_id for job in self.runs[worker]]
         self.store.jobs.renew_lease(
-            worker, number=next(NUMBERS), slots=slots, queues=["celery"], ordinary=ordinary,
-            claim_ids=ids, active=ids,
-        )  # fmt: skip
+            worker,
+            number=next(NUMBERS),
+            slots=slots,
+            queues=["celery"],
+            ordinary=ordinary,
+            claim_ids=ids,
+            active=ids,
+        )
 
     def polls(self, *activities: str, want: int = 100) -> list[int]:
         """How many polls may be opened, and that they are not: of each of ``activities``."""
@@ -163,11 +168,20 @@ def test_8_a_long_run_ends_it(example):
     assert example.polls("resize") == [1]
 
 
-@pytest.mark.parametrize("sum_of_a_step", [
-    "6 × 1.25 = 7.5, rounded up to **8** claims", "8 − 6 = 2, and two claims wait",
-    "4 − 3 = 1 | 2 | 0 |", "8 − 3 = 5 | 2 | 3 |", "8 − 5 = 3 | 0 | 3 |", "8 − 6 = 2 | 2 | 0 |",
-    "4 × 1.25 = 5 claims", "1.5 s ÷ 66.7 ms = **22 claims wait by time", "**24** in all",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "sum_of_a_step",
+    [
+        "6 × 1.25 = 7.5, rounded up to **8** claims",
+        "8 − 6 = 2, and two claims wait",
+        "4 − 3 = 1 | 2 | 0 |",
+        "8 − 3 = 5 | 2 | 3 |",
+        "8 − 5 = 3 | 0 | 3 |",
+        "8 − 6 = 2 | 2 | 0 |",
+        "4 × 1.25 = 5 claims",
+        "1.5 s ÷ 66.7 ms = **22 claims wait by time",
+        "**24** in all",
+    ],
+)
 def test_the_page_has_these_sums(sum_of_a_step):
     page = Path(__file__).parents[3] / "docs" / "ledger.md"
     assert sum_of_a_step in page.read_text("utf-8")

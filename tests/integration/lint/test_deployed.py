@@ -29,9 +29,11 @@ def environment(monkeypatch, local_stepfunctions):
     if local_stepfunctions.external:
         pytest.skip("an account's other state machines are not ours to judge")
     for name, value in {
-        "AWS_ENDPOINT_URL_SFN": local_stepfunctions.url, "AWS_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
-    }.items():  # fmt: skip
+        "AWS_ENDPOINT_URL_SFN": local_stepfunctions.url,
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+    }.items():
         monkeypatch.setenv(name, value)
 
 
@@ -59,8 +61,9 @@ def test_one_whose_type_only_aws_knows(deployed):
     assert f"{express}:1 /States/Encode/Resource\n  BR009 error" in result.output
     result = run("--state-machine", standard)
     assert (result.exit_code, result.output) == (
-        0, "0 errors, 0 warnings, 0 infos in 1 state machine\n"
-    )  # fmt: skip
+        0,
+        "0 errors, 0 warnings, 0 infos in 1 state machine\n",
+    )
 
 
 def test_all(deployed):

@@ -213,18 +213,23 @@ class TestWhatAFailureMeans:
     @pytest.mark.parametrize(
         "error",
         [
-            refused("Throttling"), refused("ExpiredToken"), refused("ServiceUnavailable"),
-            refused("RequestTimeout"), refused("AccessDenied"), refused("InvalidParameterValue"),
+            refused("Throttling"),
+            refused("ExpiredToken"),
+            refused("ServiceUnavailable"),
+            refused("RequestTimeout"),
+            refused("AccessDenied"),
+            refused("InvalidParameterValue"),
             refused("AWS.SimpleQueueService.NonExistentQueue"),
             caused(amqp.exceptions.PreconditionFailed("inequivalent arg 'x-max-priority'")),
             caused(amqp.exceptions.NotFound("no exchange 'celery'")),
-            kombu.exceptions.LimitExceeded(3), RuntimeError("a client's mistake"),
+            kombu.exceptions.LimitExceeded(3),
+            RuntimeError("a client's mistake"),
             AttributeError("'NoneType' object has no attribute 'send'"),
             TypeError("'NoneType' object is not subscriptable"),
             ValueError("I/O operation on closed file."),
         ],
         ids=repr,
-    )  # fmt: skip
+    )
     def test_what_may_pass_is_tried_again(self, app, server, jobs, error):
         (claim,) = claims_of(1, "refused")
         app.tasks["refused"].errors = [error]
@@ -239,13 +244,15 @@ class TestWhatAFailureMeans:
     @pytest.mark.parametrize(
         "error",
         [
-            kombu.exceptions.OperationalError("away"), ConnectionResetError(), TimeoutError(),
+            kombu.exceptions.OperationalError("away"),
+            ConnectionResetError(),
+            TimeoutError(),
             caused(redis.exceptions.ConnectionError("refused")),
             redis.exceptions.ReadOnlyError("You can't write against a read only replica."),
             redis.exceptions.ResponseError("MISCONF Valkey is configured to save RDB snapshots"),
         ],
         ids=repr,
-    )  # fmt: skip
+    )
     def test_a_broken_connection_is_an_outage(self, app, server, jobs, error):
         app.tasks["refused"].errors = [error]
         with pytest.raises(BrokerUnavailable):
@@ -259,11 +266,14 @@ class TestWhatAFailureMeans:
             kombu.exceptions.SerializerNotInstalled("no such serializer"),
             refused("InvalidParameterValue", "Reason: Message must be shorter than 1048576 bytes."),
             refused("AWS.SimpleQueueService.BatchRequestTooLong"),
-            caused(amqp.exceptions.PreconditionFailed(
-                "message size 20000000 is larger than configured max size 16777216")),
+            caused(
+                amqp.exceptions.PreconditionFailed(
+                    "message size 20000000 is larger than configured max size 16777216"
+                )
+            ),
         ],
         ids=repr,
-    )  # fmt: skip
+    )
     def test_what_can_never_be_published_is_given_up(self, app, server, jobs, error):
         app.tasks["refused"].errors = [error]
         Dispatcher(app.bridge).publish(*claims_of(1, "refused"))

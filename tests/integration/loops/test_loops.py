@@ -138,8 +138,14 @@ def polling(store, registry, client, dispatcher, until, *, claims=None):
 
     async def main():
         poller = Poller(
-            registry=registry, arns={"resize": ARN}, clients=client, dispatcher=dispatcher,
-            store=claims or store.claims, settings=store.settings, name="p1")  # fmt: skip
+            registry=registry,
+            arns={"resize": ARN},
+            clients=client,
+            dispatcher=dispatcher,
+            store=claims or store.claims,
+            settings=store.settings,
+            name="p1",
+        )
         running = asyncio.create_task(poller.run())
         async with asyncio.timeout(15):
             while not until():
@@ -185,8 +191,9 @@ class TestPoller:
         polling(store, registry, FaultyClient(TASK), dispatcher, lambda: dispatcher.published)
         assert len(dispatcher.published) == 1
 
-    def test_a_store_that_is_away_keeps_the_token_until_it_is_back(self, registry, tmp_path, run,
-                                                                   caplog):  # fmt: skip
+    def test_a_store_that_is_away_keeps_the_token_until_it_is_back(
+        self, registry, tmp_path, run, caplog
+    ):
         """The token is nowhere else: the poller holds it until Redis takes it."""
         caplog.set_level(logging.WARNING)
         with LocalValkey(data_dir=tmp_path / "data") as valkey:
@@ -203,8 +210,14 @@ class TestPoller:
             async def main():
                 claims = ClaimStore(settings)
                 poller = Poller(
-                    registry=registry, arns={"resize": ARN}, clients=Client(TASK), name="p1",
-                    dispatcher=dispatcher, store=claims, settings=settings)  # fmt: skip
+                    registry=registry,
+                    arns={"resize": ARN},
+                    clients=Client(TASK),
+                    name="p1",
+                    dispatcher=dispatcher,
+                    store=claims,
+                    settings=settings,
+                )
                 running = asyncio.create_task(poller.run())
                 async with asyncio.timeout(30):
                     while "is not stored yet" not in caplog.text:
@@ -225,8 +238,13 @@ def reporter(store, client, unfinished, meters=OFF):
     def on_unfinished(job):
         unfinished.append(job)
 
-    return Reporter(clients=client, store=store.claims, concurrent_calls=4,
-                    on_unfinished=on_unfinished, meters=meters)  # fmt: skip
+    return Reporter(
+        clients=client,
+        store=store.claims,
+        concurrent_calls=4,
+        on_unfinished=on_unfinished,
+        meters=meters,
+    )
 
 
 def flush_until(store, client, condition, meters=OFF):
@@ -392,8 +410,12 @@ class TestHeartbeat:
             raise AssertionError(job)
 
         async def both():
-            passes = [heartbeat.beat_due(clients=client, store=store.claims, concurrent_calls=4,
-                                         on_unfinished=nobody) for _ in range(2)]  # fmt: skip
+            passes = [
+                heartbeat.beat_due(
+                    clients=client, store=store.claims, concurrent_calls=4, on_unfinished=nobody
+                )
+                for _ in range(2)
+            ]
             await asyncio.gather(*passes)
 
         store.run(both())
@@ -403,16 +425,18 @@ class TestHeartbeat:
         job = store.running(interval_s=0.05)
         wait_until_due(store, 0.06)
         unfinished = []
-        done = beat(store, FaultyClient(calls=[TokenClosed("gone", code="TaskTimedOut")]),
-                    unfinished)  # fmt: skip
+        done = beat(
+            store, FaultyClient(calls=[TokenClosed("gone", code="TaskTimedOut")]), unfinished
+        )
         assert (done.closed, unfinished) == (1, [(job, "resize")])
         assert store.status().in_flight == 0
 
     def test_a_settled_claim_whose_token_is_closed_is_counted_as_reported_too_late(self, store):
         """As if the reporter had heard it: with the name of the error."""
         for token, outcome in {
-            "token-1": Outcome(output="1"), "token-2": Outcome.failure("Boom", "it broke"),
-        }.items():  # fmt: skip
+            "token-1": Outcome(output="1"),
+            "token-2": Outcome.failure("Boom", "it broke"),
+        }.items():
             store.jobs.settle(store.running(token, interval_s=0.05), outcome)
         wait_until_due(store, 0.06)
         meters = Counting()
@@ -447,8 +471,9 @@ class TestHeartbeat:
         async def main():
             claims = Away(store.settings)
             try:
-                await heartbeat.beat_due(clients=client, store=claims, concurrent_calls=1,
-                                         on_unfinished=lambda _: None)  # fmt: skip
+                await heartbeat.beat_due(
+                    clients=client, store=claims, concurrent_calls=1, on_unfinished=lambda _: None
+                )
             finally:
                 await claims.close()
 
@@ -656,7 +681,10 @@ class TestStandIn:
             claims = EarlyBeat(settings)
             stand_in = StandIn(
                 bridge=SimpleNamespace(settings=settings, jobs=store.jobs),
-                clients=FaultyClient(), store=claims, dispatcher=FaultyDispatcher())  # fmt: skip
+                clients=FaultyClient(),
+                store=claims,
+                dispatcher=FaultyDispatcher(),
+            )
             running = asyncio.create_task(stand_in.run())
             async with asyncio.timeout(15):
                 while caplog.text.count("it is done here") < len(Pass):

@@ -170,7 +170,9 @@ class TestIdlePolls:
             await scene.until(lambda: any(ask.told["a0"].idle for ask in scene.claims.asked))
             *_, opened, idle = scene.claims.asked
             assert [(w.fresh, w.want, w.idle) for w in (opened.told["a0"], idle.told["a0"])] == [
-                (0, 1, 0), (0, 0, 1)]  # fmt: skip
+                (0, 1, 0),
+                (0, 0, 1),
+            ]
             assert IDLE_AFTER_S <= idle.at - opened.at < IDLE_AFTER_S + 0.5
 
         play(steps)

@@ -93,8 +93,13 @@ class Recording:
 
 
 def report(store, meters, client, *, until):
-    one = Reporter(clients=client, store=store.claims, concurrent_calls=4, meters=meters,
-                   on_unfinished=lambda _: None)  # fmt: skip
+    one = Reporter(
+        clients=client,
+        store=store.claims,
+        concurrent_calls=4,
+        meters=meters,
+        on_unfinished=lambda _: None,
+    )
     store.run_until(one, until)
 
 
@@ -107,7 +112,12 @@ class TestReports:
         store.settled()
         ((event, ended, error, taken),) = self.reported(store, meters, Client())
         assert (event, ended.activity, ended.worker, error, taken) == (
-            "reported", "resize", "w1", "", True)  # fmt: skip
+            "reported",
+            "resize",
+            "w1",
+            "",
+            True,
+        )
         assert None not in ended
 
     def test_a_failure_by_its_name(self, store, meters):
@@ -132,7 +142,9 @@ class TestReports:
         store.settled()
         events = self.reported(store, meters, Client(ServiceUnavailable("502"), Throttled("slow")))
         assert [event[:2] for event in events[:2]] == [
-            ("postponed", "ServiceUnavailable"), ("postponed", "Throttled")]  # fmt: skip
+            ("postponed", "ServiceUnavailable"),
+            ("postponed", "Throttled"),
+        ]
         assert [event[0] for event in events[2:]] == ["reported"]
 
 
@@ -145,9 +157,15 @@ def test_polls_and_claims(store, meters):
 
     async def main():
         poller = Poller(
-            registry=registry, arns={"resize": ARN}, clients=Client(polls=polls),
-            store=store.claims, dispatcher=dispatcher, settings=store.settings, name="p1",
-            meters=meters)  # fmt: skip
+            registry=registry,
+            arns={"resize": ARN},
+            clients=Client(polls=polls),
+            store=store.claims,
+            dispatcher=dispatcher,
+            settings=store.settings,
+            name="p1",
+            meters=meters,
+        )
         running = asyncio.create_task(poller.run())
         async with asyncio.timeout(15):
             while not dispatcher.published:
@@ -160,21 +178,33 @@ def test_polls_and_claims(store, meters):
     store.run(main())
     app.close()
     assert meters.events == [
-        ("polled", "resize", "empty"), ("polled", "resize", "error"),
-        ("polled", "resize", "task"), ("claimed", "resize"),
-    ]  # fmt: skip
+        ("polled", "resize", "empty"),
+        ("polled", "resize", "error"),
+        ("polled", "resize", "task"),
+        ("claimed", "resize"),
+    ]
 
 
 @pytest.mark.parametrize(
     ("fault", "result"),
-    [(None, "sent"), (TokenClosed("gone", code="TaskTimedOut"), "closed"),
-     (ServiceUnavailable("502"), "failed")],
-)  # fmt: skip
+    [
+        (None, "sent"),
+        (TokenClosed("gone", code="TaskTimedOut"), "closed"),
+        (ServiceUnavailable("502"), "failed"),
+    ],
+)
 def test_heartbeats(store, meters, fault, result):
     store.claim(interval_s=0.05)
     store.run(asyncio.sleep(0.06))
-    store.run(heartbeat.beat_due(clients=Client(fault), store=store.claims, concurrent_calls=4,
-                                 on_unfinished=lambda _: None, meters=meters))  # fmt: skip
+    store.run(
+        heartbeat.beat_due(
+            clients=Client(fault),
+            store=store.claims,
+            concurrent_calls=4,
+            on_unfinished=lambda _: None,
+            meters=meters,
+        )
+    )
     assert meters.events == [("beat", "resize", result)]
 
 
@@ -193,9 +223,10 @@ class TestRecoveries:
         store.run(asyncio.sleep(1.1))
         wait_until(lambda: len(self.sweep(store, meters)) == 3, timeout_s=10)
         assert sorted(meters.events) == [
-            ("recovered", "render", "failed"), ("recovered", "resize", "again"),
+            ("recovered", "render", "failed"),
+            ("recovered", "resize", "again"),
             ("recovered", "resize", "dispatched"),
-        ]  # fmt: skip
+        ]
 
     def test_a_claim_that_nobody_published(self, store, meters):
         store.claim()
@@ -207,9 +238,15 @@ class TestRecoveries:
 
         def given_up():
             store.worker()
-            store.run(heartbeat.beat_due(
-                clients=Client(), store=store.claims, concurrent_calls=4,
-                on_unfinished=lambda _: None, meters=meters))  # fmt: skip
+            store.run(
+                heartbeat.beat_due(
+                    clients=Client(),
+                    store=store.claims,
+                    concurrent_calls=4,
+                    on_unfinished=lambda _: None,
+                    meters=meters,
+                )
+            )
             return [event for event in meters.events if event[0] == "recovered"]
 
         assert wait_until(given_up) == [("recovered", "resize", "given_up")]

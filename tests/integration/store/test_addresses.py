@@ -88,8 +88,11 @@ def test_tls_by_broker_use_ssl(settings, tls, authority, scheme, checks):
 
 
 def test_tls_with_a_certificate_of_the_client(settings, valkey, authority):
-    use_ssl = {"ssl_ca_certs": str(authority.ca), "ssl_certfile": str(authority.client),
-               "ssl_keyfile": str(authority.client)}  # fmt: skip
+    use_ssl = {
+        "ssl_ca_certs": str(authority.ca),
+        "ssl_certfile": str(authority.client),
+        "ssl_keyfile": str(authority.client),
+    }
     with TlsProxy(valkey.port, authority, asks=True) as proxy:
         url = f"redis://127.0.0.1:{proxy.port}/0"
         reached(app_of(settings, broker_url=url, broker_use_ssl=use_ssl))

@@ -52,8 +52,11 @@ def watch(store) -> None:
 
 
 def beat(store, aws) -> heartbeat.Pass:
-    return store.run(heartbeat.beat_due(
-        clients=aws, store=store.claims, concurrent_calls=4, on_unfinished=unwanted))  # fmt: skip
+    return store.run(
+        heartbeat.beat_due(
+            clients=aws, store=store.claims, concurrent_calls=4, on_unfinished=unwanted
+        )
+    )
 
 
 def unwanted(job) -> None:

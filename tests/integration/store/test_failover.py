@@ -70,9 +70,17 @@ class Clients:
 
     def store(self, token: str) -> None:
         claim = Claim(claim_id_of(token), "resize", "{}")
-        self._runner.run(self._claims.store(
-            claim, token=token, queue="celery", interval_s=60, manual=False, max_attempts=1,
-            poller="p1"))  # fmt: skip
+        self._runner.run(
+            self._claims.store(
+                claim,
+                token=token,
+                queue="celery",
+                interval_s=60,
+                manual=False,
+                max_attempts=1,
+                poller="p1",
+            )
+        )
 
     def back(self) -> float:
         """Seconds until both get answers again; no error but StoreUnavailable is raised."""
@@ -137,9 +145,10 @@ def test_clients_follow_a_failover_of_sentinels(sentinels, clients):
 def test_clients_follow_the_name_of_a_server(clients, old):
     """As ElastiCache fails over: what was the primary lives on, and so do connections to it."""
     with (
-        LocalValkey() as first, LocalValkey() as second,
+        LocalValkey() as first,
+        LocalValkey() as second,
         Proxy("127.0.0.1", first.port) as name,
-    ):  # fmt: skip
+    ):
         made = clients(Settings(store_url=f"{name.url('redis')}/0", lease_s=60))
         name.target = ("127.0.0.1", second.port)
         if old == "replica":

@@ -32,8 +32,13 @@ def valkey() -> Iterator[LocalValkey]:
 
 @pytest.fixture
 def settings(valkey, request) -> Settings:
-    return Settings(store_url=valkey.url, store_prefix=f"full-{abs(hash(request.node.name))}",
-                    lease_s=5, tick_s=0.1, heartbeat_s=1)  # fmt: skip
+    return Settings(
+        store_url=valkey.url,
+        store_prefix=f"full-{abs(hash(request.node.name))}",
+        lease_s=5,
+        tick_s=0.1,
+        heartbeat_s=1,
+    )
 
 
 @contextmanager
@@ -50,8 +55,17 @@ def full(settings: Settings) -> Iterator[None]:
 def store_a_claim(store: Store) -> bool:
     token = "token-new"
     claim = Claim(claim_id_of(token), "resize", "{}")
-    return store.run(store.claims.store(claim, token=token, queue="celery", interval_s=1,
-                                        manual=False, max_attempts=1, poller="p1"))  # fmt: skip
+    return store.run(
+        store.claims.store(
+            claim,
+            token=token,
+            queue="celery",
+            interval_s=1,
+            manual=False,
+            max_attempts=1,
+            poller="p1",
+        )
+    )
 
 
 def take(store: Store, name: str, *args) -> object:
@@ -75,34 +89,38 @@ GO_ON: dict[str, tuple[Callable[[Store], object], Callable[[Store, object], obje
     "find_lost": (Store.running, lambda s, job: s.run(s.claims.find_lost(10)) == []),
     "hasten_heartbeat": (
         Store.running,
-        lambda s, job: s.run(s.claims.hasten_heartbeat(
-            Beat(job.claim_id, "token-1", 10.0, 5, "resize"), 0.1)),
+        lambda s, job: s.run(
+            s.claims.hasten_heartbeat(Beat(job.claim_id, "token-1", 10.0, 5, "resize"), 0.1)
+        ),
     ),
     "hold_polls": (Store.running, lambda s, job: s.run(s.claims.hold_polls([""])) is None),
     "keep_alive": (
-        lambda s: s.running(manual=True), lambda s, job: s.jobs.keep_alive(job, run="r1")
+        lambda s: s.running(manual=True),
+        lambda s, job: s.jobs.keep_alive(job, run="r1"),
     ),
     "leave": (Store.running, lambda s, job: s.jobs.leave("w1") == 1),
     "lose": (
         lambda s: s.running(max_attempts=2),
-        lambda s, job: s.jobs.lose(
-            job, worker="w1", outcome=FAILED, job_is_gone=True) is Lost.AGAIN,
+        lambda s, job: (
+            s.jobs.lose(job, worker="w1", outcome=FAILED, job_is_gone=True) is Lost.AGAIN
+        ),
     ),
     "mark_queued": (Store.claim, lambda s, claim: s.run(s.claims.mark_queued(claim.job))),
     "note_beat": (Store.claim, lambda s, _: s.run(s.claims.note_beat(Pass.RECOVERY)) is None),
     "postpone_report": (
-        Store.settled, lambda s, job: s.run(s.claims.postpone_report(job.claim_id, 5.0))
+        Store.settled,
+        lambda s, job: s.run(s.claims.postpone_report(job.claim_id, 5.0)),
     ),
-    "release": (
-        Store.running, lambda s, job: s.jobs.release(job, run="r1", retry=1, delay_s=0)
-    ),
+    "release": (Store.running, lambda s, job: s.jobs.release(job, run="r1", retry=1, delay_s=0)),
     "renew_lease": (
         Store.running,
-        lambda s, job: s.jobs.renew_lease(
-            "w1", number=10**6, slots=4, queues=["celery"], claim_ids=[]).renewed,
+        lambda s, job: (
+            s.jobs.renew_lease("w1", number=10**6, slots=4, queues=["celery"], claim_ids=[]).renewed
+        ),
     ),
     "set_clock": (
-        lambda s: s.run(s.claims.watch_clock()), lambda s, _: take(s, "set_clock", 1, 0) == 0
+        lambda s: s.run(s.claims.watch_clock()),
+        lambda s, _: take(s, "set_clock", 1, 0) == 0,
     ),
     "settle": (Store.running, lambda s, job: s.jobs.settle(job, OK) is Settled.STORED),
     "start": (
@@ -119,7 +137,8 @@ GO_ON: dict[str, tuple[Callable[[Store], object], Callable[[Store, object], obje
     ),
     "take_unstarted": (
         lambda s: s.jobs.lose(
-            s.running(max_attempts=2), worker="w1", outcome=FAILED, job_is_gone=True),
+            s.running(max_attempts=2), worker="w1", outcome=FAILED, job_is_gone=True
+        ),
         lambda s, _: len(s.run(s.claims.take_unstarted(10, hold_s=60))) == 1,
     ),
     "watch_clock": (Store.claim, lambda s, _: s.run(s.claims.watch_clock()) is None),
@@ -127,7 +146,7 @@ GO_ON: dict[str, tuple[Callable[[Store], object], Callable[[Store, object], obje
         lambda s: (s.worker(), s.run(s.claims.grant_polls("p1", WISH))),
         lambda s, _: s.run(s.claims.withdraw_poller("p1")),
     ),
-}  # fmt: skip
+}
 REFUSED: dict[str, Callable[[Store], object]] = {
     "store_claim": store_a_claim,
     "grant_polls": lambda s: s.run(s.claims.grant_polls("p1", WISH)),
@@ -137,8 +156,11 @@ READ_ONLY = {"ask", "is_overdue", "read_room", "read_status"}
 
 def test_every_script_is_in_one_of_the_tables():
     """A new script has to be one or the other."""
-    scripts = {each.name.removesuffix(".lua") for each in (files("bridge.store") / "lua").iterdir()
-               if each.name.endswith(".lua") and each.name[0] != "_"}  # fmt: skip
+    scripts = {
+        each.name.removesuffix(".lua")
+        for each in (files("bridge.store") / "lua").iterdir()
+        if each.name.endswith(".lua") and each.name[0] != "_"
+    }
     assert scripts == {*GO_ON, *REFUSED, *READ_ONLY}
 
 
@@ -223,8 +245,11 @@ def test_everything_in_flight_drains(store, settings):
     store.jobs.settle(store.running("token-failed"), FAILED)
     with full(settings):
         store.worker()
-        store.run(heartbeat.beat_due(clients=aws, store=store.claims, concurrent_calls=4,
-                                     on_unfinished=lambda _: None))  # fmt: skip
+        store.run(
+            heartbeat.beat_due(
+                clients=aws, store=store.claims, concurrent_calls=4, on_unfinished=lambda _: None
+            )
+        )
         assert set(aws.beats) >= {"token-claimed", "token-queued", "token-running", "token-retried"}
         assert store.jobs.leave("w2") == 1
         store.run(recovery.sweep(store=store.claims, jobs=store.jobs, dispatcher=aws))
@@ -233,8 +258,9 @@ def test_everything_in_flight_drains(store, settings):
             assert store.jobs.start(job, retry=retry, worker="w1", run=job.id) is Start.RUN
             assert store.jobs.settle(job, OK) is Settled.STORED
         assert store.jobs.settle(Job(claim_id_of("token-running"), 1), OK) is Settled.STORED
-        reporter = Reporter(clients=aws, store=store.claims, concurrent_calls=4,
-                            on_unfinished=lambda _: None)  # fmt: skip
+        reporter = Reporter(
+            clients=aws, store=store.claims, concurrent_calls=4, on_unfinished=lambda _: None
+        )
         store.run(reporter.flush(overdue_s=0))
         assert len(aws.reports) == 7
         assert store.status().in_flight == 0

@@ -281,8 +281,9 @@ class TestRoomByTime:
     def test_not_where_it_is_switched_off(self, store, monkeypatch):
         announce(store)
         run_one(store, "token-0")
-        monkeypatch.setattr(store.claims, "_settings",
-                            store.settings.model_copy(update={"look_ahead_s": 0.0}))  # fmt: skip
+        monkeypatch.setattr(
+            store.claims, "_settings", store.settings.model_copy(update={"look_ahead_s": 0.0})
+        )
         assert grant(store, MANY).polls == [5]
 
 

@@ -41,8 +41,14 @@ def sweep(store) -> list[str]:
 def renew(store, *jobs: Job):
     ids = [job.claim_id for job in jobs]
     return store.jobs.renew_lease(
-        "w1", number=next(NUMBERS), slots=4, queues=["celery"], fetches=len(ids) < 4, claim_ids=ids,
-        active=ids)  # fmt: skip
+        "w1",
+        number=next(NUMBERS),
+        slots=4,
+        queues=["celery"],
+        fetches=len(ids) < 4,
+        claim_ids=ids,
+        active=ids,
+    )
 
 
 def takeover_ends(store) -> None:

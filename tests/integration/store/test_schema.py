@@ -143,8 +143,15 @@ def test_a_poller_ends_when_another_version_takes_its_store(store, settings, adm
 
     async def main() -> None:
         claims = ClaimStore(settings)
-        poller = Poller(registry={}, arns={}, clients=None, store=claims, dispatcher=None,
-                        settings=settings, name="p1")  # fmt: skip
+        poller = Poller(
+            registry={},
+            arns={},
+            clients=None,
+            store=claims,
+            dispatcher=None,
+            settings=settings,
+            name="p1",
+        )
         try:
             with pytest.raises(SchemaMismatch):
                 await poller.run()

@@ -33,8 +33,14 @@ class TestStoreClaim:
         """An answer that got lost makes redis-py store twice: once is counted."""
         claim = store.claim()
         again = store.claims.store(
-            claim, token="token-1", queue="celery", interval_s=10, manual=False,
-            max_attempts=1, poller="p1")  # fmt: skip
+            claim,
+            token="token-1",
+            queue="celery",
+            interval_s=10,
+            manual=False,
+            max_attempts=1,
+            poller="p1",
+        )
         assert store.run(again) is False
         assert store.status().in_flight == 1
 
@@ -52,8 +58,7 @@ class TestStoreClaim:
         event = json.dumps(["x" * 1_000] * 1_000, indent=1)
         token, event = character * 2_048, event + "\n" * (1_048_576 - len(event))
         claim = store.claim(token, event=event, interval_s=0.01)
-        ((taken, _),) = wait_until(
-            lambda: store.run(store.claims.take_unstarted(10, hold_s=60)))  # fmt: skip
+        ((taken, _),) = wait_until(lambda: store.run(store.claims.take_unstarted(10, hold_s=60)))
         assert taken == claim
         (beat,) = store.run(store.claims.take_heartbeats(10)).beats
         assert beat.token == token
@@ -280,8 +285,14 @@ class TestClose:
         job = store.settled()
         store.run(store.claims.close_claims([job.claim_id], reason="reported"))
         again = store.claims.store(
-            Claim(job.claim_id, "resize", "{}"), token="token-1", queue="celery", interval_s=10,
-            manual=False, max_attempts=1, poller="p1")  # fmt: skip
+            Claim(job.claim_id, "resize", "{}"),
+            token="token-1",
+            queue="celery",
+            interval_s=10,
+            manual=False,
+            max_attempts=1,
+            poller="p1",
+        )
         assert store.run(again) is False
         start = store.jobs.start(job, retry=0, worker=store.worker(), run="r9")
         assert start is Start.CLOSED

@@ -167,8 +167,9 @@ class TestChanges:
         self.worker.concurrency = 1
         assert store.wait_for(2)["slots"] == 1
         assert time.monotonic() - began < 10  # an hour, without it
-        wait_until(lambda: "w@host announces 1 slot in celery (was 4 slots in celery)"
-                   in caplog.text)  # fmt: skip
+        wait_until(
+            lambda: "w@host announces 1 slot in celery (was 4 slots in celery)" in caplog.text
+        )
 
     def test_a_drain_is_announced_at_once(self, store):
         self.lease.drain()

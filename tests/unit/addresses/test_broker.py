@@ -58,8 +58,12 @@ def tls(**options) -> Address:
         # Without a URL
         ({"broker_transport": "redis"}, Address(Kind.SERVER, (("127.0.0.1", 6379),))),
         (
-            {"broker_host": "h", "broker_transport": "redis", "broker_vhost": "3",
-             "broker_password": "p"},
+            {
+                "broker_host": "h",
+                "broker_transport": "redis",
+                "broker_vhost": "3",
+                "broker_password": "p",
+            },
             Address(Kind.SERVER, (("h", 6379),), db=3, password="p"),
         ),
         (
@@ -95,11 +99,23 @@ def tls(**options) -> Address:
         ({"broker_url": "redis://h", "broker_use_ssl": {"ssl_cert_reqs": 2}}, tls(**VERIFIED)),
         ({"broker_url": "redis://h", "broker_use_ssl": {"ssl_keyfile": None}}, tls(**VERIFIED)),
         (
-            {"broker_url": "redis://h", "broker_use_ssl": {
-                "ssl_certfile": "/c", "ssl_keyfile": "/k", "ssl_check_hostname": True,
-                "ssl_password": "p", "ssl_min_version": ssl.TLSVersion.TLSv1_3}},
-            tls(ssl_certfile="/c", ssl_keyfile="/k", ssl_check_hostname=True, ssl_password="p",
-                ssl_min_version=ssl.TLSVersion.TLSv1_3),
+            {
+                "broker_url": "redis://h",
+                "broker_use_ssl": {
+                    "ssl_certfile": "/c",
+                    "ssl_keyfile": "/k",
+                    "ssl_check_hostname": True,
+                    "ssl_password": "p",
+                    "ssl_min_version": ssl.TLSVersion.TLSv1_3,
+                },
+            },
+            tls(
+                ssl_certfile="/c",
+                ssl_keyfile="/k",
+                ssl_check_hostname=True,
+                ssl_password="p",
+                ssl_min_version=ssl.TLSVersion.TLSv1_3,
+            ),
         ),
         ({"broker_url": "redis://h", "broker_use_ssl": False}, SERVER),
         # Sockets
@@ -114,29 +130,46 @@ def tls(**options) -> Address:
         ),
         # Sentinels
         (
-            {"broker_url": "sentinel://:p@h1:26379;sentinel://:p@h2:1/",
-             "broker_transport_options": {
-                 "master_name": "m", "min_other_sentinels": 1,
-                 "sentinel_kwargs": {"password": "s", "ssl": True, "ssl_cert_reqs": "none"}}},
+            {
+                "broker_url": "sentinel://:p@h1:26379;sentinel://:p@h2:1/",
+                "broker_transport_options": {
+                    "master_name": "m",
+                    "min_other_sentinels": 1,
+                    "sentinel_kwargs": {"password": "s", "ssl": True, "ssl_cert_reqs": "none"},
+                },
+            },
             Address(
-                Kind.SENTINEL, (("h1", 26379), ("h2", 1)), password="p", master_name="m",
+                Kind.SENTINEL,
+                (("h1", 26379), ("h2", 1)),
+                password="p",
+                master_name="m",
                 min_other_sentinels=1,
-                sentinel_options={"password": "s", "ssl": True, **OPEN}),
+                sentinel_options={"password": "s", "ssl": True, **OPEN},
+            ),
         ),
         (
-            {"broker_url": "sentinel://h1;h2;h3/0",
-             "broker_transport_options": {"master_name": "m"}, "broker_use_ssl": VERIFIED},
+            {
+                "broker_url": "sentinel://h1;h2;h3/0",
+                "broker_transport_options": {"master_name": "m"},
+                "broker_use_ssl": VERIFIED,
+            },
             Address(
-                Kind.SENTINEL, (("h1", 26379), ("h2", 26379), ("h3", 26379)), master_name="m",
-                tls=True, options=VERIFIED),
+                Kind.SENTINEL,
+                (("h1", 26379), ("h2", 26379), ("h3", 26379)),
+                master_name="m",
+                tls=True,
+                options=VERIFIED,
+            ),
         ),
         (
-            {"broker_url": ["sentinel://h1/2", "sentinel://h2/2"],
-             "broker_transport_options": {"master_name": "m"}},
+            {
+                "broker_url": ["sentinel://h1/2", "sentinel://h2/2"],
+                "broker_transport_options": {"master_name": "m"},
+            },
             Address(Kind.SENTINEL, (("h1", 26379), ("h2", 26379)), db=2, master_name="m"),
         ),
     ],
-)  # fmt: skip
+)
 def test_the_store_is_what_celery_uses(conf, address):
     assert store_of(**conf) == address
 
@@ -182,12 +215,17 @@ def test_the_store_is_what_celery_uses(conf, address):
         ),
         ({"broker_url": "sentinel://h1;sentinel://h2"}, "has no master_name"),
         (
-            {"broker_url": "sentinel://h1", "broker_transport_options": {
-                "master_name": "m", "sentinel_kwargs": {"retry": object()}}},
+            {
+                "broker_url": "sentinel://h1",
+                "broker_transport_options": {
+                    "master_name": "m",
+                    "sentinel_kwargs": {"retry": object()},
+                },
+            },
             "sentinel_kwargs has 'retry'",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_derived_is_one_sentence(conf, says):
     with pytest.raises(SettingsError, match=says) as caught:
         store_of(**conf)
@@ -216,9 +254,13 @@ def test_an_alias_of_kombus_redis_transport_is_redis(monkeypatch):
 
 @pytest.mark.parametrize(
     "url",
-    ["redis://u:p%40ss@h:1/3", "rediss://h", "rediss://h?ssl_cert_reqs=CERT_REQUIRED",
-     "redis://h?ssl_ca_certs=/ca.pem"],
-)  # fmt: skip
+    [
+        "redis://u:p%40ss@h:1/3",
+        "rediss://h",
+        "rediss://h?ssl_cert_reqs=CERT_REQUIRED",
+        "redis://h?ssl_ca_certs=/ca.pem",
+    ],
+)
 def test_what_follows_without_kombu_is_the_same(url):
     assert parse(store_url_without_kombu(url)) == store_of(broker_url=url)
 
@@ -245,9 +287,12 @@ def test_a_health_check_says_what_the_app_alone_knows(monkeypatch, broker):
 @pytest.mark.parametrize(
     ("broker", "scheme"),
     [
-        (None, "amqp"), ("redis://h", "redis"), ("redis+socket:///r", "redis"),
-        (["sentinel://h", "sentinel://i"], "sentinel"), ("sqs://", "sqs"),
+        (None, "amqp"),
+        ("redis://h", "redis"),
+        ("redis+socket:///r", "redis"),
+        (["sentinel://h", "sentinel://i"], "sentinel"),
+        ("sqs://", "sqs"),
     ],
-)  # fmt: skip
+)
 def test_the_scheme_of_all_that_celery_takes(broker, scheme):
     assert scheme_of(broker) == scheme

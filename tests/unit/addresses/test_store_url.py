@@ -39,17 +39,28 @@ TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=1,
         (
             "sentinel://:p@h1;h2:1;h3/2?master_name=m&sentinel_password=s&min_other_sentinels=1",
             Address(
-                Kind.SENTINEL, (("h1", 26379), ("h2", 1), ("h3", 26379)), db=2, password="p",
-                master_name="m", sentinel_options={"password": "s"}, min_other_sentinels=1),
+                Kind.SENTINEL,
+                (("h1", 26379), ("h2", 1), ("h3", 26379)),
+                db=2,
+                password="p",
+                master_name="m",
+                sentinel_options={"password": "s"},
+                min_other_sentinels=1,
+            ),
         ),
         (
             "sentinel://h1:26379;sentinel://h2:26379/2?master_name=m&ssl=true&sentinel_ssl=yes",
             Address(
-                Kind.SENTINEL, (("h1", 26379), ("h2", 26379)), db=2, tls=True, master_name="m",
-                sentinel_options={"ssl": True}),
+                Kind.SENTINEL,
+                (("h1", 26379), ("h2", 26379)),
+                db=2,
+                tls=True,
+                master_name="m",
+                sentinel_options={"ssl": True},
+            ),
         ),
     ],
-)  # fmt: skip
+)
 def test_what_a_url_says(url, address):
     assert parse(url) == address
     assert parse(str(address)) == address
@@ -96,9 +107,16 @@ def test_what_no_store_can_live_in_is_refused(url, says):
 
 
 @given(
-    username=TEXT, password=TEXT, path=TEXT, db=st.integers(0, 99), name=TEXT,
-    host=st.sampled_from(["h", "::1", "10.0.0.1"]), port=st.integers(1, 65535), tls=st.booleans(),
-    cert=st.sampled_from(list(ssl.VerifyMode)))  # fmt: skip
+    username=TEXT,
+    password=TEXT,
+    path=TEXT,
+    db=st.integers(0, 99),
+    name=TEXT,
+    host=st.sampled_from(["h", "::1", "10.0.0.1"]),
+    port=st.integers(1, 65535),
+    tls=st.booleans(),
+    cert=st.sampled_from(list(ssl.VerifyMode)),
+)
 def test_an_address_is_written_as_it_is_read(
     username, password, path, db, name, host, port, tls, cert
 ):
@@ -108,7 +126,13 @@ def test_an_address_is_written_as_it_is_read(
         Address(Kind.SERVER, ((host, port),), tls=tls, options=options, **who),
         Address(Kind.SOCKET, path=f"/x{path}", options={"client_name": name}, **who),
         Address(
-            Kind.SENTINEL, ((host, port), ("other", 1)), tls=tls, options=options, master_name=name,
-            sentinel_options={"password": password, "ssl": True}, **who),
-    ):  # fmt: skip
+            Kind.SENTINEL,
+            ((host, port), ("other", 1)),
+            tls=tls,
+            options=options,
+            master_name=name,
+            sentinel_options={"password": password, "ssl": True},
+            **who,
+        ),
+    ):
         assert parse(str(address)) == address

@@ -21,23 +21,47 @@ RESULT = {
     "date": "2026-02-03",
     "quick": False,
     "machine": {
-        "cores": 2, "cpu": "some CPU", "system": "Linux 6", "python": "3.11.7", "valkey": "9",
+        "cores": 2,
+        "cpu": "some CPU",
+        "system": "Linux 6",
+        "python": "3.11.7",
+        "valkey": "9",
         "packages": {"celery": "5.7.0"},
     },
     "measures": {
-        "cost": {"contestants": {"bridge-threads": {"configuration": "one of each", "parts": {
-            "poller": part(2.0, 100), "worker": part(1.5, 90), "beat": part(0.1, 80),
-            "valkey": part(0.5, 10)}}}},
+        "cost": {
+            "contestants": {
+                "bridge-threads": {
+                    "configuration": "one of each",
+                    "parts": {
+                        "poller": part(2.0, 100),
+                        "worker": part(1.5, 90),
+                        "beat": part(0.1, 80),
+                        "valkey": part(0.5, 10),
+                    },
+                }
+            }
+        },
         "heartbeats": {"parts_cpu_ms": {"beat": spread([0.25]), "valkey": spread([0.02])}},
-        "polls": {"base_rss_mb": 55.0, "pollers": [
-            {"polls": 100, "rss_kb_per_poll": 9.0}, {"polls": 1_000, "rss_kb_per_poll": 4.0}]},
-        "growth": {"token_bytes": 642, "bytes_per_message": 1_000, "bytes_per_closed_claim": 200,
-                   "rows": [
-                       {"claims": 1_000, "activities": 1, "bytes_per_claim": 900},
-                       {"claims": 10_000, "activities": 1, "bytes_per_claim": 700},
-                       {"claims": 10_000, "activities": 100, "bytes_per_claim": 800}]},
+        "polls": {
+            "base_rss_mb": 55.0,
+            "pollers": [
+                {"polls": 100, "rss_kb_per_poll": 9.0},
+                {"polls": 1_000, "rss_kb_per_poll": 4.0},
+            ],
+        },
+        "growth": {
+            "token_bytes": 642,
+            "bytes_per_message": 1_000,
+            "bytes_per_closed_claim": 200,
+            "rows": [
+                {"claims": 1_000, "activities": 1, "bytes_per_claim": 900},
+                {"claims": 10_000, "activities": 1, "bytes_per_claim": 700},
+                {"claims": 10_000, "activities": 100, "bytes_per_claim": 800},
+            ],
+        },
     },
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -47,7 +71,7 @@ def write(tmp_path):
         output = tmp_path / "costs.json"
         return CliRunner().invoke(
             main, [str(tmp_path / "result.json"), "--output", str(output)]
-        ), output  # fmt: skip
+        ), output
 
     return run
 
@@ -69,11 +93,14 @@ def test_of_several_sizes_the_largest_counts(write):
     assert (costs.claim_bytes, costs.poll_rss_kb) == (700, 4.0)
 
 
-@pytest.mark.parametrize(("gone", "said"), [
-    (("measures", "growth"), "measure 'growth'"),
-    (("measures", "cost", "contestants", "bridge-threads", "parts"), "figure 'parts'"),
-    (("date",), "figure 'date'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        (("measures", "growth"), "measure 'growth'"),
+        (("measures", "cost", "contestants", "bridge-threads", "parts"), "figure 'parts'"),
+        (("date",), "figure 'date'"),
+    ],
+)
 def test_what_is_not_there_is_named_and_nothing_is_written(write, gone, said):
     result = copy.deepcopy(RESULT)
     where = result

@@ -114,8 +114,11 @@ class TestWeigh:
             "print(p.pid, flush=True); time.sleep(60)\n"
         )
         with subprocess.Popen(
-            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
-            env={**os.environ, **environment("")}) as bench:  # fmt: skip
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment("")},
+        ) as bench:
             session = int(bench.stdout.readline())
             bench.kill()
         wait_until(lambda: weigh(session).threads == 0, timeout_s=10, what="it has ended, too")

@@ -6,11 +6,19 @@ from bench.simulate import tables
 from bench.stats import spread
 
 FOUND = {
-    "claims": 100_000, "quota": 500, "burst": 20_000, "fill_s": 9.0, "redis_bytes": 141_000_000,
-    "bytes_per_claim": 750, "heartbeats_per_s": spread([2_000.0]), "beat_cpu_ms": spread([0.3]),
-    "valkey_cpu_ms": spread([0.03]), "quota_pass_ms": spread([250.0]),
-    "recovery_ms": spread([1.0]), "status_ms": spread([2.0]),
-}  # fmt: skip
+    "claims": 100_000,
+    "quota": 500,
+    "burst": 20_000,
+    "fill_s": 9.0,
+    "redis_bytes": 141_000_000,
+    "bytes_per_claim": 750,
+    "heartbeats_per_s": spread([2_000.0]),
+    "beat_cpu_ms": spread([0.3]),
+    "valkey_cpu_ms": spread([0.03]),
+    "quota_pass_ms": spread([250.0]),
+    "recovery_ms": spread([1.0]),
+    "status_ms": spread([2.0]),
+}
 
 
 def test_beat_processes_and_quota_by_interval():

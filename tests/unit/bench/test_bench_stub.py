@@ -24,9 +24,13 @@ def stub(tmp_path_factory):
 @pytest.fixture(scope="module")
 def sfn(stub):
     client = boto3.client(
-        "stepfunctions", endpoint_url=stub.url, region_name=REGION, aws_access_key_id="bench",
+        "stepfunctions",
+        endpoint_url=stub.url,
+        region_name=REGION,
+        aws_access_key_id="bench",
         aws_secret_access_key="bench",
-        config=Config(read_timeout=70, retries={"total_max_attempts": 1}))  # fmt: skip
+        config=Config(read_timeout=70, retries={"total_max_attempts": 1}),
+    )
     yield client
     client.close()
 
@@ -71,9 +75,13 @@ def test_a_poll_whose_client_has_gone_swallows_no_task(stub, sfn):
     stub.create("gone")
     held = stub.counts()["open"]
     hasty = boto3.client(
-        "stepfunctions", endpoint_url=stub.url, region_name=REGION, aws_access_key_id="bench",
+        "stepfunctions",
+        endpoint_url=stub.url,
+        region_name=REGION,
+        aws_access_key_id="bench",
         aws_secret_access_key="bench",
-        config=Config(read_timeout=0.2, retries={"total_max_attempts": 1}))  # fmt: skip
+        config=Config(read_timeout=0.2, retries={"total_max_attempts": 1}),
+    )
     with pytest.raises(Exception, match="Read timeout"):
         hasty.get_activity_task(activityArn=ARN + "gone", workerName="w")
     hasty.close()

@@ -16,15 +16,25 @@ def test_what_is_handed_out_beyond_the_slots_is_fetched_ahead():
     as long, none while it ran, one behind each of the others; then three behind a short one."""
     short = [task(0.0, 0.1, 0.2), task(0.1, 0.2, 0.3), task(0.15, 0.3, 0.4)]
     long = [
-        task(0.3, 0.4, 5.4), task(0.35, 5.4, 10.4), task(0.45, 10.4, 15.4), task(10.5, 15.4, 20.4)
-    ]  # fmt: skip
+        task(0.3, 0.4, 5.4),
+        task(0.35, 5.4, 10.4),
+        task(0.45, 10.4, 15.4),
+        task(10.5, 15.4, 20.4),
+    ]
     again = [
-        task(15.5, 20.4, 20.5), task(20.45, 20.5, 20.6), task(20.55, 20.6, 20.7),
-        task(20.61, 20.7, 20.8), task(20.62, 20.8, 20.9), task(20.63, 20.9, 21.0),
-    ]  # fmt: skip
+        task(15.5, 20.4, 20.5),
+        task(20.45, 20.5, 20.6),
+        task(20.55, 20.6, 20.7),
+        task(20.61, 20.7, 20.8),
+        task(20.62, 20.8, 20.9),
+        task(20.63, 20.9, 21.0),
+    ]
     assert fetched_ahead(short, long, again, slots=1) == {
-        "at_switch": 2, "while_long": 1, "again": 3, "back_within": 2,
-    }  # fmt: skip
+        "at_switch": 2,
+        "while_long": 1,
+        "again": 3,
+        "back_within": 2,
+    }
 
 
 def test_without_more_fetched_ahead_it_is_never_back():
@@ -36,9 +46,17 @@ def test_without_more_fetched_ahead_it_is_never_back():
 def test_what_is_fetched_ahead_is_judged_by_the_default_settings():
     """8 slots: 4 a slot at a switch, 10 claims in all for long jobs, 20 short ones to be back."""
     found = {
-        "slots": 8, "short": 300, "short_ms": 20, "long_ms": 10_000, "at_switch": 32,
-        "while_long": 3, "again": 2, "back_within": None,
-    }  # fmt: skip
+        "slots": 8,
+        "short": 300,
+        "short_ms": 20,
+        "long_ms": 10_000,
+        "at_switch": 32,
+        "while_long": 3,
+        "again": 2,
+        "back_within": None,
+    }
     assert [(goal.value, goal.limit, goal.met) for goal in judge({"switch": found})] == [
-        (32, 32, True), (3, 2, False), (300, 28, False),
-    ]  # fmt: skip
+        (32, 32, True),
+        (3, 2, False),
+        (300, 28, False),
+    ]

@@ -44,21 +44,24 @@ class TestExit:
         assert result.exit_code == 1
         assert "Put it into S3" in result.stdout
 
-    @pytest.mark.parametrize(("wrong", "value"), [
-        (("--rate", "0", "--duration", "1"), "--rate 0 "),
-        (("--rate", "nan", "--duration", "1"), "--rate nan "),
-        (("--rate", "1", "--duration", "-2"), "--duration -2 "),
-        ((*SMALL, "--heartbeat", "0.5"), "BRIDGE_TICK_S=1"),
-        ((*SMALL, "--activities", "0"), "--activities 0 "),
-        ((*SMALL, "--concurrency", "0"), "--concurrency 0 "),
-        ((*SMALL, "--output-bytes", "-1"), "--output-bytes -1 "),
-        ((*SMALL, "--failing", "1.5"), "--failing 1.5 "),
-        ((*SMALL, "--tasks-per-execution", "0"), "--tasks-per-execution 0 "),
-        ((*SMALL, "--quota", "PutItem=9"), "Name one of GetActivityTask"),
-        ((*SMALL, "--quota", "StartExecution"), "Write StartExecution=1000"),
-        ((*SMALL, "--quota", "StartExecution=0"), "has no rate"),
-        (("--duration", "1"), "--rate"),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("wrong", "value"),
+        [
+            (("--rate", "0", "--duration", "1"), "--rate 0 "),
+            (("--rate", "nan", "--duration", "1"), "--rate nan "),
+            (("--rate", "1", "--duration", "-2"), "--duration -2 "),
+            ((*SMALL, "--heartbeat", "0.5"), "BRIDGE_TICK_S=1"),
+            ((*SMALL, "--activities", "0"), "--activities 0 "),
+            ((*SMALL, "--concurrency", "0"), "--concurrency 0 "),
+            ((*SMALL, "--output-bytes", "-1"), "--output-bytes -1 "),
+            ((*SMALL, "--failing", "1.5"), "--failing 1.5 "),
+            ((*SMALL, "--tasks-per-execution", "0"), "--tasks-per-execution 0 "),
+            ((*SMALL, "--quota", "PutItem=9"), "Name one of GetActivityTask"),
+            ((*SMALL, "--quota", "StartExecution"), "Write StartExecution=1000"),
+            ((*SMALL, "--quota", "StartExecution=0"), "has no rate"),
+            (("--duration", "1"), "--rate"),
+        ],
+    )
     def test_2_for_what_no_load_can_be(self, wrong, value):
         result = run(*wrong)
         assert (result.exit_code, result.stdout) == (2, "")
@@ -71,8 +74,13 @@ class TestJson:
         assert found.keys() == {"load", "needs", "limits", "first", "warnings", "costs"}
         assert found["needs"]["in_flight"] == pytest.approx(301)
         assert found["limits"][0].keys() == {
-            "name", "used", "limit", "utilisation", "growth", "exceeded"
-        }  # fmt: skip
+            "name",
+            "used",
+            "limit",
+            "utilisation",
+            "growth",
+            "exceeded",
+        }
         assert found["first"]["name"] == found["limits"][0]["name"]
         assert found["warnings"] == []
 
@@ -85,8 +93,12 @@ class TestJson:
     def test_what_is_exceeded_is_said(self):
         found = said(*LARGE, "--region", "eu-central-1")
         exceeded = {each["name"] for each in found["limits"] if each["exceeded"]}
-        assert exceeded == {"StartExecution", "GetActivityTask", "SendTaskSuccess",
-                            "SendTaskHeartbeat"}  # fmt: skip
+        assert exceeded == {
+            "StartExecution",
+            "GetActivityTask",
+            "SendTaskSuccess",
+            "SendTaskHeartbeat",
+        }
         assert len(found["warnings"]) == len(exceeded) - 1
 
 
@@ -123,5 +135,15 @@ class TestDefaults:
         assert said(*SMALL, app=SimpleNamespace())["load"]["activities"] == 1
 
     def test_a_quota_of_the_accounts_own(self):
-        assert said(*LARGE, "--quota", "StartExecution=5000", "--quota", "SendTaskHeartbeat=5000",
-                    "--tasks-per-execution", "1")["first"]["name"] == "GetActivityTask"  # fmt: skip
+        assert (
+            said(
+                *LARGE,
+                "--quota",
+                "StartExecution=5000",
+                "--quota",
+                "SendTaskHeartbeat=5000",
+                "--tasks-per-execution",
+                "1",
+            )["first"]["name"]
+            == "GetActivityTask"
+        )

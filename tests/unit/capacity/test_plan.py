@@ -24,11 +24,20 @@ from bridge.capacity.plan import (
 from bridge.loops import poll_window
 
 COSTS = Costs(
-    measured={"date": "2026-01-01", "machine": "none", "quick": False}, poller_task_ms=2.0,
-    worker_task_ms=2.0, valkey_task_ms=0.5, beat_heartbeat_ms=0.25, valkey_heartbeat_ms=0.025,
-    claim_bytes=600, token_bytes=600, message_bytes=1_000, closed_claim_bytes=200,
-    poller_rss_mb=100.0, poll_rss_kb=5.0, beat_rss_mb=100.0,
-)  # fmt: skip
+    measured={"date": "2026-01-01", "machine": "none", "quick": False},
+    poller_task_ms=2.0,
+    worker_task_ms=2.0,
+    valkey_task_ms=0.5,
+    beat_heartbeat_ms=0.25,
+    valkey_heartbeat_ms=0.025,
+    claim_bytes=600,
+    token_bytes=600,
+    message_bytes=1_000,
+    closed_claim_bytes=200,
+    poller_rss_mb=100.0,
+    poll_rss_kb=5.0,
+    beat_rss_mb=100.0,
+)
 LOAD = Load(rate=10.0, duration_s=60.0)
 
 
@@ -156,17 +165,28 @@ class TestStore:
 FIRSTS = {
     "GetActivityTask": {"duration_s": 1, "tasks_per_execution": 100, "failing": 0.5},
     "SendTaskHeartbeat": {"duration_s": 600},
-    "SendTaskSuccess": {"duration_s": 1, "tasks_per_execution": 100,
-                        "rates": {"GetActivityTask": 9_000}},
-    "SendTaskFailure": {"duration_s": 1, "tasks_per_execution": 100, "failing": 1.0,
-                        "rates": {"GetActivityTask": 9_000}},
+    "SendTaskSuccess": {
+        "duration_s": 1,
+        "tasks_per_execution": 100,
+        "rates": {"GetActivityTask": 9_000},
+    },
+    "SendTaskFailure": {
+        "duration_s": 1,
+        "tasks_per_execution": 100,
+        "failing": 1.0,
+        "rates": {"GetActivityTask": 9_000},
+    },
     "StartExecution": {"duration_s": 1},
-    "StateTransition": {"duration_s": 1, "rates": {"StartExecution": 9_000},
-                        "region": "eu-central-1", "tasks_per_execution": 0.1},
+    "StateTransition": {
+        "duration_s": 1,
+        "rates": {"StartExecution": 9_000},
+        "region": "eu-central-1",
+        "tasks_per_execution": 0.1,
+    },
     "open executions": {"duration_s": 9e5, "heartbeat_s": 8e5},
     "CPU of one Redis": {"duration_s": 1, "rates": dict.fromkeys(quotas.OPERATIONS, 1e9)},
     "open polls of an activity": {"duration_s": 1, "rates": dict.fromkeys(quotas.OPERATIONS, 1e9)},
-}  # fmt: skip
+}
 
 
 class TestFirst:
@@ -179,8 +199,11 @@ class TestFirst:
     @pytest.mark.parametrize("name", FIRSTS)
     def test_it_holds_up_to_where_it_gives_out_and_no_further(self, name):
         """The factor is true: nothing is exceeded below it, and this limit is above it."""
-        costs = COSTS if "Redis" in name else replace(
-            COSTS, valkey_task_ms=0.0, valkey_heartbeat_ms=0.0, poller_task_ms=0.0)  # fmt: skip
+        costs = (
+            COSTS
+            if "Redis" in name
+            else replace(COSTS, valkey_task_ms=0.0, valkey_heartbeat_ms=0.0, poller_task_ms=0.0)
+        )
         load = replace(LOAD, **FIRSTS[name])
         growth = plan(load, costs).growth
         below = plan(replace(load, rate=load.rate * growth * 0.99), costs)
@@ -202,18 +225,38 @@ class TestFirst:
         assert not limit("SendTaskHeartbeat", **changes, heartbeat_s=float(interval_s)).exceeded
 
 
-@pytest.mark.parametrize("grown", [
-    {"rate": 20.0}, {"duration_s": 120.0}, {"heartbeat_s": 10.0}, {"input_bytes": 9_999},
-    {"activities": 500}, {"region": "eu-central-1"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "grown",
+    [
+        {"rate": 20.0},
+        {"duration_s": 120.0},
+        {"heartbeat_s": 10.0},
+        {"input_bytes": 9_999},
+        {"activities": 500},
+        {"region": "eu-central-1"},
+    ],
+)
 def test_more_work_never_needs_less(grown):
     less, more = made(), made(**grown)
-    needs = ("in_flight", "in_flight_most", "waiting_most", "slots", "workers", "open_polls",
-             "pollers", "beats", "store_bytes", "store_cores")  # fmt: skip
+    needs = (
+        "in_flight",
+        "in_flight_most",
+        "waiting_most",
+        "slots",
+        "workers",
+        "open_polls",
+        "pollers",
+        "beats",
+        "store_bytes",
+        "store_cores",
+    )
     assert all(getattr(more, need) >= getattr(less, need) for need in needs)
     uses = {each.name: each.utilisation for each in more.limits}
-    assert all(uses[each.name] >= each.utilisation for each in less.limits
-               if each.name != "open polls of an activity")  # fmt: skip
+    assert all(
+        uses[each.name] >= each.utilisation
+        for each in less.limits
+        if each.name != "open polls of an activity"
+    )
     assert any(uses[each.name] > each.utilisation for each in less.limits)
 
 

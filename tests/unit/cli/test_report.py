@@ -15,12 +15,33 @@ from bridge.store import ActivityStatus, Occupancy, Status, WorkerStatus
 NOTHING = {"in_flight": 0, "queued": 0, "running": 0, "outbox": 0, "lost": 0, "polls": 0}
 REGISTRY = {"resize-image": SimpleNamespace(queue="celery")}
 ROW = ActivityStatus(
-    "resize-image", in_flight=9, queued=6, running=2, outbox=1, lost=0, polls=3, oldest_s=42.1,
-    succeeded=1804, waiting_in={"celery": 3}, countdown=2, held_back=1, fresh=2, idle=1,
+    "resize-image",
+    in_flight=9,
+    queued=6,
+    running=2,
+    outbox=1,
+    lost=0,
+    polls=3,
+    oldest_s=42.1,
+    succeeded=1804,
+    waiting_in={"celery": 3},
+    countdown=2,
+    held_back=1,
+    fresh=2,
+    idle=1,
     longest_s=0.02,
-)  # fmt: skip
-WORKER = WorkerStatus("celery@one#1f2e", 4, ("celery",), running=2, lease_s=10.0, ordinary=1,
-                      offered=3, used=2, fetches=True)  # fmt: skip
+)
+WORKER = WorkerStatus(
+    "celery@one#1f2e",
+    4,
+    ("celery",),
+    running=2,
+    lease_s=10.0,
+    ordinary=1,
+    offered=3,
+    used=2,
+    fetches=True,
+)
 DRAINS = WorkerStatus("celery@two#3d4c", 0, ("celery",), running=3, lease_s=10.0)
 LOST = WorkerStatus("celery@three#5b6a", 4, ("celery",), running=1, lease_s=-2.0, offered=4, used=1)
 BEAT = WorkerStatus("beat@one#7f8e", 4, ("bridge.system",), running=0, lease_s=10.0, offered=4)
@@ -59,19 +80,41 @@ class TestJson:
     def test_of_an_activity_it_has_each_kind_of_claim_and_poll(self):
         (row,) = overview(WORKER, DRAINS).as_json()["activities"]
         assert row == {
-            "activity": "resize-image", "state": "processing", "in_flight": 9, "queued": 6,
-            "waiting": 3, "countdown": 2, "held_back": 1, "running": 2, "slots": 4, "polls": 3,
-            "fresh": 2, "idle": 1, "oldest_s": 42.1, "longest_s": 0.02, "outbox": 1, "lost": 0,
-            "succeeded": 1804, "failed": 0,
-        }  # fmt: skip
+            "activity": "resize-image",
+            "state": "processing",
+            "in_flight": 9,
+            "queued": 6,
+            "waiting": 3,
+            "countdown": 2,
+            "held_back": 1,
+            "running": 2,
+            "slots": 4,
+            "polls": 3,
+            "fresh": 2,
+            "idle": 1,
+            "oldest_s": 42.1,
+            "longest_s": 0.02,
+            "outbox": 1,
+            "lost": 0,
+            "succeeded": 1804,
+            "failed": 0,
+        }
 
     def test_of_a_worker_it_has_what_occupies_its_slots(self):
         (worker,) = overview(WORKER).as_json()["workers"]
         assert worker == {
-            "worker": "celery@one#1f2e", "slots": 4, "running": 2, "ordinary": 1, "unwanted": 0,
-            "offered": 3, "used": 2, "free": 1, "fetches": True, "queues": ["celery"],
+            "worker": "celery@one#1f2e",
+            "slots": 4,
+            "running": 2,
+            "ordinary": 1,
+            "unwanted": 0,
+            "offered": 3,
+            "used": 2,
+            "free": 1,
+            "fetches": True,
+            "queues": ["celery"],
             "lease_s": 10.0,
-        }  # fmt: skip
+        }
 
     def test_totals_are_of_live_workers_of_users(self):
         totals = overview(WORKER, DRAINS, LOST, BEAT).as_json()["totals"]

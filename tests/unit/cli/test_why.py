@@ -15,11 +15,13 @@ from bridge.store import ActivityStatus, OpenPolls, Refusal, Room, Status, Worke
 ACTIVITY = SimpleNamespace(
     name="resize-image", queue="celery", task=SimpleNamespace(name="tasks.resize", rate_limit="6/m")
 )
-QUIET = ActivityStatus("resize-image", in_flight=0, queued=0, running=0, outbox=0, lost=0, polls=0,
-                       oldest_s=None)  # fmt: skip
+QUIET = ActivityStatus(
+    "resize-image", in_flight=0, queued=0, running=0, outbox=0, lost=0, polls=0, oldest_s=None
+)
 BUSY = replace(QUIET, in_flight=4, queued=1, running=3, waiting_in={"celery": 1})
-WORKER = WorkerStatus("w@one#1", 4, ("celery",), running=2, lease_s=10.0, ordinary=2, offered=2,
-                      used=2)  # fmt: skip
+WORKER = WorkerStatus(
+    "w@one#1", 4, ("celery",), running=2, lease_s=10.0, ordinary=2, offered=2, used=2
+)
 IDLE = replace(WORKER, running=0, ordinary=0, offered=4, used=0)
 DRAINS = WorkerStatus("w@old#1", 0, ("celery",), running=3, lease_s=10.0)
 GPU = replace(IDLE, worker="gpu@one#1", queues=("gpu",))
@@ -173,15 +175,35 @@ class TestOtherQueues:
 def test_for_programs_it_has_the_numbers():
     row = replace(BUSY, countdown=5, held_back=2, outbox=1, polls=1, idle=1)
     found = answer(FULL, WORKER, DRAINS, row=row).as_json()
-    assert found["claims"] == {"in_flight": 4, "running": 3, "waiting": 1, "countdown": 5,
-                               "held_back": 2, "outbox": 1, "lost": 0}  # fmt: skip
+    assert found["claims"] == {
+        "in_flight": 4,
+        "running": 3,
+        "waiting": 1,
+        "countdown": 5,
+        "held_back": 2,
+        "outbox": 1,
+        "lost": 0,
+    }
     assert found["polls"] == {"fresh": 0, "idle": 1}
-    assert found["workers"] == {"live": 1, "draining": 1, "slots": 4, "claims": 2, "ordinary": 2,
-                                "unwanted": 0, "free": 0}  # fmt: skip
+    assert found["workers"] == {
+        "live": 1,
+        "draining": 1,
+        "slots": 4,
+        "claims": 2,
+        "ordinary": 2,
+        "unwanted": 0,
+        "free": 0,
+    }
     assert found["room"] == {
-        "offered": 2, "used": 2, "waiting_room": 1, "charged": 1, "time_room_s": 0.0,
-        "time_used_s": 0.0, "short": False, "longest_s": None,
-    }  # fmt: skip
+        "offered": 2,
+        "used": 2,
+        "waiting_room": 1,
+        "charged": 1,
+        "time_room_s": 0.0,
+        "time_used_s": 0.0,
+        "short": False,
+        "longest_s": None,
+    }
     assert (found["activity"], found["queue"]) == ("resize-image", "celery")
     assert (found["reason"], found["refusal"], found["pollers"]) == ("no room", "no room", 1)
 

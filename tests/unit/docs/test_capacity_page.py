@@ -30,11 +30,16 @@ def as_cells(found):
     needs, first = found["needs"], found["first"]
     exceeded = any(limit["exceeded"] for limit in found["limits"])
     rate = first["rate"]
-    return " | ".join((
-        f"{needs['in_flight']:,.0f}", f"{needs['slots']:,}", str(needs["pollers"]),
-        f"{needs['store_bytes'] / 1e6:,.0f} MB", first["name"] + " (exceeded)" * exceeded,
-        f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}",
-    ))  # fmt: skip
+    return " | ".join(
+        (
+            f"{needs['in_flight']:,.0f}",
+            f"{needs['slots']:,}",
+            str(needs["pollers"]),
+            f"{needs['store_bytes'] / 1e6:,.0f} MB",
+            first["name"] + " (exceeded)" * exceeded,
+            f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}",
+        )
+    )
 
 
 def test_the_page_has_its_rows():

@@ -81,13 +81,16 @@ def test_there_are_commands_to_check():
     assert len(SHOWN) > 30
 
 
-@pytest.mark.parametrize(("line", "wrong"), [
-    ("celery -A bridge lint --fix a.json", ""),
-    ("celery -A bridge lint --mend a.json", "lint has no option --mend"),
-    ("celery -A bridge activities create", ""),
-    ("celery -A bridge activities make", "no command 'activities'"),
-    ("celery -A bridge polls", "no command 'polls'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("celery -A bridge lint --fix a.json", ""),
+        ("celery -A bridge lint --mend a.json", "lint has no option --mend"),
+        ("celery -A bridge activities create", ""),
+        ("celery -A bridge activities make", "no command 'activities'"),
+        ("celery -A bridge polls", "no command 'polls'"),
+    ],
+)
 def test_the_check_finds_what_is_wrong(line, wrong):
     assert check(line, commands()) == wrong
 

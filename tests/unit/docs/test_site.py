@@ -40,9 +40,12 @@ def site(tmp_path_factory):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
     built = subprocess.run(
         [*command, "--config-file", str(ROOT / "mkdocs.yml"), "--site-dir", str(folder)],
-        capture_output=True, text=True, check=False, timeout=100,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
-    )  # fmt: skip
+    )
     assert built.returncode == 0, built.stdout + built.stderr
     return {path.resolve(): Page(path) for path in folder.rglob("*.html")}
 

@@ -30,8 +30,11 @@ class TestNetwork:
     def test_there_is_no_way_to_the_internet(self):
         kinds = {resource["Type"] for resource in RESOURCES.values()}
         assert not kinds & {
-            "AWS::EC2::InternetGateway", "AWS::EC2::NatGateway", "AWS::EC2::Route", "AWS::EC2::EIP",
-        }  # fmt: skip
+            "AWS::EC2::InternetGateway",
+            "AWS::EC2::NatGateway",
+            "AWS::EC2::Route",
+            "AWS::EC2::EIP",
+        }
         assert "0.0.0.0/0" not in json.dumps(MADE)
         assert not any(
             subnet["MapPublicIpOnLaunch"] for subnet in of_type("AWS::EC2::Subnet").values()
@@ -43,8 +46,13 @@ class TestNetwork:
             for each in of_type("AWS::EC2::VPCEndpoint").values()
         }
         assert services == {
-            "states", "logs", "ecr.api", "ecr.dkr", "s3", "secretsmanager",
-        }  # fmt: skip
+            "states",
+            "logs",
+            "ecr.api",
+            "ecr.dkr",
+            "s3",
+            "secretsmanager",
+        }
 
     def test_redis_lets_in_tasks_on_its_port_only(self):
         rules = [
@@ -175,9 +183,11 @@ class TestTasks:
             for process in PROCESSES
         }
         assert roles == {
-            "Poller": "PollerRoleArn", "Beat": "BeatRoleArn",
-            "Worker": "WorkerRoleArn", "Flower": "WorkerRoleArn",
-        }  # fmt: skip
+            "Poller": "PollerRoleArn",
+            "Beat": "BeatRoleArn",
+            "Worker": "WorkerRoleArn",
+            "Flower": "WorkerRoleArn",
+        }
 
     def test_commands_are_those_of_the_readme(self):
         def command(process):
@@ -216,8 +226,9 @@ class TestServices:
         metric = tracked["CustomizedMetricSpecification"]
         assert policy["PolicyType"] == "TargetTrackingScaling"
         assert (metric["Namespace"], metric["MetricName"]) == (
-            "StepFunctions/Activities", "BacklogPerSlot",
-        )  # fmt: skip
+            "StepFunctions/Activities",
+            "BacklogPerSlot",
+        )
 
     def test_its_metric_can_have_dimensions(self):
         made = ecs(Fleet.of(["a"], dimensions={"App": "shop"}))["Resources"]["WorkerScaling"]

@@ -56,10 +56,12 @@ class TestFleet:
     @pytest.mark.parametrize(
         "wrong",
         [
-            {"name": "my fleet"}, {"region": "Ireland"}, {"account": "12345"},
+            {"name": "my fleet"},
+            {"region": "Ireland"},
+            {"account": "12345"},
             {"kms_key_arn": "alias/activities"},
         ],
-    )  # fmt: skip
+    )
     def test_what_aws_would_not_take_is_refused(self, wrong):
         with pytest.raises(SettingsError, match=f"--{next(iter(wrong)).replace('_', '-')}"):
             Fleet.of(["a"], **wrong)

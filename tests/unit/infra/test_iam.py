@@ -111,14 +111,19 @@ class TestLeastPrivilege:
 
     def test_beat_reports_and_claims_nothing(self, fleet):
         assert {a for a in actions(iam(fleet)["beat"]["PolicyDocuments"]) if "states:" in a} == {
-            "states:SendTaskSuccess", "states:SendTaskFailure", "states:SendTaskHeartbeat",
-        }  # fmt: skip
+            "states:SendTaskSuccess",
+            "states:SendTaskFailure",
+            "states:SendTaskHeartbeat",
+        }
 
     def test_pollers_claim_report_and_find(self, fleet):
         assert {a for a in actions(iam(fleet)["poller"]["PolicyDocuments"]) if "states:" in a} == {
-            "states:GetActivityTask", "states:ListActivities", "states:SendTaskSuccess",
-            "states:SendTaskFailure", "states:SendTaskHeartbeat",
-        }  # fmt: skip
+            "states:GetActivityTask",
+            "states:ListActivities",
+            "states:SendTaskSuccess",
+            "states:SendTaskFailure",
+            "states:SendTaskHeartbeat",
+        }
 
     def test_state_machines_never_answer_for_an_activity(self, fleet):
         found = actions(iam(fleet)["stateMachine"]["PolicyDocuments"])
@@ -133,9 +138,11 @@ class TestLeastPrivilege:
     def test_who_deploys_manages_these_activities_and_nothing_else(self, fleet):
         deploy = iam(fleet)["deploy"]["PolicyDocuments"]
         assert {
-            "states:CreateActivity", "states:DescribeActivity", "states:DeleteActivity",
+            "states:CreateActivity",
+            "states:DescribeActivity",
+            "states:DeleteActivity",
             "states:TagResource",
-        } <= actions(deploy)  # fmt: skip
+        } <= actions(deploy)
         arns = {arn for s in statements(deploy) if s["Sid"] == "Deploy" for arn in s["Resource"]}
         assert arns == {activity.literal_arn for activity in fleet.activities}
 

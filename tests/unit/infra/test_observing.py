@@ -25,9 +25,11 @@ class TestAlarms:
                 if each.get("Dimensions") == dimension
             }
             assert found == {
-                "ActivityScheduleTime", "ActivitiesTimedOut", "ActivitiesFailed",
+                "ActivityScheduleTime",
+                "ActivitiesTimedOut",
+                "ActivitiesFailed",
                 "ActivitiesHeartbeatTimedOut",
-            }  # fmt: skip
+            }
 
     def test_the_fleet_is_watched_for_lost_workers_and_a_stuck_outbox(self):
         found = {
@@ -51,9 +53,13 @@ class TestDashboard:
     def test_it_answers_the_six_questions(self):
         titles = [widget["properties"]["title"] for widget in body(FLEET)["widgets"]]
         for wanted in (
-            "Completion rate", "Processing time", "Errors by type", "Worker health", "Queue depth",
+            "Completion rate",
+            "Processing time",
+            "Errors by type",
+            "Worker health",
+            "Queue depth",
             "ActivityScheduleTime",
-        ):  # fmt: skip
+        ):
             assert any(title.startswith(wanted) for title in titles)
 
     def test_widgets_do_not_overlap(self):
@@ -62,9 +68,7 @@ class TestDashboard:
 
     def test_ids_of_a_widget_are_unique_and_allowed(self):
         for widget in body(FLEET)["widgets"]:
-            ids = [
-                line[-1]["id"] for line in widget["properties"]["metrics"] if "id" in line[-1]
-            ]  # fmt: skip
+            ids = [line[-1]["id"] for line in widget["properties"]["metrics"] if "id" in line[-1]]
             assert len(ids) == len(set(ids))
             assert all(re.fullmatch(r"[a-z][a-zA-Z0-9_]*", each) for each in ids)
 
@@ -72,8 +76,10 @@ class TestDashboard:
         properties = dashboard(FLEET)["Resources"]["Dashboard"]["Properties"]
         text = properties["DashboardBody"]["Fn::Sub"]
         assert set(re.findall(r"\$\{(?!!)([^}]+)\}", text)) == {
-            "AWS::Partition", "AWS::Region", "AWS::AccountId",
-        }  # fmt: skip
+            "AWS::Partition",
+            "AWS::Region",
+            "AWS::AccountId",
+        }
         filled = (
             text.replace("${AWS::Partition}", "aws")
             .replace("${AWS::Region}", "eu-west-1")

@@ -20,9 +20,14 @@ KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890
 MAKERS = [activities, ecs, alarms, dashboard]
 PLAIN = {}
 FULL = {
-    "region": "eu-west-1", "account": "123456789012", "image": IMAGE, "kms_key_arn": KEY,
-    "tags": {"Team": "media"}, "dimensions": {"App": "shop"}, "existing_vpc": True,
-}  # fmt: skip
+    "region": "eu-west-1",
+    "account": "123456789012",
+    "image": IMAGE,
+    "kms_key_arn": KEY,
+    "tags": {"Team": "media"},
+    "dimensions": {"App": "shop"},
+    "existing_vpc": True,
+}
 
 
 def names(count):

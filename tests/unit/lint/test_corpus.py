@@ -53,12 +53,10 @@ FOUND = {
     "express.sam.yaml": [
         ("BR009", 12, "/Resources/Fast/Properties/Definition/States/Invoice/Resource")
     ],
-    "distributed.asl.json": [
-        ("BR009", 17, "/States/Bucket/ItemProcessor/States/Resize/Resource")
-    ],
+    "distributed.asl.json": [("BR009", 17, "/States/Bucket/ItemProcessor/States/Resize/Resource")],
     "described.json": [("BR023", 5, "/definition/States/Invoice/Resource")],
     "lambdas.asl.json": [],
-}  # fmt: skip
+}
 
 
 def found(report):

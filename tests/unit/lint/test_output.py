@@ -116,8 +116,17 @@ def test_json(findings):
     assert made["summary"] == {"state_machines": 1, "error": 4, "warning": 7, "info": 3}
     assert len(made["findings"]) == 14
     assert set(made["findings"][0]) == {
-        "rule", "name", "severity", "source", "line", "pointer", "message", "why", "fix", "fixable",
-    }  # fmt: skip
+        "rule",
+        "name",
+        "severity",
+        "source",
+        "line",
+        "pointer",
+        "message",
+        "why",
+        "fix",
+        "fixable",
+    }
 
 
 def test_sarif(findings):

@@ -21,11 +21,13 @@ PLANTED = {
     "BR004": [clean(TimeoutSeconds=...)],
     "BR005": [{key: value for key, value in CLEAN.items() if key != "TimeoutSeconds"}],
     "BR006": [
-        clean(HeartbeatSeconds=7200), clean(HeartbeatSeconds=7201),
+        clean(HeartbeatSeconds=7200),
+        clean(HeartbeatSeconds=7201),
     ],
     "BR007": [clean(TimeoutSeconds=3600), clean(TimeoutSeconds=600)],
     "BR010": [
-        clean(Retry=...), clean(Retry=[]),
+        clean(Retry=...),
+        clean(Retry=[]),
         clean(Retry=[{**ALL, "ErrorEquals": ["ValueError"]}]),
         clean(Retry=[{**ALL, "ErrorEquals": ["States.Timeout"]}]),
         clean(Retry=[{**ALL, "ErrorEquals": ["Bridge.WorkerLost"]}]),
@@ -45,7 +47,8 @@ PLANTED = {
     "BR014": [
         clean(Catch=[{"ErrorEquals": [name], "ResultPath": "$.e", "Next": "Tell"}])
         for name in ("Bridge.WorkerLots", "bridge.WorkerLost", "Bridge.Unheard", "Bridge.")
-    ] + [clean(Retry=[{**ALL, "ErrorEquals": ["Bridge.Workerlost", *LOST[1:]]}])],
+    ]
+    + [clean(Retry=[{**ALL, "ErrorEquals": ["Bridge.Workerlost", *LOST[1:]]}])],
     "BR015": [
         clean(Catch=[{"ErrorEquals": [name], "ResultPath": "$.e", "Next": "Tell"}])
         for name in ("WorkerLostError", "TimeLimitExceeded", "States.TimeOut", "States.Taskfailed")
@@ -58,24 +61,32 @@ PLANTED = {
         clean(Retry=[ALL, {**ALL, "ErrorEquals": ["ValueError"]}]),
     ],
     "BR018": [
-        clean(Retry=[
-            {**ALL, "ErrorEquals": ["States.TaskFailed", "States.Timeout"]},
-            {**ALL, "ErrorEquals": ["Bridge.WorkerLost", "ValueError"]},
-        ]),
-        clean(Catch=[
-            {"ErrorEquals": ["A", "B"], "ResultPath": "$.e", "Next": "Tell"},
-            {"ErrorEquals": ["B"], "ResultPath": "$.e", "Next": "Tell"},
-        ]),
+        clean(
+            Retry=[
+                {**ALL, "ErrorEquals": ["States.TaskFailed", "States.Timeout"]},
+                {**ALL, "ErrorEquals": ["Bridge.WorkerLost", "ValueError"]},
+            ]
+        ),
+        clean(
+            Catch=[
+                {"ErrorEquals": ["A", "B"], "ResultPath": "$.e", "Next": "Tell"},
+                {"ErrorEquals": ["B"], "ResultPath": "$.e", "Next": "Tell"},
+            ]
+        ),
     ],
     "BR019": [clean(Catch=[{"ErrorEquals": ["States.ALL"], "Next": "Tell"}])],
     "BR020": [clean(Resource=ARN + "encod"), clean(Resource=ARN + "unheard-of")],
     "BR023": [clean(Resource=(ARN + "encode").replace("eu-west-1", "us-east-1"))],
     "BR024": [
-        {**copy.deepcopy(CLEAN), "States": {
-            **clean(Next="Wait")["States"], "Wait": {"Type": "Wait", "Seconds": 9, "Next": "Encode"}
-        }},
+        {
+            **copy.deepcopy(CLEAN),
+            "States": {
+                **clean(Next="Wait")["States"],
+                "Wait": {"Type": "Wait", "Seconds": 9, "Next": "Encode"},
+            },
+        },
     ],
-}  # fmt: skip
+}
 CASES = [(rule, each) for rule, planted in PLANTED.items() for each in planted]
 
 
@@ -187,14 +198,17 @@ class TestCatch:
 
     def test_of_jsonata_without_output(self):
         definition = clean(
-            QueryLanguage="JSONata", ResultPath=...,
+            QueryLanguage="JSONata",
+            ResultPath=...,
             Catch=[{"ErrorEquals": ["States.ALL"], "Next": "Tell"}],
-        )  # fmt: skip
+        )
         assert ids(definition) == []
         definition["States"]["Tell"] = {
-            "Type": "Pass", "QueryLanguage": "JSONata", "Output": "{% $states.input.x %}",
+            "Type": "Pass",
+            "QueryLanguage": "JSONata",
+            "Output": "{% $states.input.x %}",
             "End": True,
-        }  # fmt: skip
+        }
         assert ids(definition) == ["BR019"]
 
 
@@ -250,9 +264,14 @@ def test_a_definition_of_bridge_statemachine_is_clean():
     from bridge.statemachine import activity_task, catch_all, retry_lost, state_machine
 
     encode = activity_task(
-        ARN + "encode", timeout_s=7200, heartbeat_s=60, retry=retry_lost(),
-        catch=catch_all("Report"), result_path="$.encoded", next="Done",
-    )  # fmt: skip
+        ARN + "encode",
+        timeout_s=7200,
+        heartbeat_s=60,
+        retry=retry_lost(),
+        catch=catch_all("Report"),
+        result_path="$.encoded",
+        next="Done",
+    )
     ends = {"Done": {"Type": "Succeed"}, "Report": {"Type": "Fail", "CausePath": "$.error.Cause"}}
     definition = state_machine("Encode", {"Encode": encode, **ends}, timeout_s=9000)
     assert lint(definition, activities=ACTIVITIES, region=REGION) == []
@@ -261,12 +280,15 @@ def test_a_definition_of_bridge_statemachine_is_clean():
 @pytest.mark.parametrize(
     "definition",
     [
-        {}, {"States": []}, {"States": {"A": 3}}, {"States": {"A": {"Type": "Task"}}},
+        {},
+        {"States": []},
+        {"States": {"A": 3}},
+        {"States": {"A": {"Type": "Task"}}},
         {"States": {"A": {"Type": "Task", "Resource": 3}}},
         {"States": {"A": {"Type": "Map", "Iterator": 3, "Branches": {"x": 1}}}},
         {"States": {"A": {"Type": "Parallel", "Branches": [3, {"States": None}]}}},
     ],
-)  # fmt: skip
+)
 def test_nonsense_is_passed_over(definition):
     assert ids(definition) == []
 

@@ -18,10 +18,21 @@ from bridge.store import ActivityStatus, Ended, Status, WorkerStatus
 from tests.waiting import wait_until
 
 STATUS = Status(
-    [ActivityStatus("resize", in_flight=3, queued=1, running=2, outbox=0, lost=0, polls=0,
-                    oldest_s=1.0, waiting_in={"celery": 1})],
+    [
+        ActivityStatus(
+            "resize",
+            in_flight=3,
+            queued=1,
+            running=2,
+            outbox=0,
+            lost=0,
+            polls=0,
+            oldest_s=1.0,
+            waiting_in={"celery": 1},
+        )
+    ],
     [WorkerStatus("w1@host#1", 4, ("celery",), 2, 5.0)],
-)  # fmt: skip
+)
 
 
 class Client:
@@ -72,8 +83,10 @@ class TestWhatIsSent:
         publisher.flush()
         found = {each["MetricName"]: each for each in client.sent}
         assert len(found) == len(client.sent) == 3
-        worker = [{"Name": "ActivityName", "Value": "resize"},
-                  {"Name": "WorkerName", "Value": "w1@host"}]  # fmt: skip
+        worker = [
+            {"Name": "ActivityName", "Value": "resize"},
+            {"Name": "WorkerName", "Value": "w1@host"},
+        ]
         times = found["TaskProcessingTime"]
         assert (times["Unit"], times["Values"], times["Counts"]) == ("Seconds", [2, 3], [1, 1])
         done = found["TasksProcessed"]
@@ -83,7 +96,8 @@ class TestWhatIsSent:
 
     def test_a_job_that_never_ran_has_no_time(self, client, publisher):
         CloudWatchMeters(publisher).reported(
-            Ended("resize", "", "", None, None, 0.1), "Bridge.NotStarted", taken=True)  # fmt: skip
+            Ended("resize", "", "", None, None, 0.1), "Bridge.NotStarted", taken=True
+        )
         publisher.flush()
         assert {each["MetricName"] for each in client.sent} == {"TasksProcessed", "TaskErrors"}
         assert client.sent[0]["Dimensions"][1]["Value"] == "none"
@@ -112,8 +126,9 @@ class TestWhatIsSent:
 
     def test_botocore_takes_it(self):
         """Against the service's own model; the values of a metric stay under AWS's limits."""
-        real = boto3.client("cloudwatch", region_name="us-east-1", aws_access_key_id="a",
-                            aws_secret_access_key="b")  # fmt: skip
+        real = boto3.client(
+            "cloudwatch", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
+        )
         publisher = Publisher(lambda: real)
         with Stubber(real) as stubber:
             expected = {"Namespace": "StepFunctions/Activities", "MetricData": ANY}

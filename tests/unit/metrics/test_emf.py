@@ -36,9 +36,10 @@ def test_a_line():
     made = json.loads(emf.line({"A": "b"}, {"X": 1.5}, {"X": "Seconds"}))
     (block,) = made["_aws"]["CloudWatchMetrics"]
     assert block == {
-        "Namespace": "StepFunctions/Activities", "Dimensions": [["A"]],
+        "Namespace": "StepFunctions/Activities",
+        "Dimensions": [["A"]],
         "Metrics": [{"Name": "X", "Unit": "Seconds"}],
-    }  # fmt: skip
+    }
     assert (made["A"], made["X"]) == ("b", 1.5)
 
 
@@ -47,7 +48,10 @@ def test_a_job_says_a_line_and_one_more_for_its_error(said):
     metrics.of_job(bridge(metrics="emf"), **job, error="Boom")
     done, error = map(json.loads, said)
     assert (done["TaskProcessingTime"], done["TasksProcessed"], done["WorkerName"]) == (
-        0.5, 1, "w1@host")  # fmt: skip
+        0.5,
+        1,
+        "w1@host",
+    )
     assert (error["TaskErrors"], error["ErrorName"]) == (1, "Boom")
 
 
@@ -84,9 +88,21 @@ def test_a_port_that_is_taken_stops_the_process():
 
 def test_what_is_rare_is_said_where_there_is_any():
     """CloudWatch bills each metric that has a value."""
-    row = ActivityStatus("resize", in_flight=5, queued=5, running=0, outbox=0, lost=0, polls=2,
-                         oldest_s=1.0, waiting_in={"celery": 1}, countdown=3, held_back=1, fresh=1,
-                         idle=1)  # fmt: skip
+    row = ActivityStatus(
+        "resize",
+        in_flight=5,
+        queued=5,
+        running=0,
+        outbox=0,
+        lost=0,
+        polls=2,
+        oldest_s=1.0,
+        waiting_in={"celery": 1},
+        countdown=3,
+        held_back=1,
+        fresh=1,
+        idle=1,
+    )
     worker = WorkerStatus("w", 4, ("celery",), 1, 5.0, ordinary=2, offered=2, used=1)
     fleet, resize, usual = map(
         json.loads, emf.of_fleet(Status([row, replace(row, countdown=0, held_back=0)], [worker]))
@@ -94,7 +110,10 @@ def test_what_is_rare_is_said_where_there_is_any():
     assert (fleet["OccupiedSlots"], fleet["FreeSlots"]) == (3, 1)
     assert (fleet["FreshPolls"], fleet["IdlePolls"]) == (2, 2)
     assert (resize["QueueDepth"], resize["ClaimsInCountdown"], resize["ClaimsHeldBack"]) == (
-        5, 3, 1)  # fmt: skip
+        5,
+        3,
+        1,
+    )
     assert not {"ClaimsInCountdown", "ClaimsHeldBack"} & usual.keys()
     (block,) = resize["_aws"]["CloudWatchMetrics"]
     assert {each["Unit"] for each in block["Metrics"]} == {"Count"}

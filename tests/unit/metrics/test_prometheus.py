@@ -20,11 +20,26 @@ from bridge.store import ActivityStatus, Ended, Status, WorkerStatus
 ALL = (*catalogue.OF_PROCESS, *catalogue.OF_FLEET)
 STATUS = Status(
     activities=[
-        ActivityStatus("resize", in_flight=10, queued=5, running=4, outbox=1, lost=1, polls=3,
-                       oldest_s=42.5, succeeded=10, failed=2, waiting_in={"celery": 1, "old": 1},
-                       countdown=2, held_back=1, fresh=2, idle=1),
-        ActivityStatus("gone", in_flight=1, queued=1, running=0, outbox=0, lost=0, polls=0,
-                       oldest_s=None),
+        ActivityStatus(
+            "resize",
+            in_flight=10,
+            queued=5,
+            running=4,
+            outbox=1,
+            lost=1,
+            polls=3,
+            oldest_s=42.5,
+            succeeded=10,
+            failed=2,
+            waiting_in={"celery": 1, "old": 1},
+            countdown=2,
+            held_back=1,
+            fresh=2,
+            idle=1,
+        ),
+        ActivityStatus(
+            "gone", in_flight=1, queued=1, running=0, outbox=0, lost=0, polls=0, oldest_s=None
+        ),
     ],
     workers=[
         WorkerStatus("w1", 6, ("celery",), 3, 10.0, ordinary=1, unwanted=1, offered=4, used=3),
@@ -32,8 +47,10 @@ STATUS = Status(
         WorkerStatus("w2", 8, ("celery", "other"), 1, -2.0),
         WorkerStatus("beat", 8, ("bridge.system",), 0, 10.0),
     ],
-    pollers=["p1", "p2"], passes={"heartbeat": 0.5}, outbox_s=3.0,
-)  # fmt: skip
+    pollers=["p1", "p2"],
+    passes={"heartbeat": 0.5},
+    outbox_s=3.0,
+)
 
 
 class FakeActivity:
@@ -120,7 +137,10 @@ def test_the_exposition_parses(registry, meters, generate, parse):
     meters.reported(Ended('odd"\n\\name', "", "", 1.0, 1.0, 1.0), 'Über"\n\\Error', taken=True)
     parsed = {family.name: family for family in parse(generate(registry).decode())}
     assert {sample.labels["error"] for sample in parsed["bridge_reports"].samples} == {
-        "", "Boom", 'Über"\n\\Error'}  # fmt: skip
+        "",
+        "Boom",
+        'Über"\n\\Error',
+    }
     names = {metric.name.removesuffix("_total") for metric in ALL}
     assert names <= {name.removesuffix("_total") for name in parsed}
 
@@ -156,8 +176,7 @@ def test_off_costs_a_call_and_several_tell_all(registry, meters):
     use(Several(meters, PrometheusMeters(other)))
     for each in (registry, other):
         assert each.get_sample_value("bridge_claims_total", {"activity": "resize"}) == 1
-        assert each.get_sample_value(
-            "bridge_throttles_total", {"call": "SendTaskHeartbeat"}) == 1  # fmt: skip
+        assert each.get_sample_value("bridge_throttles_total", {"call": "SendTaskHeartbeat"}) == 1
 
 
 def test_every_event_reaches_every_kind_of_meters():

@@ -120,10 +120,15 @@ class Server(Threaded):
         try:
             self.calls.append(
                 Call(
-                    name, json.loads(body or b"{}"), dict(request.headers), body, self.loop.time(),
-                    connection, _access_key(request),
+                    name,
+                    json.loads(body or b"{}"),
+                    dict(request.headers),
+                    body,
+                    self.loop.time(),
+                    connection,
+                    _access_key(request),
                 )
-            )  # fmt: skip
+            )
             if problem := self._check(request, body):
                 self.bad_signatures.append(problem)
                 return await error("InvalidSignatureException", message=problem)(request)
@@ -150,9 +155,11 @@ class Server(Threaded):
         if access_key not in self.keys:
             return f"unknown access key {access_key}"
         again = AWSRequest(
-            "POST", f"{self._scheme}://{request.headers['Host']}{request.path_qs}", data=body,
+            "POST",
+            f"{self._scheme}://{request.headers['Host']}{request.path_qs}",
+            data=body,
             headers={name: request.headers[name] for name in signed},
-        )  # fmt: skip
+        )
         again.context["timestamp"] = request.headers["X-Amz-Date"]
         signer = SigV4Auth(
             ReadOnlyCredentials(access_key, self.keys[access_key], None, None), service, region
@@ -187,9 +194,14 @@ def task(token: str, text: str = "{}") -> Answer:
 
 
 def error(
-    code: str, *, status: int = 400, message: str = "", header: bool = False,
-    namespace: str = "com.amazonaws.swf.service.v2.model#", headers: dict[str, str] | None = None,
-) -> Answer:  # fmt: skip
+    code: str,
+    *,
+    status: int = 400,
+    message: str = "",
+    header: bool = False,
+    namespace: str = "com.amazonaws.swf.service.v2.model#",
+    headers: dict[str, str] | None = None,
+) -> Answer:
     """An error of AWS; its code stands in the body, or in a header."""
 
     async def answer(request: web.Request) -> web.StreamResponse:

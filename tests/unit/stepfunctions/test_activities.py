@@ -111,8 +111,10 @@ class TestCreate:
         server.script("CreateActivity", ok({"activityArn": arn("a"), "creationDate": 1.5e9}))
         create_activity(ActivityAttributes(name="a", encryption=KEY))
         assert server.calls[0].fields["encryptionConfiguration"] == {
-            "type": "CUSTOMER_MANAGED_KMS_KEY", "kmsKeyId": "alias/a",
-            "kmsDataKeyReusePeriodSeconds": 60}  # fmt: skip
+            "type": "CUSTOMER_MANAGED_KMS_KEY",
+            "kmsKeyId": "alias/a",
+            "kmsDataKeyReusePeriodSeconds": 60,
+        }
 
     def test_one_that_exists_with_other_encryption(self, server):
         server.script("CreateActivity", error("ActivityAlreadyExists"))
@@ -138,8 +140,11 @@ class TestDescribeAndDelete:
         assert found.encryption is None
 
     def test_describe_an_encrypted_one(self, server):
-        key = {"type": "CUSTOMER_MANAGED_KMS_KEY", "kmsKeyId": "alias/a",
-               "kmsDataKeyReusePeriodSeconds": 60}  # fmt: skip
+        key = {
+            "type": "CUSTOMER_MANAGED_KMS_KEY",
+            "kmsKeyId": "alias/a",
+            "kmsDataKeyReusePeriodSeconds": 60,
+        }
         server.script(
             "DescribeActivity",
             ok(

@@ -398,10 +398,18 @@ class TestErrors:
 
     @pytest.mark.parametrize(
         "answer",
-        [raw(b"<html>"), raw(b"[]"), raw(b'{"taskToken": "abc'), truncated(b'{"taskToken":'),
-         ok({"taskToken": 1, "input": ""}), ok({"taskToken": "t", "input": {}}),
-         ok({"taskToken": "t\n{}", "input": "{}"}), reset, hang_up],
-    )  # fmt: skip
+        [
+            raw(b"<html>"),
+            raw(b"[]"),
+            raw(b'{"taskToken": "abc'),
+            truncated(b'{"taskToken":'),
+            ok({"taskToken": 1, "input": ""}),
+            ok({"taskToken": "t", "input": {}}),
+            ok({"taskToken": "t\n{}", "input": "{}"}),
+            reset,
+            hang_up,
+        ],
+    )
     def test_a_poll_whose_answer_is_garbled_or_lost(self, server, answer):
         server.script("GetActivityTask", answer)
         with pytest.raises(ServiceUnavailable) as caught:
@@ -430,8 +438,9 @@ class TestRetries:
         policy = RetryPolicy(attempts=6, base_s=0.25, cap_s=1.0, within_s=60)
         call(
             lambda client: succeed(client, retry=policy),
-            sleep=pauses.sleep, uniform=pauses.uniform,
-        )  # fmt: skip
+            sleep=pauses.sleep,
+            uniform=pauses.uniform,
+        )
         assert len(server.calls) == 6
         assert pauses.ceilings == [0.25, 0.5, 1.0, 1.0, 1.0]
         assert pauses.slept == [ceiling / 2 for ceiling in pauses.ceilings]
@@ -474,15 +483,25 @@ class TestRetries:
                     await report
 
         call(
-            both, heartbeat_retry=RetryPolicy(2, 0.1, 0.1), report_retry=RetryPolicy(4, 0.1, 0.1),
-            sleep=pauses.sleep, uniform=pauses.uniform,
-        )  # fmt: skip
+            both,
+            heartbeat_retry=RetryPolicy(2, 0.1, 0.1),
+            report_retry=RetryPolicy(4, 0.1, 0.1),
+            sleep=pauses.sleep,
+            uniform=pauses.uniform,
+        )
         assert (len(server.of("SendTaskHeartbeat")), len(server.of("SendTaskSuccess"))) == (2, 4)
 
     @pytest.mark.parametrize(
-        "code", ["TaskTimedOut", "AccessDeniedException", "InvalidOutput", "ExpiredTokenException",
-                 "KmsThrottlingException", "RequestTimeTooSkewed"],
-    )  # fmt: skip
+        "code",
+        [
+            "TaskTimedOut",
+            "AccessDeniedException",
+            "InvalidOutput",
+            "ExpiredTokenException",
+            "KmsThrottlingException",
+            "RequestTimeTooSkewed",
+        ],
+    )
     def test_other_errors_are_left_to_the_caller(self, server, code):
         server.defaults["SendTaskSuccess"] = error(code)
         with pytest.raises(StepFunctionsError):
@@ -565,8 +584,9 @@ class TestRetries:
         with pytest.raises(Throttled):
             call(
                 lambda client: beat(client, RetryPolicy(50, 10.0, 10.0, within_s=5)),
-                sleep=pauses.sleep, uniform=pauses.uniform,
-            )  # fmt: skip
+                sleep=pauses.sleep,
+                uniform=pauses.uniform,
+            )
         assert len(server.calls) == 1
         assert pauses.slept == []
 
@@ -702,10 +722,13 @@ class TestTheTokenIsASecret:
 
     @pytest.mark.parametrize(
         "answer",
-        [truncated(json.dumps({"taskToken": TOKEN, "input": "{}"}).encode()),
-         raw(json.dumps({"taskToken": TOKEN}).encode()[:-1]),
-         ok({"taskToken": [TOKEN], "input": "{}"}), ok({"taskToken": TOKEN, "input": 1})],
-    )  # fmt: skip
+        [
+            truncated(json.dumps({"taskToken": TOKEN, "input": "{}"}).encode()),
+            raw(json.dumps({"taskToken": TOKEN}).encode()[:-1]),
+            ok({"taskToken": [TOKEN], "input": "{}"}),
+            ok({"taskToken": TOKEN, "input": 1}),
+        ],
+    )
     def test_polls_that_break(self, server, answer, caplog):
         caplog.set_level(logging.DEBUG)
         server.script("GetActivityTask", answer)

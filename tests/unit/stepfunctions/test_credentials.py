@@ -43,9 +43,11 @@ class Role:
         if self.problem:
             raise self.problem
         return {
-            "access_key": f"KEY{number}", "secret_key": f"secret{number}",
-            "token": f"session{number}", "expiry_time": in_future(self.lifetime_s).isoformat(),
-        }  # fmt: skip
+            "access_key": f"KEY{number}",
+            "secret_key": f"secret{number}",
+            "token": f"session{number}",
+            "expiry_time": in_future(self.lifetime_s).isoformat(),
+        }
 
     def credentials(self, *, first_lifetime_s: float) -> RefreshableCredentials:
         return RefreshableCredentials(

@@ -6,8 +6,16 @@ import json
 
 from bridge.store.status import OpenPolls, parse_status
 
-LEAST = {"tally": {}, "ended": {}, "oldest": {}, "workers": {}, "outbox_ms": 0, "pollers": {},
-         "lost": {}, "passes": {}}  # fmt: skip
+LEAST = {
+    "tally": {},
+    "ended": {},
+    "oldest": {},
+    "workers": {},
+    "outbox_ms": 0,
+    "pollers": {},
+    "lost": {},
+    "passes": {},
+}
 WORKER = {"slots": 4, "queues": ["celery"], "lease_ms": 1500, "running": 2}
 
 
@@ -20,11 +28,14 @@ def test_each_key_of_an_activity():
         "resize",
         tally={"resize|queued": 6, "resize|running": 2, "resize|settled": 1},
         waiting={"resize|celery": 2, "resize|old": 1, "mail|celery": 5},
-        countdown={"resize": 2}, held_back={"resize": 1}, longest_ms={"resize": 20},
-        oldest={"resize": 1500}, lost={"resize": 1},
+        countdown={"resize": 2},
+        held_back={"resize": 1},
+        longest_ms={"resize": 20},
+        oldest={"resize": 1500},
+        lost={"resize": 1},
         ended={"resize|succeeded": 7, "resize|failed": 3},
         pollers={"p1": {"resize|celery": "2 1"}, "p2": {"resize|celery": "0 1", "mail|m": "1 0"}},
-    )  # fmt: skip
+    )
     (row,) = (each for each in status.activities if each.activity == "resize")
     assert (row.in_flight, row.queued, row.running, row.outbox, row.lost) == (9, 6, 2, 1, 1)
     assert (row.waiting, row.waiting_in) == (3, {"celery": 2, "old": 1})

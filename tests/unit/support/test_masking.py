@@ -33,9 +33,20 @@ def test_several_urls_are_masked():
 
 @pytest.mark.parametrize(
     "name",
-    ["password", "sentinel_password", "ssl_password", "PASSWD", "secret_access_key", "api_key",
-     "access_key_id", "session_token", "sas_key", "credential_provider", "pass"],
-)  # fmt: skip
+    [
+        "password",
+        "sentinel_password",
+        "ssl_password",
+        "PASSWD",
+        "secret_access_key",
+        "api_key",
+        "access_key_id",
+        "session_token",
+        "sas_key",
+        "credential_provider",
+        "pass",
+    ],
+)
 def test_secrets_are_masked_however_deep(name):
     value = {"sentinel_kwargs": {name: "s3cret"}, "predefined_queues": {"q": [{name: b"s3cret"}]}}
     shown = json.dumps(masked(value))
@@ -49,15 +60,25 @@ def test_everything_else_is_shown_as_json_takes_it():
             return "Provider(s3cret)"
 
     value = {
-        "master_name": "main", "visibility_timeout": 3600, "global_keyprefix": "shop:",
-        "ssl_cert_reqs": ssl.CERT_REQUIRED, "priority_steps": (0, 3), "socket_keepalive": True,
-        1: Provider(), "url": "redis://:s3cret@h",
-    }  # fmt: skip
+        "master_name": "main",
+        "visibility_timeout": 3600,
+        "global_keyprefix": "shop:",
+        "ssl_cert_reqs": ssl.CERT_REQUIRED,
+        "priority_steps": (0, 3),
+        "socket_keepalive": True,
+        1: Provider(),
+        "url": "redis://:s3cret@h",
+    }
     assert json.loads(json.dumps(masked(value))) == {
-        "master_name": "main", "visibility_timeout": 3600, "global_keyprefix": "shop:",
-        "ssl_cert_reqs": "CERT_REQUIRED", "priority_steps": [0, 3], "socket_keepalive": True,
-        "1": "<Provider>", "url": "redis://:***@h",
-    }  # fmt: skip
+        "master_name": "main",
+        "visibility_timeout": 3600,
+        "global_keyprefix": "shop:",
+        "ssl_cert_reqs": "CERT_REQUIRED",
+        "priority_steps": [0, 3],
+        "socket_keepalive": True,
+        "1": "<Provider>",
+        "url": "redis://:***@h",
+    }
 
 
 def test_errors_are_scrubbed_of_secrets_plain_and_quoted():

@@ -94,8 +94,11 @@ class TestAggregate:
         result = aggregate({**event, "month": "2025-02", "output_dir": str(tmp_path)})
 
         assert result == {
-            "month": "2025-02", "orders": 3, "units": 5, "revenue_eur": {"Desk": 10.0, "Lamp": 0.3}
-        }  # fmt: skip
+            "month": "2025-02",
+            "orders": 3,
+            "units": 5,
+            "revenue_eur": {"Desk": 10.0, "Lamp": 0.3},
+        }
 
     def test_months_make_up_the_year(self, tmp_path):
         months = [

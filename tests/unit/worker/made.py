@@ -18,9 +18,16 @@ def request(app, task: str, task_id: object, **headers) -> Request:
     headers = {"id": task_id, "task": task, "retries": 0, **headers}
     body = json.dumps([[{}], {}, {}])
     message = SimpleNamespace(
-        headers=headers, body=body, payload=([{}], {}, {}), delivery_info={}, properties={},
-        content_type="application/json", content_encoding="utf-8",
-        ack_log_error=lambda *a, **k: None, reject_log_error=lambda *a, **k: None)  # fmt: skip
+        headers=headers,
+        body=body,
+        payload=([{}], {}, {}),
+        delivery_info={},
+        properties={},
+        content_type="application/json",
+        content_encoding="utf-8",
+        ack_log_error=lambda *a, **k: None,
+        reject_log_error=lambda *a, **k: None,
+    )
     return Request(message, app=app, hostname="w@host", task=app.tasks[task], headers=headers)
 
 

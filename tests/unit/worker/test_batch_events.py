@@ -22,9 +22,14 @@ def test_a_worker_without_events_starts():
 
 @pytest.mark.parametrize(
     ("uuid", "gathered"),
-    [(Job("0123456789abcdef01234567", 1).id, True), ("5b9b2b5e-6d0a-4a35-9ed0-6b4a6b6e3b6e", False),
-     (7, False), (None, False), ([], False)],
-)  # fmt: skip
+    [
+        (Job("0123456789abcdef01234567", 1).id, True),
+        ("5b9b2b5e-6d0a-4a35-9ed0-6b4a6b6e3b6e", False),
+        (7, False),
+        (None, False),
+        ([], False),
+    ],
+)
 def test_only_the_events_of_jobs_wait(uuid, gathered):
     """Those of other tasks leave as Celery sends them, and take with them what waits."""
     sent: list[str] = []

@@ -56,8 +56,18 @@ def test_other_errors_are_none(exc):
 
 def test_a_server_that_is_no_primary_is_left():
     assert [has_moved(exc) for exc in REFUSALS] == [
-        True, False, True, False, False, False, False, True, False, True, False
-    ]  # fmt: skip
+        True,
+        False,
+        True,
+        False,
+        False,
+        False,
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 class Worker:
@@ -185,8 +195,10 @@ class TestWaitOutRefusals:
             raise exc
 
         return SimpleNamespace(
-            loop=loop, on_connection_error_before_connected=str,
-            on_connection_error_after_connected=str)  # fmt: skip
+            loop=loop,
+            on_connection_error_before_connected=str,
+            on_connection_error_after_connected=str,
+        )
 
     @pytest.mark.parametrize("exc", REFUSALS, ids=str)
     def test_a_refusal_is_a_connection_error(self, exc):
