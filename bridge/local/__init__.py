@@ -1,1 +1,1 @@
-"""Everything on one machine, for development, tests and the demo; needs the extra ``local``."""
+"""Run everything on one machine, for development, tests and the demo; needs the extra ``local``."""

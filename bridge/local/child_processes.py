@@ -1,4 +1,4 @@
-"""Child processes: started, waited for, and ended with their parent."""
+"""Start child processes, wait until they are ready, and end them with their parent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class ProcessFailed(BridgeError):
-    """A process did not get ready, or ended too early; says why, and where its log is."""
+    """A process did not get ready, or ended too early; the message says why and names its log."""
 
 
 def free_port() -> int:
@@ -34,15 +34,15 @@ def free_port() -> int:
 
 
 def die_with_parent() -> None:
-    """For ``preexec_fn``: SIGTERM for this child when its parent ends, in whatever way (Linux)."""
+    """For ``preexec_fn``: Linux sends this child SIGTERM when its parent ends, even if killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def clean_environment() -> dict[str, str]:
-    """Ours without what points at other deployments: the local parts touch only themselves."""
-    ours = ("AWS_", "BRIDGE_", "CELERY_")
-    env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    """This process's environment, without the variables that point at other deployments."""
+    removed = ("AWS_", "BRIDGE_", "CELERY_")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(removed)}
     scripts = str(Path(sys.executable).parent)
     env["PATH"] = scripts + os.pathsep + env.get("PATH", "")
     env["PYTHONUNBUFFERED"] = "1"
@@ -53,14 +53,14 @@ def clean_environment() -> dict[str, str]:
 def background(
     args: list[str], *, env: Mapping[str, str], log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in a group of its own, writing to ``log``; it has ended when the context has."""
+    """Run a process in a group of its own until the context ends; its output goes to ``log``."""
     with log.open("wb") as out:
         process = subprocess.Popen(
             args,
             env=dict(env),
+            stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=die_with_parent,
         )
@@ -76,21 +76,23 @@ def background(
 
 
 def wait_ready(ready: Callable[[], Any], process: subprocess.Popen[bytes], *, log: Path) -> Any:
-    """The first true answer of ``ready``.
+    """Call ``ready`` until its result is true; that result.
 
     Raises:
-        ProcessFailed: The process ended before, or was not ready within ``START_TIMEOUT_S``.
+        ProcessFailed: The process ended, or was not ready within ``START_TIMEOUT_S``.
     """
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
             tail = "\n".join(log.read_text("utf-8", errors="replace").splitlines()[-15:])
-            raise ProcessFailed(f"it ended with status {process.returncode}; {log}:\n{tail}")
+            raise ProcessFailed(
+                f"the process ended with status {process.returncode}; {log}:\n{tail}"
+            )
         value = ready()
         if value:
             return value
         time.sleep(0.1)
-    raise ProcessFailed(f"it was not ready within {START_TIMEOUT_S:.0f} s; see {log}")
+    raise ProcessFailed(f"the process was not ready within {START_TIMEOUT_S:.0f} s; see {log}")
 
 
 def listens(port: int) -> bool:

@@ -1,4 +1,4 @@
-"""``celery -A bridge local``: Step Functions, and Valkey if asked for, in the foreground."""
+"""Run Step Functions, and Valkey on request, in the foreground: ``celery -A bridge local``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def environment(stepfunctions_url: str, valkey_url: str | None) -> dict[str, str
 
 
 def client_of(stepfunctions_url: str) -> Any:
-    """boto3's client of a local Step Functions."""
+    """A boto3 client of a local Step Functions."""
     return boto3.client(
         "stepfunctions",
         endpoint_url=stepfunctions_url,
@@ -46,7 +46,7 @@ def client_of(stepfunctions_url: str) -> Any:
 def run_local(
     *, port: int, valkey_port: int | None, valkey_dir: str | None, hold_s: float, as_json: bool
 ) -> None:
-    """Serve until SIGTERM or SIGINT; prints the environment that clients need."""
+    """Print the environment that clients need, then serve until SIGTERM or SIGINT."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

