@@ -1,4 +1,4 @@
-"""``python -m bench.stub PORT``: prints the port it listens on (0: a free one), and serves."""
+"""``python -m bench.stub PORT``: print the port that it listens on (0: a free one), and serve."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import random
 import resource
 import sys
 
+from bench.stub.connection import Connection
 from bench.stub.loop import Loop
-from bench.stub.tasks import Stub
-from bench.stub.wire import Connection
+from bench.stub.tasks import Tasks
 
 
 def main(port: int) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    gc.disable()  # nothing here is cyclic, and a pause would be somebody's latency
+    gc.disable()  # nothing here is cyclic, and a pause would count as a contestant's latency
     random.seed(5)
     loop = Loop(port)
-    stub = Stub(loop)
+    tasks = Tasks(loop)
     print(loop.port, flush=True)
-    loop.run(lambda sock: Connection(stub, sock))
+    loop.run(lambda sock: Connection(tasks, sock))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""An event loop of epoll and nothing else, for the stub.
+"""Wait for sockets and timers with epoll and nothing else.
 
-asyncio's transports would cost about as much a request as the stub's own work, and the stub has to
-stay below a tenth of what it measures.
+For each request asyncio's transports cost about as much CPU as all the rest of the stub, which must
+stay below a tenth of the contestants' CPU.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RECV_BYTES = 1 << 14
 
 
 class Handler(Protocol):
-    """What the loop asks of a connection."""
+    """What the loop calls of a connection."""
 
     def received(self, data: bytes) -> None: ...
 
@@ -26,7 +26,7 @@ class Handler(Protocol):
 
 
 class Timer:
-    """Something to do later; ``cancel`` leaves it in the heap, to be dropped when it is due."""
+    """A call at a later time; a cancelled one stays in the heap until then, and does nothing."""
 
     __slots__ = ("call",)
 
@@ -38,7 +38,7 @@ class Timer:
 
 
 class Loop:
-    """Reads from many sockets, and keeps time."""
+    """Accepts connections, reads from them, and makes the calls that are due."""
 
     def __init__(self, port: int) -> None:
         self._listener = socket.create_server(("127.0.0.1", port), backlog=8_192)
@@ -48,13 +48,13 @@ class Loop:
         self._order = itertools.count()
 
     def call_at(self, when: float, call: Callable[[], None]) -> Timer:
-        """Call at ``when``, seconds of the monotonic clock."""
+        """Call at ``when``, in seconds of the monotonic clock."""
         timer = Timer(call)
         heapq.heappush(self._timers, (when, next(self._order), timer))
         return timer
 
     def run(self, new: Callable[[socket.socket], Handler]) -> None:
-        """Serve for ever; ``new`` makes the handler of a connection."""
+        """Serve for ever; ``new`` makes the handler of each new connection."""
         poll = select.epoll()
         listening = self._listener.fileno()
         poll.register(listening, select.EPOLLIN)
@@ -95,7 +95,7 @@ class Loop:
                 sock, _ = self._listener.accept()
             except BlockingIOError:
                 return accepted
-            # Blocking: answers fit into the socket's buffer, but for the figures.
+            # Blocking: all answers but the figures fit into the socket's buffer.
             sock.setblocking(True)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             accepted.append(sock)
