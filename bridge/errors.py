@@ -8,8 +8,9 @@ one exception that is Celery's, too, ``JobCancelled``, stands in ``bridge.worker
 
 from __future__ import annotations
 
+from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import click
 
@@ -19,6 +20,52 @@ def app_name() -> str:
     context = click.get_current_context(silent=True)
     given = context.find_root().params.get("app") if context else None
     return given if isinstance(given, str) else "APP"
+
+
+class ErrorName(StrEnum):
+    """The names of the bridge's own failures: what a Retry or Catch of a state machine matches.
+
+    A job that fails with an exception has the exception's class name instead. ``docs/endings.md``
+    says which ending of a job has which name.
+
+    Attributes:
+        meaning: What has happened, in one line.
+    """
+
+    meaning: str
+
+    def __new__(cls, name: str, meaning: str) -> Self:
+        """A member; its value is ``name``."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.meaning = meaning
+        return member
+
+    CANCELLED = "Bridge.Cancelled", "The task stopped because its token was closed."
+    FAILURE_REFUSED = (
+        "Bridge.FailureRefused",
+        "Step Functions refused the failure. Only metrics show this name.",
+    )
+    HEARTBEAT_LOST = (
+        "Bridge.HeartbeatLost",
+        'A job with heartbeat="manual" sent no heartbeat for five heartbeat intervals.',
+    )
+    IGNORED = "Bridge.Ignored", "The task raised Ignore, as self.replace() does."
+    JOB_EXPIRED = "Bridge.JobExpired", "The job waited longer than its `expires`."
+    JOB_REVOKED = "Bridge.JobRevoked", "The job was revoked or terminated in Celery."
+    MESSAGE_REFUSED = "Bridge.MessageRefused", "The worker could not read the job's message."
+    NOT_DISPATCHED = "Bridge.NotDispatched", "The job can never be published to the broker."
+    NOT_STARTED = "Bridge.NotStarted", "No worker started the job within BRIDGE_PATIENCE_S."
+    OUTPUT_NOT_JSON = "Bridge.OutputNotJson", "The task returned a value that is not JSON."
+    OUTPUT_REFUSED = "Bridge.OutputRefused", "Step Functions refused the output."
+    OUTPUT_TOO_LARGE = "Bridge.OutputTooLarge", "The output is larger than 262,144 bytes."
+    REJECTED = "Bridge.Rejected", "The task raised Reject without requeue."
+    TASK_NOT_REGISTERED = "Bridge.TaskNotRegistered", "The worker does not have the task."
+    TIME_LIMIT_EXCEEDED = (
+        "Bridge.TimeLimitExceeded",
+        "The job ran longer than its hard time limit.",
+    )
+    WORKER_LOST = "Bridge.WorkerLost", "The worker, or the process that ran the job, died."
 
 
 class BridgeError(Exception):

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 from celery import Task
 
 from bridge.addresses.partitions import partition_of
-from bridge.errors import SettingsError
+from bridge.errors import ErrorName, SettingsError
 from bridge.names import check_activity, parse_arn
 from bridge.registry import Activity
 
@@ -26,7 +26,7 @@ QueryLanguage = Literal["JSONPath", "JSONata"]
 Block = dict[str, Any]
 Blocks = Mapping[str, Any] | Iterable[Mapping[str, Any]]
 
-WORKER_LOST = "Bridge.WorkerLost"
+WORKER_LOST = ErrorName.WORKER_LOST.value
 ALL = "States.ALL"
 MAX_SECONDS = 99_999_999
 MAX_DELAY_SECONDS = 31_622_399

@@ -20,7 +20,6 @@ import click
 
 import bridge
 from bridge import cli, errors, names, settings, statemachine, versions
-from bridge.lint import matching
 
 DOCS = Path(__file__).parent
 MADE = "<!-- Made by docs/_generate.py. -->\n"
@@ -157,20 +156,20 @@ def errors_page() -> str:
     rows = []
     classes = {name: each for name, each in vars(errors).items() if inspect.isclass(each)}
     for name, each in (classes | {"JobCancelled": bridge.JobCancelled}).items():
-        if each.__module__.startswith("bridge."):
+        if each.__module__.startswith("bridge.") and issubclass(each, Exception):
             first = (each.__doc__ or "").split("\n\n")[0]
             again = "yes" if getattr(each, "retryable", False) else ""
             rows.append((f"`{name}`", f"`{each.__bases__[0].__name__}`", again, _code(first)))
-    reported = ", ".join(f"`{name}`" for name in sorted(matching.REPORTED))
+    reported = [(f"`{name}`", name.meaning) for name in errors.ErrorName]
     return "\n".join(
         [
             "# Errors\n",
             MADE,
             "## What Step Functions hears\n",
             "An exception of a task is reported by its class name, a `bridge.ActivityError` by the "
-            "name that it was given.\nWhat no exception tells has a name of the bridge's; [how a "
-            "job can end](../endings.md) says which ending\nhas which:\n",
-            f"{reported}.\n",
+            "name that it was given.\nAn ending without an exception has one of these names; "
+            "[how a job can end](../endings.md) says when.\n",
+            _table(("error name", "meaning"), reported),
             "## Exceptions in Python\n",
             "Of `bridge.errors`; `JobCancelled` of `bridge`. *Again* says whether trying again can "
             "help: the bridge's own loops do so.\n",

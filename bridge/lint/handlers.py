@@ -7,14 +7,13 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from bridge.errors import ErrorName
 from bridge.lint import rules
 from bridge.lint.matching import (
     ALL,
-    CANCELLED,
     HEARTBEAT_TIMEOUT,
     TASK_FAILED,
     TIMEOUT,
-    WORKER_LOST,
     doubtful,
     first_match,
     matches,
@@ -47,7 +46,8 @@ def check(place: Place) -> Iterator[Finding]:
 def _retried(place: Place) -> Iterator[Finding]:
     retriers = [(number, _as_meant(each)) for number, each in mappings(place.state.get("Retry"))]
     found = {
-        error: first_match(retriers, error) for error in (WORKER_LOST, HEARTBEAT_TIMEOUT, TIMEOUT)
+        error: first_match(retriers, error)
+        for error in (ErrorName.WORKER_LOST, HEARTBEAT_TIMEOUT, TIMEOUT)
     }
     never: dict[int, list[str]] = {}
     for error, match in found.items():
@@ -60,14 +60,14 @@ def _retried(place: Place) -> Iterator[Finding]:
             f"MaxAttempts=0 in the first retrier that matches {', '.join(errors)}.",
             "Use MaxAttempts of 2 or more, or leave the field out for 3.",
         )
-    lost = [error for error in (WORKER_LOST, HEARTBEAT_TIMEOUT) if found[error] is None]
+    lost = [error for error in (ErrorName.WORKER_LOST, HEARTBEAT_TIMEOUT) if found[error] is None]
     if lost:
         yield Finding(
             rules.LOST_NOT_RETRIED,
             place.at,
             f"no Retry of state {place.name!r} matches {' or '.join(lost)}.",
-            'Add a retrier with "ErrorEquals": ["Bridge.WorkerLost", "States.Timeout", '
-            '"States.HeartbeatTimeout"].',
+            f'Add a retrier with "ErrorEquals": ["{ErrorName.WORKER_LOST}", "{TIMEOUT}", '
+            f'"{HEARTBEAT_TIMEOUT}"].',
         )
     elif found[TIMEOUT] is None:
         yield Finding(
@@ -125,7 +125,7 @@ def _names(place: Place, field: Field) -> Iterator[Finding]:
                     f"{field} of {name!r}: Step Functions hears {other!r}.",
                     f"Write {other!r}.",
                 )
-            elif name == CANCELLED:
+            elif name == ErrorName.CANCELLED:
                 yield Finding(
                     rules.DROPPED_ERROR, at, f"{field} of {name!r} never matches.", "Remove it."
                 )

@@ -8,35 +8,16 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
+from bridge.errors import ErrorName
 from bridge.lint.model import Json
 
 ALL = "States.ALL"
 TASK_FAILED = "States.TaskFailed"
 TIMEOUT = "States.Timeout"
 HEARTBEAT_TIMEOUT = "States.HeartbeatTimeout"
-WORKER_LOST = "Bridge.WorkerLost"
-CANCELLED = "Bridge.Cancelled"
 
-# docs/endings.md says when each is reported.
-REPORTED = frozenset(
-    {
-        WORKER_LOST,
-        CANCELLED,
-        "Bridge.TimeLimitExceeded",
-        "Bridge.OutputNotJson",
-        "Bridge.OutputTooLarge",
-        "Bridge.Ignored",
-        "Bridge.Rejected",
-        "Bridge.JobExpired",
-        "Bridge.JobRevoked",
-        "Bridge.TaskNotRegistered",
-        "Bridge.MessageRefused",
-        "Bridge.NotDispatched",
-        "Bridge.NotStarted",
-        "Bridge.HeartbeatLost",
-        "Bridge.OutputRefused",
-    }
-)
+# Every name that the bridge reports to Step Functions.
+REPORTED = frozenset(name.value for name in ErrorName if name is not ErrorName.FAILURE_REFUSED)
 STATES = frozenset(
     {
         ALL,
@@ -62,13 +43,13 @@ STATES = frozenset(
 _TERMINAL = frozenset({"States.DataLimitExceeded", "States.Runtime"})
 # What Celery raises where the bridge's outcome has a name of its own.
 _CELERYS = {
-    "WorkerLostError": WORKER_LOST,
-    "WorkerLost": WORKER_LOST,
-    "TimeLimitExceeded": "Bridge.TimeLimitExceeded",
-    "billiard.exceptions.TimeLimitExceeded": "Bridge.TimeLimitExceeded",
-    "billiard.exceptions.WorkerLostError": WORKER_LOST,
-    "NotRegistered": "Bridge.TaskNotRegistered",
-    "TaskRevokedError": "Bridge.JobRevoked",
+    "WorkerLostError": ErrorName.WORKER_LOST.value,
+    "WorkerLost": ErrorName.WORKER_LOST.value,
+    "TimeLimitExceeded": ErrorName.TIME_LIMIT_EXCEEDED.value,
+    "billiard.exceptions.TimeLimitExceeded": ErrorName.TIME_LIMIT_EXCEEDED.value,
+    "billiard.exceptions.WorkerLostError": ErrorName.WORKER_LOST.value,
+    "NotRegistered": ErrorName.TASK_NOT_REGISTERED.value,
+    "TaskRevokedError": ErrorName.JOB_REVOKED.value,
 }
 
 

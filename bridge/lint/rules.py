@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bridge.errors import ErrorName
 from bridge.lint.model import Rule, Severity
 
 _E, _W, _I = Severity.ERROR, Severity.WARNING, Severity.INFO
@@ -55,8 +56,8 @@ TIME_LIMIT_ABOVE_TIMEOUT = Rule(
     "time-limit-above-timeout",
     _I,
     "The task's time_limit is not below TimeoutSeconds",
-    "The token is closed before Celery's limit ends the job: Bridge.TimeLimitExceeded is never "
-    "reported.",
+    "The token is closed before Celery's limit ends the job: "
+    f"{ErrorName.TIME_LIMIT_EXCEEDED} is never reported.",
 )
 VISIBILITY_TIMEOUT = Rule(
     "BR008",
@@ -76,7 +77,7 @@ LOST_NOT_RETRIED = Rule(
     "BR010",
     "lost-not-retried",
     _W,
-    "No Retry for a lost worker (Bridge.WorkerLost, States.HeartbeatTimeout)",
+    f"No Retry for a lost worker ({ErrorName.WORKER_LOST}, States.HeartbeatTimeout)",
     "A host that goes away, as in every scale-in, fails the execution.",
 )
 TIMEOUT_NOT_RETRIED = Rule(
@@ -120,7 +121,7 @@ DROPPED_ERROR = Rule(
     "BR016",
     "dropped-error",
     _I,
-    "Retry or Catch of Bridge.Cancelled",
+    f"Retry or Catch of {ErrorName.CANCELLED}",
     "Nobody waits for a cancelled job: the bridge drops the outcome, so nothing is ever matched.",
 )
 ALL_MISPLACED = Rule(

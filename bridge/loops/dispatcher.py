@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from kombu import Producer
 
 from bridge.app_state import Installation
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, ErrorName
 from bridge.model import Claim, Outcome
 from bridge.registry import ACTIVITY_HEADER
 from bridge.store import Unfinished
@@ -135,7 +135,7 @@ class Dispatcher:
 
     def _give_up(self, claim: Claim, exc: Exception) -> None:
         reason = f"{type(exc).__name__}: {exc}"
-        self._bridge.jobs.settle(claim.job, Outcome.failure("Bridge.NotDispatched", reason))
+        self._bridge.jobs.settle(claim.job, Outcome.failure(ErrorName.NOT_DISPATCHED, reason))
 
     def _not_published(self, exc: Exception, what: str) -> NotPublished:
         """The error for a publish that may succeed later; it is logged, but not each time."""

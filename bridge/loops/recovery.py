@@ -15,7 +15,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from bridge.errors import StoreUnavailable
+from bridge.errors import ErrorName, StoreUnavailable
 from bridge.loops.dispatcher import BrokerUnavailable, Dispatcher, NotPublished, NotRegistered
 from bridge.metrics import OFF, Meters
 from bridge.model import Outcome
@@ -65,7 +65,7 @@ async def _lose(done: Sweep, *, store: ClaimStore, jobs: JobStore, meters: Meter
     lost = await store.find_lost(BATCH)
     ours = 0
     for job, worker, activity in lost:
-        outcome = Outcome.failure("Bridge.WorkerLost", f"the lease of worker {worker} ended")
+        outcome = Outcome.failure(ErrorName.WORKER_LOST, f"the lease of worker {worker} ended")
         try:
             answer = await asyncio.to_thread(jobs.lose, job, worker=worker, outcome=outcome)
         except StoreUnavailable:

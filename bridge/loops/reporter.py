@@ -17,6 +17,7 @@ from contextlib import suppress
 from bridge.errors import (
     BridgeError,
     EncryptionKeyUnavailable,
+    ErrorName,
     InvalidRequest,
     StoreUnavailable,
     TokenClosed,
@@ -45,7 +46,7 @@ REPORTED = "reported"
 
 BARE = Outcome()
 """A failure with neither error nor cause: what is left when Step Functions refuses every other."""
-REFUSED = "Bridge.FailureRefused"
+REFUSED = ErrorName.FAILURE_REFUSED.value
 """What metrics call a bare failure."""
 
 OnUnfinished = Callable[[Unfinished], None]
@@ -180,7 +181,7 @@ class Reporter:
                 report.claim_id,
                 exc,
             )
-            instead = Outcome.failure("Bridge.OutputRefused", str(exc)) if outcome.ok else BARE
+            instead = Outcome.failure(ErrorName.OUTPUT_REFUSED, str(exc)) if outcome.ok else BARE
             return await self._deliver(report, instead)
 
     async def _postpone(self, report: Report, exc: Exception) -> None:

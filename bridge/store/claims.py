@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from bridge.errors import ErrorName
 from bridge.model import Claim, Job, Outcome
 from bridge.settings import Settings
 from bridge.store.clock import ClockWatch
@@ -34,7 +35,7 @@ POLLS_HELD_S = 3.0
 
 
 _HEARTBEAT_LOST = Outcome.failure(
-    "Bridge.HeartbeatLost",
+    ErrorName.HEARTBEAT_LOST,
     "the job has heartbeat='manual' and has not called bridge.current().heartbeat() for five "
     "heartbeat intervals",
 )
@@ -42,7 +43,7 @@ _HEARTBEAT_LOST = Outcome.failure(
 
 def _not_started(patience_s: float) -> Outcome:
     cause = f"no worker has started the job within BRIDGE_PATIENCE_S={patience_s:g} s"
-    return Outcome.failure("Bridge.NotStarted", cause)
+    return Outcome.failure(ErrorName.NOT_STARTED, cause)
 
 
 def _seconds(milliseconds: int) -> float | None:

@@ -21,6 +21,7 @@ from celery.worker import state
 from kombu.exceptions import ContentDisallowed, SerializationError
 
 from bridge.app_state import Installation, worker_id
+from bridge.errors import ErrorName
 from bridge.model import Job, Outcome
 from bridge.store import JobStore, Of
 from bridge.worker.outcome import failure_of
@@ -52,11 +53,12 @@ def _on_failure(sender: Task, task_id: str, exception: BaseException, **_: Any) 
     if isinstance(exception, TimeLimitExceeded):
         of = Of.RUNNING
         outcome = Outcome.failure(
-            "Bridge.TimeLimitExceeded", f"the job ran longer than its hard time limit ({exception})"
+            ErrorName.TIME_LIMIT_EXCEEDED,
+            f"the job ran longer than its hard time limit ({exception})",
         )
     elif isinstance(exception, WorkerLostError):
         outcome = Outcome.failure(
-            "Bridge.WorkerLost", f"the process that ran the job died: {exception}"
+            ErrorName.WORKER_LOST, f"the process that ran the job died: {exception}"
         )
         _write(
             sender.app,
@@ -97,10 +99,10 @@ def _on_revoked(sender: Task, request: Any, terminated: bool, expired: bool, **_
     if job is None:
         return
     if expired:
-        outcome = Outcome.failure("Bridge.JobExpired", "the job waited longer than its `expires`")
+        outcome = Outcome.failure(ErrorName.JOB_EXPIRED, "the job waited longer than its `expires`")
     else:
         how = "terminated" if terminated else "before it ran"
-        outcome = Outcome.failure("Bridge.JobRevoked", f"the job was revoked in Celery, {how}")
+        outcome = Outcome.failure(ErrorName.JOB_REVOKED, f"the job was revoked in Celery, {how}")
     _settle(sender.app, job, outcome, of=Of.ANY if terminated else Of.UNBEGUN)
 
 
@@ -112,7 +114,7 @@ def _on_unknown(sender: Any, name: Any, id: Any, **_: Any) -> None:  # noqa: A00
         f"worker {sender.hostname} knows no task {name!r}: it runs other code than the poller. "
         "Deploy the same tasks to both, or route the task to a queue of workers that have it."
     )
-    outcome = Outcome.failure("Bridge.TaskNotRegistered", cause)
+    outcome = Outcome.failure(ErrorName.TASK_NOT_REGISTERED, cause)
     _settle(sender.app, job, outcome, of=Of.UNBEGUN)
 
 
@@ -123,7 +125,7 @@ def _on_rejected(sender: Any, message: Any, exc: BaseException | None, **_: Any)
     job = Job.of_headers(message.headers, bridge.registry.task_names)
     if job is not None:
         cause = f"worker {sender.hostname} cannot read the job's message: {exc}"
-        outcome = Outcome.failure("Bridge.MessageRefused", cause)
+        outcome = Outcome.failure(ErrorName.MESSAGE_REFUSED, cause)
         _settle(sender.app, job, outcome, of=Of.UNBEGUN)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from kombu.exceptions import OperationalError
 
 from bridge.app_state import Installation, adopt_worker_id
-from bridge.errors import SchemaMismatch, StoreUnavailable
+from bridge.errors import ErrorName, SchemaMismatch, StoreUnavailable
 from bridge.model import Job, Outcome
 from bridge.registry import ACTIVITY_HEADER
 from bridge.support.publish_errors import Seldom
@@ -188,7 +188,7 @@ class Lease:
             if job.claim_id in here or gone_s < self._interval_s:
                 continue
             cause = f"the job ended on worker {self._id} without an outcome"
-            outcome = Outcome.failure("Bridge.WorkerLost", cause)
+            outcome = Outcome.failure(ErrorName.WORKER_LOST, cause)
             answer = self._bridge.jobs.lose(job, worker=self._id, outcome=outcome, job_is_gone=True)
             logger.error("job %s ended here without an outcome: %s", job.id, answer)
         ends = now - 4 * self._interval_s

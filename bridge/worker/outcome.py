@@ -7,7 +7,7 @@ import logging
 import sys
 from typing import Any
 
-from bridge.errors import ActivityError, BridgeError
+from bridge.errors import ActivityError, BridgeError, ErrorName
 from bridge.model import MAX_OUTPUT_BYTES, Outcome
 
 logger = logging.getLogger(__name__)
@@ -29,13 +29,13 @@ def output_of(result: Any) -> str:
         size_bytes = len(text.encode())
     except (TypeError, ValueError, RecursionError) as exc:
         raise OutputRefused(
-            "Bridge.OutputNotJson",
+            ErrorName.OUTPUT_NOT_JSON,
             f"the task returned {type(result).__name__}, which is no JSON ({exc}). "
             "Return dicts, lists, strings, finite numbers, booleans and None only.",
         ) from None
     if size_bytes > MAX_OUTPUT_BYTES:
         raise OutputRefused(
-            "Bridge.OutputTooLarge",
+            ErrorName.OUTPUT_TOO_LARGE,
             f"the output has {size_bytes:,} bytes, Step Functions takes {MAX_OUTPUT_BYTES:,}. "
             "Store it (in S3, for example) and return where it is.",
         )

@@ -37,7 +37,7 @@ from celery.utils.time import maybe_make_aware
 
 from bridge import logs, metrics
 from bridge.app_state import Installation, worker_id
-from bridge.errors import BridgeError, SchemaMismatch, StoreUnavailable
+from bridge.errors import BridgeError, ErrorName, SchemaMismatch, StoreUnavailable
 from bridge.model import Job, Outcome
 from bridge.registry import ACTIVITY_HEADER
 from bridge.statemachine import Context
@@ -117,18 +117,18 @@ def run_job(
                 _release(bridge, job, run=run, retry=retry, delay_s=0)
                 log("task_requeued", status="requeued")
             else:
-                fail(Outcome.failure("Bridge.Rejected", words_of(exc.reason)))
+                fail(Outcome.failure(ErrorName.REJECTED, words_of(exc.reason)))
             raise
         except JobCancelled as exc:
             logger.warning("job %s is cancelled: %s", job.id, exc)
             # Dropped, unless the task raised it without a reason: then somebody still waits.
-            _settle(bridge, job, Outcome.failure("Bridge.Cancelled", str(exc)))
+            _settle(bridge, job, Outcome.failure(ErrorName.CANCELLED, str(exc)))
             log("task_cancelled", status="cancelled", reason=str(exc))
             _show_as_revoked(task)
             raise
         except Ignore:
             cause = "the task raised Ignore (self.replace does so too): nobody will bring an output"
-            fail(Outcome.failure("Bridge.Ignored", cause))
+            fail(Outcome.failure(ErrorName.IGNORED, cause))
             raise
         except (WorkerShutdown, WorkerTerminate):
             raise  # the worker ends under the job: its lease decides, not the job

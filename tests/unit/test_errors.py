@@ -6,7 +6,7 @@ import click
 import pytest
 from celery import Celery
 
-from bridge.errors import app_name
+from bridge.errors import ErrorName, app_name
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,10 @@ def test_remedies_name_the_app_that_celery_was_given(given, said):
 
 def test_without_a_command_line_there_is_none():
     assert app_name() == "APP"
+
+
+@pytest.mark.parametrize("name", ErrorName)
+def test_an_error_name_is_its_member_in_camel_case_with_a_meaning_in_one_sentence(name):
+    assert name == "Bridge." + "".join(word.capitalize() for word in name.name.split("_"))
+    assert name.meaning.endswith(".")
+    assert "\n" not in name.meaning
