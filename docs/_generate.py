@@ -19,7 +19,8 @@ from typing import Any, Literal, get_args, get_origin
 import click
 
 import bridge
-from bridge import cli, errors, names, settings, statemachine, versions
+from bridge import errors, names, settings, statemachine, versions
+from bridge.cli.status.command import status
 
 DOCS = Path(__file__).parent
 MADE = "<!-- Made by docs/_generate.py. -->\n"
@@ -61,7 +62,7 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 def commands() -> dict[str, click.Command]:
     """Every command that the bridge brings, groups left out, by how it is called."""
     project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text("utf-8"))["project"]
-    found: dict[str, click.Command] = {"status": cli.status}
+    found: dict[str, click.Command] = {"status": status}
     for name, where in project["entry-points"]["celery.commands"].items():
         module, _, attribute = where.partition(":")
         found |= dict(_leaves(name, getattr(import_module(module), attribute)))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from celery.bin.base import CeleryOption
 
-from bridge.cli import JSON, BridgeCommand
+from bridge.cli.base import JSON, BridgeCommand
 
 if TYPE_CHECKING:
     from bridge.app_state import Installation

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from celery.bin.base import CeleryOption
 
-from bridge.cli import BridgeCommand
+from bridge.cli.base import BridgeCommand
 
 if TYPE_CHECKING:
     from bridge.infra.cfn import Json

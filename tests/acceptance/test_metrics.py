@@ -319,7 +319,7 @@ def test_cloudwatch_is_told_by_the_poller_not_by_the_worker(deploy, local_stepfu
 ASKED_AGAIN = """
 import json, sys
 from bridge.celery import app
-from bridge.report import Overview
+from bridge.cli.status.overview import Overview
 from bridge.store import StatusReader
 
 app.loader.import_default_modules()

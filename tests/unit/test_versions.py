@@ -10,14 +10,15 @@ import sys
 
 import pytest
 
-from bridge import doctor, versions
+from bridge import versions
+from bridge.cli.doctor import checks as doctor
 
 INSTALLED = """
 import json, sys
 from bridge import versions
 real = versions.version
 versions.version = lambda name: sys.argv[1] if name in ("celery", "kombu") else real(name)
-import bridge.cli
+import bridge.cli.status.command
 from celery import Celery
 from celery.bin.control import status
 from kombu.transport.redis import Channel
@@ -122,7 +123,7 @@ class TestInstall:
         seen = self.run("5.7.0")
         assert {"GatherDeliveries", "GatherEvents", "TakeSeveral"} <= set(seen["steps"])
         assert seen["mended"] == ["_connparams", "_create_client"]
-        assert seen["status"] == "bridge.cli"
+        assert seen["status"] == "bridge.cli.status.command"
 
     def test_with_untested_ones_nothing_reaches_inside(self):
         seen = self.run("5.8.0")
@@ -142,4 +143,4 @@ class TestInstall:
         seen = self.run("5.7.0", **{versions.SWITCH: "off"})
         assert not seen["steps"]
         assert not seen["mended"]
-        assert seen["status"] == "bridge.cli"
+        assert seen["status"] == "bridge.cli.status.command"

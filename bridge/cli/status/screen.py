@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from bridge.report.overview import Overview, state_of
-from bridge.report.tables import age, console, table
+from bridge.cli.status.overview import Overview, state_of
+from bridge.cli.tables import age, console, table
 from bridge.store import WorkerStatus
 
 RATE_WINDOW_S = 60.0

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from bridge.report.overview import Overview
-from bridge.report.status import _status
+from bridge.cli.status.overview import Overview
+from bridge.cli.status.screen import _status
 from bridge.store import ActivityStatus, Occupancy, Status, WorkerStatus
 
 NOTHING = {"in_flight": 0, "queued": 0, "running": 0, "outbox": 0, "lost": 0, "polls": 0}

@@ -1,19 +1,37 @@
-"""The settings in force."""
+"""``celery -A bridge settings``: show the settings in force."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bridge.app_state import Installation
-from bridge.report.tables import console, table
-from bridge.stepfunctions import describe_connection
-from bridge.support.masking import mask_urls, masked
+import click
+
+from bridge.cli.base import JSON, BridgeCommand, installation_of
+
+if TYPE_CHECKING:
+    from bridge.app_state import Installation
+
+
+@click.command(cls=BridgeCommand)
+@JSON
+@click.pass_context
+def settings(ctx: click.Context, as_json: bool) -> None:
+    """Show the effective settings; secrets are masked."""
+    effective = effective_settings(installation_of(ctx))
+    if as_json:
+        click.echo(json.dumps(effective, indent=2))
+    else:
+        show_settings(effective)
 
 
 def effective_settings(bridge: Installation) -> dict[str, dict[str, Any]]:
     """The settings in force, by where they come from; secrets masked."""
+    from bridge.stepfunctions import describe_connection
+    from bridge.support.masking import masked
+
     conf = bridge.app.conf
     ours = masked(bridge.settings.model_dump(mode="json"))
     backend = conf.result_backend
@@ -31,6 +49,8 @@ def effective_settings(bridge: Installation) -> dict[str, dict[str, Any]]:
 
 
 def _broker(read: object, write: object) -> dict[str, str]:
+    from bridge.support.masking import mask_urls
+
     if read == write:
         return {"broker_url": mask_urls(read)}
     return {"broker_read_url": mask_urls(read), "broker_write_url": mask_urls(write)}
@@ -38,6 +58,8 @@ def _broker(read: object, write: object) -> dict[str, str]:
 
 def show_settings(effective: Mapping[str, Mapping[str, Any]]) -> None:
     """Print the settings as a table."""
+    from bridge.cli.tables import console, table
+
     rows = table("setting", "value", "from")
     for section, values in effective.items():
         for name, value in values.items():

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
-from bridge.report.tables import console
+from bridge.cli.tables import console
 from bridge.store import ActivityStatus, Occupancy, Room
 
 NOT_POLLED = "not polled"

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
-from bridge.doctor import Finding, Level
-from bridge.report.tables import console
+from bridge.cli.doctor.checks import Finding, Level
+from bridge.cli.tables import console
 
 LEVELS = {
     Level.OK: "[green]ok[/]",

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bridge.doctor import Finding, Level, _fleet
+from bridge.cli.doctor.checks import Finding, Level, _fleet
 from bridge.store import Status, WorkerStatus
 
 BEAT = WorkerStatus("beat#1", 4, ("bridge.system",), 0, 10.0, offered=4)

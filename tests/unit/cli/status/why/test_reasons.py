@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from bridge.report.reasons import explain
-from bridge.report.why import settled
+from bridge.cli.status.why.answer import settled
+from bridge.cli.status.why.reasons import explain
 from bridge.settings import Settings
 from bridge.store import ActivityStatus, OpenPolls, Refusal, Room, Status, WorkerStatus
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from bridge.cli.status.why.answer import NOT_POLLED, Answer
 from bridge.errors import app_name
 from bridge.registry import SYSTEM_QUEUE, Activity
-from bridge.report.why import NOT_POLLED, Answer
 from bridge.settings import Settings
 from bridge.store import Occupancy, Refusal, Room, Status
 

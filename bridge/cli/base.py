@@ -1,0 +1,37 @@
+"""What every command shares: the class of commands, the option ``--json``, the app's bridge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+from celery.bin.base import CeleryCommand, CeleryOption
+
+if TYPE_CHECKING:
+    from bridge.app_state import Installation
+
+JSON = click.option(
+    "--json", "as_json", is_flag=True, cls=CeleryOption, help="Print JSON for programs."
+)
+
+
+class BridgeCommand(CeleryCommand):  # type: ignore[misc]
+    """A command whose errors are sentences, not tracebacks."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; an error of the bridge ends it with exit status 1, a wrong setting with 2."""
+        from bridge.errors import BridgeError
+
+        try:
+            return super().invoke(ctx)
+        except click.ClickException:
+            raise
+        except BridgeError as exc:
+            raise click.ClickException(str(exc)) from None
+
+
+def installation_of(ctx: click.Context) -> Installation:
+    """The bridge of the app that ``celery -A`` names."""
+    from bridge.app_state import installed
+
+    return installed(ctx.obj.app)

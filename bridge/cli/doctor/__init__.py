@@ -1,0 +1,1 @@
+"""``celery -A bridge doctor``: is this deployment set up as it should be?"""

@@ -1,0 +1,1 @@
+"""``celery -A bridge status --why ACTIVITY``: why nothing more of an activity is claimed."""
