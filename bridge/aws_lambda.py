@@ -33,7 +33,7 @@ from bridge.processes import poll
 from bridge.settings import Settings
 from bridge.stepfunctions import Clients, Places, resolve
 from bridge.stepfunctions.aws import CONNECT_TIMEOUT_S
-from bridge.store import ClaimStore, Refusal
+from bridge.store import ClaimStore, PollRefusal
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +45,12 @@ LAST_WORDS_S = 2.0
 """Kept to say what went wrong before Lambda kills the function."""
 NOT_POLLED = "no poll is opened: %s"
 REASONS = {
-    Refusal.THROTTLED: "throttled: Step Functions refuses calls that matter more",
-    Refusal.NO_WORKER: "no worker serves the queue",
-    Refusal.HELD_BACK: "held back: the workers have claims that wait for the rate_limit",
-    Refusal.COVERED: "covered: another poller has a poll open, which takes the next task",
-    Refusal.NO_ROOM: "no room: the slots and the waiting room of the workers are taken",
-    Refusal.SHARE: "share: this poller has its part of the room, the rest is for other pollers",
+    PollRefusal.THROTTLED: "throttled: Step Functions refuses calls that matter more",
+    PollRefusal.NO_WORKER: "no worker serves the queue",
+    PollRefusal.HELD_BACK: "held back: the workers have claims that wait for the rate_limit",
+    PollRefusal.COVERED: "covered: another poller has a poll open, which takes the next task",
+    PollRefusal.NO_ROOM: "no room: the slots and the waiting room of the workers are taken",
+    PollRefusal.SHARE: "share: this poller has its part of the room, the rest is for other pollers",
 }
 
 
@@ -193,7 +193,7 @@ class Function:
         if not counts.polls:
             refused = _why(poller.refusals)
             # Where another poller has a poll open, the next task is taken: all is well.
-            covered = set(poller.refusals.values()) == {Refusal.COVERED}
+            covered = set(poller.refusals.values()) == {PollRefusal.COVERED}
             logger.log(logging.INFO if covered else logging.WARNING, NOT_POLLED, refused)
         return Result(counts.polls, counts.claims, dispatcher.published, counts.failed, refused)
 
@@ -254,9 +254,9 @@ class _CountingDispatcher(Dispatcher):
         self.published += 1
 
 
-def _why(refusals: Mapping[str, Refusal]) -> str:
+def _why(refusals: Mapping[str, PollRefusal]) -> str:
     """Why no poll was granted, each reason with its activities."""
-    activities: dict[Refusal, list[str]] = {}
+    activities: dict[PollRefusal, list[str]] = {}
     for activity, why in refusals.items():
         activities.setdefault(why, []).append(activity)
     return "; ".join(f"{REASONS[why]} ({', '.join(its)})" for why, its in activities.items())

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from bridge.loops import poll_window, poller
-from bridge.store import ClaimStore, Refusal, Wish
+from bridge.store import ClaimStore, PollRefusal, Wish
 from bridge.store.records import Grant
 
 WIDTH = int(os.environ["BENCH_WIDTH"])
@@ -38,7 +38,7 @@ def _grant_all() -> None:
 
     async def granted(store: ClaimStore, name: str, wishes: Sequence[Wish]) -> Grant:
         answer = await asked(store, name, wishes)
-        none = Refusal.NONE
+        none = PollRefusal.NONE
         return Grant(answer.slots, [wish.want for wish in wishes], [none] * len(wishes))
 
     ClaimStore.grant_polls = granted  # type: ignore[method-assign]

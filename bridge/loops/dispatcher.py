@@ -15,7 +15,7 @@ from bridge.errors import BridgeError, ErrorName
 from bridge.model import Claim, Outcome
 from bridge.registry import ACTIVITY_HEADER
 from bridge.store import Unfinished
-from bridge.store.redis_errors import Refusal, refusal_of
+from bridge.store.redis_errors import StoreRefusal, refusal_of
 from bridge.support.publish_errors import Seldom, is_final, is_outage
 from bridge.versions import enabled
 
@@ -143,7 +143,7 @@ class Dispatcher:
         said = f"{type(reason).__name__}: {reason}"
         # A Redis that refuses writes refuses all; and its name may lead to another server, to which
         # only a new connection comes: kombu's pool makes one after an outage.
-        refused = refusal_of(reason) not in (None, Refusal.FORBIDDEN)
+        refused = refusal_of(reason) not in (None, StoreRefusal.FORBIDDEN)
         away = refused or is_outage(exc, self._bridge.app)
         self._seldom.warning(
             reason,

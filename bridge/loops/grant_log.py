@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Sequence
 
-from bridge.store import Refusal, Wish
+from bridge.store import PollRefusal, Wish
 
 logger = logging.getLogger(__name__)
 
@@ -26,15 +26,15 @@ class GrantLog:
         self._slots: int | None = None
         self._slots_said_at = float("-inf")
 
-    def note(self, wishes: Sequence[Wish], slots: int, refused: Sequence[Refusal]) -> None:
+    def note(self, wishes: Sequence[Wish], slots: int, refused: Sequence[PollRefusal]) -> None:
         """Say what has changed with a grant, whose slots and refusals these are."""
         self._note_slots(slots)
         unserved: set[str] = set()
         served: set[str] = set()
         for wish, why in zip(wishes, refused, strict=True):
-            if why is Refusal.NO_WORKER:
+            if why is PollRefusal.NO_WORKER:
                 unserved.add(wish.queue)
-            elif wish.want and why is not Refusal.THROTTLED:
+            elif wish.want and why is not PollRefusal.THROTTLED:
                 # What wants nothing, or is refused for a reason that comes first, shows no worker.
                 served.add(wish.queue)
         for queue in sorted(unserved - self._unserved):

@@ -24,7 +24,7 @@ from bridge.metrics import OFF, Meters
 from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.stepfunctions import Clients
-from bridge.store import ClaimStore, Refusal, Wish
+from bridge.store import ClaimStore, PollRefusal, Wish
 from bridge.support.batching import Gap
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class Poller:
         ]
         self._intake = Intake(store=store, dispatcher=dispatcher, meters=meters, poller=name)
         self._grant_log = GrantLog()
-        self._refusals: dict[str, Refusal] = {}
+        self._refusals: dict[str, PollRefusal] = {}
         self._changed = asyncio.Event()
         self._freed = False
         self._waking: asyncio.TimerHandle | None = None
@@ -159,7 +159,7 @@ class Poller:
         return self._draining.is_set()
 
     @property
-    def refusals(self) -> Mapping[str, Refusal]:
+    def refusals(self) -> Mapping[str, PollRefusal]:
         """Activity → why it was not granted all that it wanted when the store was last asked."""
         return self._refusals
 
@@ -226,10 +226,10 @@ class Poller:
             self._polls.add(polling)
             polling.add_done_callback(self._polls.discard)
 
-    def _ask_again_s(self, refused: Sequence[Refusal]) -> float:
+    def _ask_again_s(self, refused: Sequence[PollRefusal]) -> float:
         """Seconds until something is due: a refusal, the end of a pause, polls that become idle."""
         now = time.monotonic()
-        scarce = Refusal.NO_ROOM in refused or Refusal.SHARE in refused
+        scarce = PollRefusal.NO_ROOM in refused or PollRefusal.SHARE in refused
         together_s = IDLE_TOGETHER_S if scarce else EMPTIES_APART_S
         due_s = GRANT_INTERVAL_S if any(refused) else self._idle_s
         for lane in self._lanes:

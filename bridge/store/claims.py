@@ -18,7 +18,7 @@ from bridge.store.records import (
     Grant,
     LostJob,
     Pass,
-    Refusal,
+    PollRefusal,
     Report,
     Unfinished,
     Unstarted,
@@ -118,7 +118,9 @@ class ClaimStore:
         for wish in wishes:
             args += (wish.activity, wish.queue, wish.fresh, wish.idle, wish.want, wish.place)
         slots, *rows = await self._scripts.call("grant_polls", *args)
-        return Grant(int(slots), [int(n) for n in rows[::2]], [Refusal(why) for why in rows[1::2]])
+        return Grant(
+            int(slots), [int(n) for n in rows[::2]], [PollRefusal(why) for why in rows[1::2]]
+        )
 
     async def withdraw_poller(self, poller: str) -> bool:
         """Forget a poller that has ended in order; False when it was not known."""

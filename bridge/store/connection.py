@@ -35,7 +35,7 @@ from bridge.store.primary import (
     PrimaryConnection,
     PrimarySSLConnection,
 )
-from bridge.store.redis_errors import WHAT_FOLLOWS, Refusal, other_schema, refusal_of
+from bridge.store.redis_errors import WHAT_FOLLOWS, StoreRefusal, other_schema, refusal_of
 from bridge.store.sentinel import AsyncSentinels, Sentinels
 from bridge.support.masking import mask_url, scrub
 
@@ -261,7 +261,7 @@ def translated(settings: Settings) -> Iterator[None]:
         if refusal is None:
             raise  # a script of ours is wrong
         said = scrub(str(exc), parse(settings.store_url).secrets)
-        if refusal is Refusal.FORBIDDEN and "access a key" in said:  # Redis does not say which
+        if refusal is StoreRefusal.FORBIDDEN and "access a key" in said:  # Redis does not say which
             said = f"{said.rstrip('.')}; the bridge's keys are ~{settings.root_key}*"
         raise StoreUnavailable(
             f"the claim store {mask_url(settings.store_url)} {refusal.value} "

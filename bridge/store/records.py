@@ -36,7 +36,7 @@ class Wish:
     place: str = ""
 
 
-class Refusal(StrEnum):
+class PollRefusal(StrEnum):
     """Why a poller may not open all the polls that it asked for on an activity."""
 
     NONE = ""
@@ -67,7 +67,7 @@ class Grant:
 
     slots: int
     polls: list[int]
-    refused: list[Refusal]
+    refused: list[PollRefusal]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from enum import Enum
 from redis import exceptions
 
 
-class Refusal(Enum):
+class StoreRefusal(Enum):
     """Why Redis did not do what a script asked; each is an outage, and the call can be repeated."""
 
     AWAY = "does not answer"
@@ -23,35 +23,37 @@ class Refusal(Enum):
 
 
 _CODES = {
-    "OOM": Refusal.FULL,
-    "READONLY": Refusal.READ_ONLY,  # a replica, until the failover is through
-    "NOREPLICAS": Refusal.READ_ONLY,
-    "MISCONF": Refusal.READ_ONLY,
-    "NOPERM": Refusal.FORBIDDEN,
+    "OOM": StoreRefusal.FULL,
+    "READONLY": StoreRefusal.READ_ONLY,  # a replica, until the failover is through
+    "NOREPLICAS": StoreRefusal.READ_ONLY,
+    "MISCONF": StoreRefusal.READ_ONLY,
+    "NOPERM": StoreRefusal.FORBIDDEN,
     # Of a blocked call, when its server is demoted.
-    "UNBLOCKED": Refusal.AWAY,
-    **dict.fromkeys(("BUSY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"), Refusal.AWAY),
+    "UNBLOCKED": StoreRefusal.AWAY,
+    **dict.fromkeys(
+        ("BUSY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"), StoreRefusal.AWAY
+    ),
 }
 _MOVED = re.compile(r"(?:^|: -?)(?:MASTERDOWN|READONLY|UNBLOCKED)\b")
 _OTHER_SCHEMA = re.compile(r"\bSCHEMA (\S+)")
 _CODE = re.compile(rf"(?:^|: -?)({'|'.join(_CODES)})\b")
 # What Redis 7 and Valkey, and Redis 6.2, say of a script that the user may not run to its end.
 _FORBIDDEN = ("ACL failure in script", "The user executing the script can't")
-_CLASSES: tuple[tuple[type[Exception], Refusal], ...] = (
-    (exceptions.OutOfMemoryError, Refusal.FULL),
-    (exceptions.ReadOnlyError, Refusal.READ_ONLY),
-    (exceptions.NoPermissionError, Refusal.FORBIDDEN),
-    (exceptions.MasterDownError, Refusal.AWAY),
-    (exceptions.ClusterDownError, Refusal.AWAY),
-    (exceptions.TryAgainError, Refusal.AWAY),
-    (exceptions.AskError, Refusal.AWAY),  # its slot moves, key by key, to another node
-    (exceptions.ConnectionError, Refusal.AWAY),
-    (exceptions.TimeoutError, Refusal.AWAY),
-    (OSError, Refusal.AWAY),
+_CLASSES: tuple[tuple[type[Exception], StoreRefusal], ...] = (
+    (exceptions.OutOfMemoryError, StoreRefusal.FULL),
+    (exceptions.ReadOnlyError, StoreRefusal.READ_ONLY),
+    (exceptions.NoPermissionError, StoreRefusal.FORBIDDEN),
+    (exceptions.MasterDownError, StoreRefusal.AWAY),
+    (exceptions.ClusterDownError, StoreRefusal.AWAY),
+    (exceptions.TryAgainError, StoreRefusal.AWAY),
+    (exceptions.AskError, StoreRefusal.AWAY),  # its slot moves, key by key, to another node
+    (exceptions.ConnectionError, StoreRefusal.AWAY),
+    (exceptions.TimeoutError, StoreRefusal.AWAY),
+    (OSError, StoreRefusal.AWAY),
 )
 
 
-def refusal_of(exc: BaseException) -> Refusal | None:
+def refusal_of(exc: BaseException) -> StoreRefusal | None:
     """What an exception of redis-py means; None: the fault is the script's, or the caller's."""
     for kind, refusal in _CLASSES:
         if isinstance(exc, kind):
@@ -61,7 +63,7 @@ def refusal_of(exc: BaseException) -> Refusal | None:
     said = str(exc)
     if found := _CODE.search(said):
         return _CODES[found[1]]
-    return Refusal.FORBIDDEN if any(words in said for words in _FORBIDDEN) else None
+    return StoreRefusal.FORBIDDEN if any(words in said for words in _FORBIDDEN) else None
 
 
 def has_moved(exc: Exception) -> bool:
@@ -80,11 +82,15 @@ def other_schema(exc: Exception) -> str | None:
 
 
 WHAT_FOLLOWS = {
-    Refusal.AWAY: "nothing can be claimed or reported until it is back.",
-    Refusal.FULL: "nothing is claimed until it has memory again; what is in flight goes on. Give "
-    "it more memory (maxmemory).",
-    Refusal.READ_ONLY: "nothing can be claimed or reported until it takes them again.",
-    Refusal.FORBIDDEN: "its user lacks a right that the bridge needs. Allow it (ACL SETUSER); the "
-    "call is tried again until then.",
+    StoreRefusal.AWAY: "nothing can be claimed or reported until it is back.",
+    StoreRefusal.FULL: (
+        "nothing is claimed until it has memory again; what is in flight goes on. "
+        "Give it more memory (maxmemory)."
+    ),
+    StoreRefusal.READ_ONLY: "nothing can be claimed or reported until it takes them again.",
+    StoreRefusal.FORBIDDEN: (
+        "its user lacks a right that the bridge needs. Allow it (ACL SETUSER); "
+        "the call is tried again until then."
+    ),
 }
 """What a refusal means for the bridge, as the end of an error's sentence."""

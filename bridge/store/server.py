@@ -10,7 +10,7 @@ import redis
 
 from bridge.settings import Settings
 from bridge.store.connection import connect, translated
-from bridge.store.redis_errors import Refusal, refusal_of
+from bridge.store.redis_errors import StoreRefusal, refusal_of
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ def _allowed(name: str, call: Callable[[], T], forbidden: list[str]) -> T | None
     try:
         return call()
     except redis.exceptions.ResponseError as exc:
-        if refusal_of(exc) is not Refusal.FORBIDDEN:
+        if refusal_of(exc) is not StoreRefusal.FORBIDDEN:
             raise
         forbidden.append(name)
         return None

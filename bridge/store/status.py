@@ -10,7 +10,7 @@ from typing import Any
 from bridge.model import State
 from bridge.settings import Settings
 from bridge.store.connection import ms
-from bridge.store.records import Refusal
+from bridge.store.records import PollRefusal
 from bridge.store.scripts import Scripts
 
 
@@ -199,7 +199,7 @@ class Room:
         workers: How many workers there are.
     """
 
-    refusal: Refusal
+    refusal: PollRefusal
     slots: int = 0
     offered: int = 0
     used: int = 0
@@ -242,7 +242,7 @@ class StatusReader:
         )
         said: dict[str, Any] = json.loads(text)
         return Room(
-            refusal=Refusal(said["refusal"]),
+            refusal=PollRefusal(said["refusal"]),
             slots=said["slots"],
             offered=said["offered"],
             used=said["used"],

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import NamedTuple
 
-from bridge.store import Refusal, Wish
+from bridge.store import PollRefusal, Wish
 
 Class = frozenset[str]
 """The queues that the workers of a class consume."""
@@ -246,7 +246,7 @@ class Answer:
     """What a poller may open of each wish, and why not more."""
 
     polls: list[int]
-    refused: list[Refusal]
+    refused: list[PollRefusal]
 
 
 class Grants:
@@ -256,7 +256,7 @@ class Grants:
         self.ledger = ledger
         self.wishes = wishes
         self.granted = [0] * len(wishes)
-        self.refused = [Refusal.NONE] * len(wishes)
+        self.refused = [PollRefusal.NONE] * len(wishes)
         self.mine = ledger.polls[poller] = {
             Lane(wish.activity, wish.queue): Polls(wish.fresh, wish.idle) for wish in wishes
         }
@@ -276,23 +276,23 @@ class Grants:
                     self.mine[Lane(wish.activity, wish.queue)] = Polls(has + 1, wish.idle)
         return Answer(self.granted, self.refused)
 
-    def refusal(self, wish: Wish) -> Refusal:
+    def refusal(self, wish: Wish) -> PollRefusal:
         """Why one more poll is refused now; NONE: it is granted."""
         lane = Lane(wish.activity, wish.queue)
         ledger = self.ledger
         if wish.place in ledger.throttled:
-            return Refusal.THROTTLED
+            return PollRefusal.THROTTLED
         if not ledger.serving(wish.queue):
-            return Refusal.NO_WORKER
+            return PollRefusal.NO_WORKER
         if ledger.held_back[wish.activity] >= len(ledger.serving(wish.queue)):
-            return Refusal.HELD_BACK
+            return PollRefusal.HELD_BACK
         if self.is_covered(wish):
-            return Refusal.COVERED
+            return PollRefusal.COVERED
         if not ledger.has_room(lane):
-            return Refusal.NO_ROOM
+            return PollRefusal.NO_ROOM
         if self.charged_polls(lane) >= self.shares[lane]:
-            return Refusal.SHARE
-        return Refusal.NONE
+            return PollRefusal.SHARE
+        return PollRefusal.NONE
 
     def is_covered(self, wish: Wish) -> bool:
         """Whether the queue is known to be empty, or another poller's one poll will soon tell.

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from bridge.local.valkey import LocalValkey
-from bridge.store import Refusal, Wish
+from bridge.store import PollRefusal, Wish
 from tests.model.false_clock import on_a_false_clock
 from tests.model.fleet import Announced, Fleet, Stores
 from tests.model.ledger import Grants, Lane, Polls, placed
@@ -260,9 +260,9 @@ def test_a_grant_exceeds_no_room_and_a_refusal_leaves_none(stores, scene):
         found_room = placed(after.demand_for_long(), after.rooms())
         assert found_room - placed(before.demand_for_long(), before.rooms()) == sum(grant.polls)
         for wish, refusal in zip(wishes, grant.refused, strict=True):
-            if refusal is Refusal.NO_ROOM:
+            if refusal is PollRefusal.NO_ROOM:
                 assert not after.fits_by_count(Lane(wish.activity, wish.queue))
-            if refusal is Refusal.SHARE:
+            if refusal is PollRefusal.SHARE:
                 assert len(scene.polls) > 1, "a poller that is alone may have all"
 
 
@@ -307,16 +307,16 @@ class TestWhatRandomFleetsHaveShown:
         fleet.renew("w", Announced(2, frozenset({"q1"})))
         for claim in fleet.store([long, long]):
             fleet.start(claim, "w")
-        assert self.asks(fleet, Wish(*short, 0, 5)) == [(1, Refusal.NO_ROOM)]
-        assert self.asks(fleet, Wish(*short, 1, 5)) == [(0, Refusal.NO_ROOM)]
+        assert self.asks(fleet, Wish(*short, 0, 5)) == [(1, PollRefusal.NO_ROOM)]
+        assert self.asks(fleet, Wish(*short, 1, 5)) == [(0, PollRefusal.NO_ROOM)]
 
     def test_polls_of_short_activities_keep_no_long_one_out(self, fleet):
         """They have room of their own, by time, and a share of its own."""
         short, long = Lane("short", "q1"), Lane("long", "q1")
         remember(fleet, {short: "instant"})
         fleet.renew("w", Announced(4, frozenset({"q1"})))
-        assert self.asks(fleet, Wish(*short, 0, 50)) == [(15 + 5, Refusal.NO_ROOM)]
-        assert self.asks(fleet, Wish(*short, 20, 0), Wish(*long, 0, 1))[1] == (1, Refusal.NONE)
+        assert self.asks(fleet, Wish(*short, 0, 50)) == [(15 + 5, PollRefusal.NO_ROOM)]
+        assert self.asks(fleet, Wish(*short, 20, 0), Wish(*long, 0, 1))[1] == (1, PollRefusal.NONE)
 
     @pytest.mark.parametrize("pollers", [1, 2])
     def test_claims_that_fit_elsewhere_leave_the_room_to_those_that_do_not(self, fleet, pollers):
@@ -346,10 +346,10 @@ class TestWhatRandomFleetsHaveShown:
     def test_a_second_poller_does_not_ask_what_the_first_one_finds_out(self, fleet):
         """Both polls would become idle, and the second one takes room for a minute."""
         fleet.renew("w", Announced(8, frozenset({"q1"})))
-        assert self.asks(fleet, Wish("a", "q1", 0, 1)) == [(1, Refusal.NONE)]
-        assert self.asks(fleet, Wish("a", "q1", 0, 1), poller="p2") == [(0, Refusal.COVERED)]
+        assert self.asks(fleet, Wish("a", "q1", 0, 1)) == [(1, PollRefusal.NONE)]
+        assert self.asks(fleet, Wish("a", "q1", 0, 1), poller="p2") == [(0, PollRefusal.COVERED)]
         knows_of_tasks = Wish("a", "q1", 0, 2)
-        assert self.asks(fleet, knows_of_tasks, poller="p2") == [(2, Refusal.NONE)]
+        assert self.asks(fleet, knows_of_tasks, poller="p2") == [(2, PollRefusal.NONE)]
 
     def test_a_clock_that_goes_back_during_a_run(self, fleet):
         """By less than the store calls a doubt; what was learnt would not be read again."""

@@ -42,7 +42,7 @@ from bridge.store import (
     WorkerStatus,
     describe_server,
 )
-from bridge.store.redis_errors import Refusal, refusal_of
+from bridge.store.redis_errors import StoreRefusal, refusal_of
 from bridge.support.masking import mask_url, mask_urls, scrub
 
 AFTER_POLL_S = 25.0
@@ -184,11 +184,13 @@ async def _call(name: str, place: str, call: Callable[[], Awaitable[object]]) ->
 
 
 _REMEDIES = {
-    Refusal.AWAY: "start Redis, or set BRIDGE_STORE_URL",
-    Refusal.FORBIDDEN: "give the user of the store's URL the right that the sentence names, with "
-    "ACL SETUSER; only workers do with fewer keys: see docs/howto/secure.md",
-    Refusal.FULL: "give it more memory (maxmemory), or remove what is not the bridge's",
-    Refusal.READ_ONLY: "name the primary in BRIDGE_STORE_URL, or mend what the sentence names",
+    StoreRefusal.AWAY: "start Redis, or set BRIDGE_STORE_URL",
+    StoreRefusal.FORBIDDEN: (
+        "give the user of the store's URL the right that the sentence names, with "
+        "ACL SETUSER; only workers do with fewer keys: see docs/howto/secure.md"
+    ),
+    StoreRefusal.FULL: "give it more memory (maxmemory), or remove what is not the bridge's",
+    StoreRefusal.READ_ONLY: "name the primary in BRIDGE_STORE_URL, or mend what the sentence names",
 }
 
 
@@ -202,7 +204,7 @@ def _store(bridge: Installation) -> Iterator[Finding]:
         return
     except BridgeError as exc:
         refusal = refusal_of(exc.__cause__) if isinstance(exc.__cause__, Exception) else None
-        yield _failure(check, str(exc), _REMEDIES[refusal or Refusal.AWAY])
+        yield _failure(check, str(exc), _REMEDIES[refusal or StoreRefusal.AWAY])
         return
     version = f"version {server.version or 'unknown'}"
     yield _ok(check, f"{mask_url(bridge.settings.store_url)}, {version}")

@@ -5,7 +5,7 @@
 --         of this poller), want (how many more), place (region and account of its calls)
 -- Returns OOM as an error when Redis is at maxmemory; else
 --         slots (of the live workers that serve any of these queues), then for each activity the
---         number of polls granted, and why not more (see Refusal in bridge/store/records.py)
+--         number of polls granted, and why not more (see PollRefusal in bridge/store/records.py)
 -- Clock   the leases of workers and pollers; the hold of polls; countdowns that are over
 --
 -- The stamp is not written first: after a write Redis would no longer say that it is full.

@@ -17,8 +17,7 @@ from celery import bootsteps
 from redis import exceptions
 from redis.exceptions import ResponseError
 
-from bridge.store.redis_errors import Refusal as StoreRefusal
-from bridge.store.redis_errors import refusal_of
+from bridge.store.redis_errors import StoreRefusal, refusal_of
 
 logger = logging.getLogger(__name__)
 

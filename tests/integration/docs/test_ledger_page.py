@@ -11,7 +11,7 @@ import pytest
 
 from bridge.model import Job, Outcome
 from bridge.settings import Settings
-from bridge.store import Refusal, Wish
+from bridge.store import PollRefusal, Wish
 from tests.fixtures_bridge import NUMBERS, Store
 
 OK = Outcome(output="1")
@@ -88,7 +88,7 @@ def test_1_idle_polls_take_nothing(example):
     wishes.append(Wish("render", "celery", fresh=0, want=100))
     grant = example.store.run(example.store.claims.grant_polls("p1", wishes))
     assert grant.polls == [0, 0, 8]
-    assert grant.refused == [Refusal.COVERED, Refusal.COVERED, Refusal.NO_ROOM]
+    assert grant.refused == [PollRefusal.COVERED, PollRefusal.COVERED, PollRefusal.NO_ROOM]
 
 
 def test_2_and_3_two_wait_and_an_idle_poll_brings_a_third(example):

@@ -21,7 +21,7 @@ from bridge.loops.poller import GRANT_INTERVAL_S, IDLE_INTERVAL_S, Poller
 from bridge.processes.poll import end_tasks
 from bridge.registry import Activity, Registry
 from bridge.stepfunctions import ActivityTask
-from bridge.store import ClaimStore, JobStore, Refusal, Wish
+from bridge.store import ClaimStore, JobStore, PollRefusal, Wish
 
 TIMEOUT_S = 20.0
 HOLD_S = 60.0
@@ -193,7 +193,7 @@ class TestIdlePolls:
     def test_an_activity_has_one_idle_poll_however_many_pollers_there_are(self, play):
         async def steps(scene):
             await scene.until(lambda: any(ask.told["a0"].idle for ask in scene.claims.asked))
-            assert await scene.ask_as_another() == (0, Refusal.COVERED)
+            assert await scene.ask_as_another() == (0, PollRefusal.COVERED)
 
         play(steps)
 
@@ -214,7 +214,7 @@ class TestIdlePolls:
             await scene.until(lambda: scene.client.open["a0"])
             await asyncio.to_thread(scene.jobs.leave, "w1")
             await scene.until(lambda: not scene.client.open["a0"])
-            await scene.until(lambda: scene.claims.asked[-1].refused["a0"] is Refusal.NO_WORKER)
+            await scene.until(lambda: scene.claims.asked[-1].refused["a0"] is PollRefusal.NO_WORKER)
             assert scene.client.polled["a0"] == 1
             scene.worker(4, "w2")
             await scene.until(lambda: scene.client.polled["a0"] == 2)
@@ -241,7 +241,7 @@ class TestIdlePolls:
             scene.client.hold_s = 0.6
             await scene.until(lambda: scene.client.open["a0"])
             await scene.claims.hold_polls([""])
-            await scene.until(lambda: scene.claims.asked[-1].refused["a0"] is Refusal.THROTTLED)
+            await scene.until(lambda: scene.claims.asked[-1].refused["a0"] is PollRefusal.THROTTLED)
             assert scene.client.polled["a0"] == 1
 
         play(steps)
@@ -281,7 +281,7 @@ class TestWindow:
             scene.client.tasks["a0"] = 10_000
             await scene.until(lambda: scene.client.open["a0"] >= 5)
             await scene.until(lambda: scene.claims.asked[-1].told["a0"].want == 1)
-            assert scene.claims.asked[-1].refused["a0"] is Refusal.NO_ROOM
+            assert scene.claims.asked[-1].refused["a0"] is PollRefusal.NO_ROOM
             assert scene.client.open["a0"] == 0
 
         play(steps, slots=200)
@@ -309,10 +309,10 @@ class TestAskAgain:
         """That poller may end."""
 
         async def steps(scene):
-            assert await scene.ask_as_another(want=0, idle=1) == (0, Refusal.NONE)
+            assert await scene.ask_as_another(want=0, idle=1) == (0, PollRefusal.NONE)
             scene.worker(4)
             await scene.until(lambda: scene.claims.asked)
-            await scene.until(lambda: scene.claims.asked[-1].refused["a0"] is Refusal.COVERED)
+            await scene.until(lambda: scene.claims.asked[-1].refused["a0"] is PollRefusal.COVERED)
             await scene.claims.withdraw_poller("p2")
             ended = time.monotonic()
             await scene.until(lambda: scene.client.polled["a0"] == 1)
@@ -348,7 +348,7 @@ class TestDrain:
             assert (told[0].fresh, told[0].idle) == (1, 0)
             assert any((wish.fresh, wish.idle) == (0, 1) for wish in told)
             assert scene.client.polled["a0"] == 1
-            assert await scene.ask_as_another() == (1, Refusal.NONE)
+            assert await scene.ask_as_another() == (1, PollRefusal.NONE)
 
         play(steps)
 

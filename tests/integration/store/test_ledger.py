@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from bridge.model import Outcome
-from bridge.store import JobStore, Refusal, Wish
+from bridge.store import JobStore, PollRefusal, Wish
 from tests.fixtures_bridge import NUMBERS
 from tests.waiting import wait_until
 
@@ -57,7 +57,7 @@ class TestSlots:
         """And offer no waiting room."""
         announce(store, ordinary=4)
         found = grant(store, MANY)
-        assert (found.slots, found.polls, found.refused) == (4, [0], [Refusal.NO_ROOM])
+        assert (found.slots, found.polls, found.refused) == (4, [0], [PollRefusal.NO_ROOM])
         announce(store, ordinary=1)
         assert grant(store, MANY).polls == [4]  # 3 × 1.25
 
@@ -66,7 +66,7 @@ class TestSlots:
         for n in range(4):
             runs(store, f"token-{n}", worker="old")
         announce(store, "old", slots=0)
-        assert grant(store, MANY).refused == [Refusal.NO_WORKER]
+        assert grant(store, MANY).refused == [PollRefusal.NO_WORKER]
         announce(store, "new", slots=4)
         assert grant(store, MANY).polls == [5]
 
@@ -99,7 +99,7 @@ class TestSlots:
         announce(store)
         assert grant(store, MANY).polls == [5]
         announce(store, **announced)
-        assert grant(store, MANY).refused == [Refusal.NO_WORKER]
+        assert grant(store, MANY).refused == [PollRefusal.NO_WORKER]
 
     def test_a_pool_may_grow_and_shrink(self, store):
         for slots, polls in (1, 2), (8, 10), (4, 5):
@@ -146,7 +146,7 @@ class TestWaiting:
         announce(store, claim_ids=claims, held_back=claims)
         assert store.status().held_back == 4
         found = grant(store, OTHER, MANY)
-        assert (found.polls, found.refused[1]) == ([5, 0], Refusal.HELD_BACK)
+        assert (found.polls, found.refused[1]) == ([5, 0], PollRefusal.HELD_BACK)
 
     def test_what_is_held_back_no_more_waits_again(self, store):
         claim = store.claim()
@@ -187,9 +187,9 @@ class TestPolls:
         """Its queue is empty; also where the poll is another poller's."""
         announce(store)
         found = grant(store, Wish("resize", "celery", 0, 1, idle=1))
-        assert (found.polls, found.refused) == ([0], [Refusal.COVERED])
+        assert (found.polls, found.refused) == ([0], [PollRefusal.COVERED])
         found = grant(store, MANY, poller="p2")
-        assert (found.polls, found.refused) == ([0], [Refusal.COVERED])
+        assert (found.polls, found.refused) == ([0], [PollRefusal.COVERED])
         store.run(store.claims.withdraw_poller("p1"))
         assert grant(store, MANY, poller="p2").polls == [5]
 
@@ -211,13 +211,13 @@ class TestPolls:
         runs(store, "token-1")
         store.claim("token-2")
         found = grant(store, OTHER)
-        assert (found.polls, found.refused) == ([0], [Refusal.NO_ROOM])
+        assert (found.polls, found.refused) == ([0], [PollRefusal.NO_ROOM])
 
     def test_the_parts_of_pollers(self, store):
         announce(store, slots=8)
         grant(store, Wish("resize", "celery", 0, 0), poller="p2")
         found = grant(store, MANY)
-        assert (found.polls, found.refused) == ([5], [Refusal.SHARE])
+        assert (found.polls, found.refused) == ([5], [PollRefusal.SHARE])
 
 
 class TestRoomByTime:
@@ -321,8 +321,8 @@ def test_a_question_tells_the_same_as_a_grant(store):
     store.claim("token-2")
     before = store.all_keys()
     room = store.reader.room("other", "celery")
-    assert (room.refusal, room.slots, room.offered, room.used) == (Refusal.NONE, 4, 3, 1)
+    assert (room.refusal, room.slots, room.offered, room.used) == (PollRefusal.NONE, 4, 3, 1)
     assert (room.waiting_room, room.charged, room.workers) == (3, 1, 1)
-    assert store.reader.room("other", "elsewhere").refusal is Refusal.NO_WORKER
+    assert store.reader.room("other", "elsewhere").refusal is PollRefusal.NO_WORKER
     assert store.all_keys() == before
     assert grant(store, OTHER).polls == [2]

@@ -12,7 +12,7 @@ from bridge.cli.status.why.answer import NOT_POLLED, Answer
 from bridge.errors import app_name
 from bridge.registry import SYSTEM_QUEUE, Activity
 from bridge.settings import Settings
-from bridge.store import Occupancy, Refusal, Room, Status
+from bridge.store import Occupancy, PollRefusal, Room, Status
 
 
 class _Reason(NamedTuple):
@@ -48,7 +48,7 @@ class _Explanation:
 
     def answer(self) -> Answer:
         problems = []
-        if not self.workers or self.room.refusal is Refusal.NO_WORKER:
+        if not self.workers or self.room.refusal is PollRefusal.NO_WORKER:
             problems.append(self._no_worker())
         if not self.status.pollers:
             problems.append(self._no_poller())
@@ -162,15 +162,15 @@ class _Explanation:
     def _refused(self) -> _Reason:
         """By the ledger, while workers and a poller are there."""
         match self.room.refusal:
-            case Refusal.THROTTLED:
+            case PollRefusal.THROTTLED:
                 return self._throttled()
-            case Refusal.HELD_BACK:
+            case PollRefusal.HELD_BACK:
                 return self._held_back()
-            case Refusal.COVERED if self.row.idle:
+            case PollRefusal.COVERED if self.row.idle:
                 return self._covered()
-            case Refusal.NO_ROOM:
+            case PollRefusal.NO_ROOM:
                 return self._no_room()
-            case Refusal.SHARE:
+            case PollRefusal.SHARE:
                 return self._share()
             case _:
                 return self._granted()

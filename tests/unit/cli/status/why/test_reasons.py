@@ -10,7 +10,7 @@ import pytest
 from bridge.cli.status.why.answer import settled
 from bridge.cli.status.why.reasons import explain
 from bridge.settings import Settings
-from bridge.store import ActivityStatus, OpenPolls, Refusal, Room, Status, WorkerStatus
+from bridge.store import ActivityStatus, OpenPolls, PollRefusal, Room, Status, WorkerStatus
 
 ACTIVITY = SimpleNamespace(
     name="resize-image", queue="celery", task=SimpleNamespace(name="tasks.resize", rate_limit="6/m")
@@ -26,7 +26,7 @@ IDLE = replace(WORKER, running=0, ordinary=0, offered=4, used=0)
 DRAINS = WorkerStatus("w@old#1", 0, ("celery",), running=3, lease_s=10.0)
 GPU = replace(IDLE, worker="gpu@one#1", queues=("gpu",))
 LOST = replace(WORKER, worker="w@lost#1", lease_s=-5.0)
-FULL = Room(Refusal.NO_ROOM, slots=4, offered=2, used=2, waiting_room=1, charged=1, workers=1)
+FULL = Room(PollRefusal.NO_ROOM, slots=4, offered=2, used=2, waiting_room=1, charged=1, workers=1)
 SETTINGS = Settings(store_url="redis://127.0.0.1:1/0")
 
 
@@ -55,7 +55,7 @@ class TestReasons:
     def test_no_room_though_no_claim_runs(self):
         """Ordinary tasks, and jobs that run on though their claim is closed."""
         taken = replace(WORKER, running=0, ordinary=3, unwanted=1, offered=0, used=0)
-        text = said(Room(Refusal.NO_ROOM, slots=4, workers=1), taken)
+        text = said(Room(PollRefusal.NO_ROOM, slots=4, workers=1), taken)
         assert "no claim runs" in text
         assert "ordinary tasks 3, jobs that run on though their claim is closed 1" in text
         assert "takes 0 claims (BRIDGE_LOOK_AHEAD=1.25 × 0 slots" in text
@@ -79,7 +79,7 @@ class TestReasons:
         assert "3 polls are open still (2 fresh, 1 idle)" in said(FULL, WORKER, row=row)
 
     def test_no_worker(self):
-        found = answer(Room(Refusal.NO_WORKER), GPU, LOST)
+        found = answer(Room(PollRefusal.NO_WORKER), GPU, LOST)
         assert (found.reason, found.attention) == ("no worker", True)
         text = found.sentences[-1]
         assert "No live worker serves its queue celery. Other queues are served: gpu." in text
@@ -98,64 +98,64 @@ class TestReasons:
         assert "1 more drains and gets no new job; what runs there (3 claims)" in text
 
     def test_no_poller(self):
-        found = answer(Room(Refusal.NONE), IDLE, pollers=())
+        found = answer(Room(PollRefusal.NONE), IDLE, pollers=())
         assert (found.reason, found.attention) == ("no poller", True)
         assert found.sentences[-1] == "No poller is alive, so nothing is claimed."
         assert found.remedy.endswith(" poll")
 
     def test_neither_worker_nor_poller(self):
-        found = answer(Room(Refusal.NO_WORKER), pollers=())
+        found = answer(Room(PollRefusal.NO_WORKER), pollers=())
         assert (found.reason, found.attention) == ("no worker", True)
         assert "No poller is alive" in found.sentences[-1]
         assert "Start a worker" in found.remedy
         assert "Start a poller" in found.remedy
 
     def test_covered(self):
-        found = answer(Room(Refusal.COVERED), IDLE, row=replace(QUIET, polls=1, idle=1))
+        found = answer(Room(PollRefusal.COVERED), IDLE, row=replace(QUIET, polls=1, idle=1))
         assert (found.reason, found.attention) == ("idle poll", False)
         assert "An idle poll is open: Step Functions has no task waiting" in found.sentences[-1]
         assert "All is well" in found.sentences[-1]
 
     def test_covered_by_the_first_poll_of_another_poller(self):
         """While it is fresh no other poller opens its first one."""
-        found = answer(Room(Refusal.COVERED), IDLE, row=replace(QUIET, polls=1, fresh=1))
+        found = answer(Room(PollRefusal.COVERED), IDLE, row=replace(QUIET, polls=1, fresh=1))
         assert (found.reason, found.attention) == ("fresh poll", False)
 
     def test_throttled(self):
-        found = answer(Room(Refusal.THROTTLED), IDLE)
+        found = answer(Room(PollRefusal.THROTTLED), IDLE)
         assert (found.reason, found.attention) == ("throttled", False)
         assert "throttles reports or heartbeats" in found.sentences[-1]
 
     def test_held_back(self):
         row = replace(QUIET, in_flight=1, queued=1, held_back=1)
-        found = answer(Room(Refusal.HELD_BACK), IDLE, row=row)
+        found = answer(Room(PollRefusal.HELD_BACK), IDLE, row=row)
         assert (found.reason, found.attention) == ("held back", False)
         text = " ".join(found.sentences)
         assert "1 is held back for a rate_limit" in text
         assert "1 claim back for the rate_limit of task tasks.resize (6/m)" in text
 
     def test_share(self):
-        found = answer(Room(Refusal.SHARE), IDLE, pollers=("p", "q"))
+        found = answer(Room(PollRefusal.SHARE), IDLE, pollers=("p", "q"))
         assert found.reason == "share"
         assert "2 pollers share in equal parts" in found.sentences[-1]
 
     def test_a_fresh_poll(self):
-        found = answer(Room(Refusal.NONE), IDLE, row=replace(QUIET, polls=1, fresh=1))
+        found = answer(Room(PollRefusal.NONE), IDLE, row=replace(QUIET, polls=1, fresh=1))
         assert (found.reason, found.attention) == ("fresh poll", False)
 
     def test_no_poller_polls_it(self):
-        found = answer(Room(Refusal.NONE), IDLE)
+        found = answer(Room(PollRefusal.NONE), IDLE)
         assert (found.reason, found.attention) == ("not polled", True)
         assert "1 poller is alive. Yet no poll is open on this activity" in found.sentences[-1]
         assert "restart it" in found.remedy
 
-    @pytest.mark.parametrize("refusal", Refusal)
+    @pytest.mark.parametrize("refusal", PollRefusal)
     def test_each_refusal_has_its_sentences(self, refusal):
         found = answer(
-            Room(refusal), IDLE, row=replace(QUIET, idle=int(refusal is Refusal.COVERED))
+            Room(refusal), IDLE, row=replace(QUIET, idle=int(refusal is PollRefusal.COVERED))
         )
         assert found.as_json()["refusal"] == refusal
-        assert (found.reason != "not polled") == (refusal is not Refusal.NONE)
+        assert (found.reason != "not polled") == (refusal is not PollRefusal.NONE)
 
 
 class TestOtherQueues:
@@ -167,7 +167,7 @@ class TestOtherQueues:
 
     def test_a_poller_that_has_it_elsewhere(self):
         polls = [OpenPolls("p", "resize-image", "old", 0, 1), OpenPolls("p", "mail", "m", 0, 1)]
-        text = said(Room(Refusal.NONE), IDLE, row=replace(QUIET, polls=1, idle=1), polls=polls)
+        text = said(Room(PollRefusal.NONE), IDLE, row=replace(QUIET, polls=1, idle=1), polls=polls)
         assert "A poller polls it for queue old, and here its queue is celery" in text
         assert "queue m," not in text
 
@@ -210,11 +210,11 @@ def test_for_programs_it_has_the_numbers():
 
 class TestSettled:
     def test_a_moment_between_two_polls_is_waited_out(self):
-        between = answer(Room(Refusal.NONE), IDLE)
-        well = answer(Room(Refusal.COVERED), IDLE, row=replace(QUIET, polls=1, idle=1))
+        between = answer(Room(PollRefusal.NONE), IDLE)
+        well = answer(Room(PollRefusal.COVERED), IDLE, row=replace(QUIET, polls=1, idle=1))
         answers = iter([between, between, well])
         assert settled(lambda: next(answers)) is well
 
     def test_where_it_lasts_it_is_the_answer(self):
-        between = answer(Room(Refusal.NONE), IDLE)
+        between = answer(Room(PollRefusal.NONE), IDLE)
         assert settled(lambda: between, within_s=0.0) is between
