@@ -23,7 +23,7 @@ import redis.asyncio
 from bench.stub import TOKEN_BYTES, token
 from bridge.model import Claim, Job
 from bridge.settings import Settings
-from bridge.store import Beat, ClaimStore, JobStore
+from bridge.store import ClaimStore, DueHeartbeat, JobStore
 
 LEASE_S = 300.0
 """Of workers that exist in the store only; longer than any measure."""
@@ -141,9 +141,10 @@ class Filler:
                 "interval_s": self._interval_s,
                 "missed_ms": 0,
             }
-            beat = Beat(**{field.name: known.get(field.name, "") for field in fields(Beat)})
+            names = [field.name for field in fields(DueHeartbeat)]
+            beat = DueHeartbeat(**{name: known.get(name, "") for name in names})
             self._hastes[delay_s] = self._recorded(
-                lambda store: store.hasten_heartbeat(beat, delay_s)
+                lambda store: store.retry_heartbeat(beat, delay_s)
             )
         calls = self._hastes[delay_s]
         for start in range(0, len(ids), BATCH):

@@ -21,7 +21,7 @@ from bench.jobs import activity_names
 from bench.measures.run import Run
 from bench.processes import Process, environment, python, weigh
 from bridge.local.valkey import LocalValkey
-from bridge.store import ClaimStore, Pass
+from bridge.store import ClaimStore, PassKind
 
 FULL = (
     (100, 100),
@@ -139,9 +139,9 @@ class _Passes:
 
         async def note() -> None:
             for store in self._stores:
-                await store.note_beat(Pass.HEARTBEAT)
+                await store.note_beat_pass(PassKind.HEARTBEAT)
                 await store.take_heartbeats(1)
-                await store.note_beat(Pass.RECOVERY)
+                await store.note_beat_pass(PassKind.RECOVERY)
                 await store.find_lost(1)
 
         ends = time.monotonic() + seconds

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from bridge.errors import BridgeError, StoreUnavailable, TokenClosed
 from bridge.metrics import OFF, Meters
 from bridge.stepfunctions import Clients
-from bridge.store import Beat, ClaimStore, Unfinished
+from bridge.store import ClaimStore, DueHeartbeat, Unfinished
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ async def beat_due(
     done = Pass()
     permits = asyncio.Semaphore(concurrent_calls)
 
-    async def beat(due: Beat) -> None:
+    async def beat(due: DueHeartbeat) -> None:
         async with permits:
             try:
                 await clients.of(due.activity).send_task_heartbeat(
@@ -69,12 +69,12 @@ async def beat_due(
                 else:
                     logger.exception("heartbeat of claim %s failed", due.claim_id)
                 # The interval is a third of what the state allows: use what is left of it.
-                await store.hasten_heartbeat(due, due.interval_s / 4)
+                await store.retry_heartbeat(due, due.interval_s / 4)
             else:
                 done.sent += 1
                 meters.beat(due.activity, "sent")
 
-    async def close(due: Beat, code: str) -> None:
+    async def close(due: DueHeartbeat, code: str) -> None:
         closed = await store.close_claims([due.claim_id], reason=code)
         for ended in closed.ended:
             meters.reported(ended, ended.error, taken=False)
@@ -91,7 +91,7 @@ async def beat_due(
             )
             meters.recovered(unfinished.activity, "given_up")
             on_unfinished(unfinished)
-        results = await asyncio.gather(*(beat(b) for b in due.beats), return_exceptions=True)
+        results = await asyncio.gather(*(beat(b) for b in due.heartbeats), return_exceptions=True)
         away = None
         for result in results:  # of one heartbeat each; what went wrong with one stops no other
             if isinstance(result, StoreUnavailable):

@@ -19,7 +19,7 @@ from bridge.errors import ErrorName, StoreUnavailable
 from bridge.loops.dispatcher import BrokerUnavailable, Dispatcher, NotPublished, NotRegistered
 from bridge.metrics import OFF, Meters
 from bridge.model import Outcome
-from bridge.store import ClaimStore, JobStore, Lost
+from bridge.store import ClaimStore, JobStore, Recovery
 from bridge.support.killpoints import KillPoint, passing
 
 logger = logging.getLogger(__name__)
@@ -67,16 +67,16 @@ async def _lose(done: Sweep, *, store: ClaimStore, jobs: JobStore, meters: Meter
     for job, worker, activity in lost:
         outcome = Outcome.failure(ErrorName.WORKER_LOST, f"the lease of worker {worker} ended")
         try:
-            answer = await asyncio.to_thread(jobs.lose, job, worker=worker, outcome=outcome)
+            answer = await asyncio.to_thread(jobs.recover, job, worker=worker, outcome=outcome)
         except StoreUnavailable:
             raise
         except Exception:
             logger.exception("job %s of worker %s is not recovered yet", job.id, worker)
             continue
         logger.warning("job %s of worker %s was lost: %s", job.id, worker, answer)
-        done.again += answer is Lost.AGAIN
-        done.failed += answer is Lost.FAILED
-        if answer is not Lost.MOVED:
+        done.again += answer is Recovery.AGAIN
+        done.failed += answer is Recovery.FAILED
+        if answer is not Recovery.MOVED:
             ours += 1
             meters.recovered(activity, answer)
     return len(lost) == BATCH and ours > 0  # none: another sweep has them, or the worker is back

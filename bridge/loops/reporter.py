@@ -25,7 +25,7 @@ from bridge.errors import (
 from bridge.metrics import OFF, Meters
 from bridge.model import Outcome
 from bridge.stepfunctions import Clients
-from bridge.store import ClaimStore, Report, Unfinished
+from bridge.store import ClaimStore, PendingReport, Unfinished
 from bridge.support.killpoints import KillPoint, passing
 
 logger = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class Reporter:
             return 0.0
         return IDLE_S if due.next_due_s is None else max(due.next_due_s, 0.01)
 
-    async def _send(self, report: Report) -> None:
+    async def _send(self, report: PendingReport) -> None:
         try:
             reason, told = await self._deliver(report, report.outcome)
             passing(KillPoint.AFTER_REPORT_BEFORE_NOTE)
@@ -149,7 +149,7 @@ class Reporter:
         with suppress(StoreUnavailable):  # without the store nobody opens polls
             await self._store.hold_polls(self._clients.throttled)
 
-    async def _deliver(self, report: Report, outcome: Outcome) -> tuple[str, Outcome]:
+    async def _deliver(self, report: PendingReport, outcome: Outcome) -> tuple[str, Outcome]:
         """Send the outcome; why its claim can be closed, and what was sent in the end."""
         client = self._clients.of(report.activity)
         try:
@@ -184,7 +184,7 @@ class Reporter:
             instead = Outcome.failure(ErrorName.OUTPUT_REFUSED, str(exc)) if outcome.ok else BARE
             return await self._deliver(report, instead)
 
-    async def _postpone(self, report: Report, exc: Exception) -> None:
+    async def _postpone(self, report: PendingReport, exc: Exception) -> None:
         self._meters.postponed(type(exc).__name__)
         # As long again as it has waited: doubled each time, whichever reporter comes next.
         most_s = min(max(report.waited_s, MIN_DELAY_S), MAX_DELAY_S)

@@ -19,7 +19,7 @@ from bridge.metrics import catalogue
 from bridge.metrics.catalogue import Metric
 from bridge.metrics.scaling import backlog_per_slot
 from bridge.registry import SYSTEM_QUEUE, Registry
-from bridge.store import Occupancy, Status, StatusReader
+from bridge.store import SlotUsage, Status, StatusReader
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def families(status: Status, registry: Registry) -> Iterator[Family]:
     live = [worker for worker in status.workers if worker.live]
     users = [worker for worker in status.workers if set(worker.queues) != {SYSTEM_QUEUE}]
     rows = status.activities
-    occupancy = Occupancy.of(users)
+    occupancy = SlotUsage.of(users)
 
     def slots(activity: str) -> int:
         if activity not in registry:

@@ -24,7 +24,7 @@ from typing import Any
 from bridge.app_state import Installation
 from bridge.metrics.scaling import backlog_per_slot
 from bridge.registry import SYSTEM_QUEUE
-from bridge.store import Occupancy, Status
+from bridge.store import SlotUsage, Status
 
 NAMESPACE = "StepFunctions/Activities"
 INTERVAL_S = 60.0
@@ -74,7 +74,7 @@ def fleet_values(
 ) -> Iterator[tuple[dict[str, str], dict[str, float], dict[str, str]]]:
     """How the fleet stands: dimensions, values of metrics, and their units."""
     users = [worker for worker in status.workers if set(worker.queues) != {SYSTEM_QUEUE}]
-    occupancy = Occupancy.of(users)
+    occupancy = SlotUsage.of(users)
     values = {
         "LiveWorkers": float(sum(worker.live for worker in users)),
         "LostWorkers": float(sum(not w.live and w.running > 0 for w in users)),

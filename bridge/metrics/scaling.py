@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridge.registry import SYSTEM_QUEUE
-from bridge.store import Occupancy, Status
+from bridge.store import SlotUsage, Status
 
 MOST = 1.25
 """Bounds the figure, and so how much an autoscaler adds at once.
@@ -29,7 +29,7 @@ def backlog_per_slot(status: Status) -> float | None:
     slots = sum(worker.slots for worker in offering)
     if not slots:
         return None
-    occupied = Occupancy.of(offering).occupied
+    occupied = SlotUsage.of(offering).occupied
     served = {queue for worker in offering for queue in worker.queues}
     waiting = sum(
         claims

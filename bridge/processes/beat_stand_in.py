@@ -17,7 +17,7 @@ from bridge.loops import heartbeat, recovery
 from bridge.loops.dispatcher import Dispatcher
 from bridge.metrics import OFF, Meters
 from bridge.stepfunctions import Clients
-from bridge.store import ClaimStore, Pass
+from bridge.store import ClaimStore, PassKind
 
 logger = logging.getLogger(__name__)
 
@@ -41,28 +41,28 @@ class StandIn:
     ) -> None:
         self._tick_s = bridge.settings.tick_s
         self._store = store
-        self._work: dict[Pass, Callable[[], Awaitable[object]]] = {
-            Pass.HEARTBEAT: lambda: heartbeat.beat_due(
+        self._work: dict[PassKind, Callable[[], Awaitable[object]]] = {
+            PassKind.HEARTBEAT: lambda: heartbeat.beat_due(
                 clients=clients,
                 store=store,
                 on_unfinished=dispatcher.revoke_soon,
                 concurrent_calls=bridge.settings.concurrent_calls,
                 meters=meters,
             ),
-            Pass.RECOVERY: lambda: recovery.sweep(
+            PassKind.RECOVERY: lambda: recovery.sweep(
                 store=store, jobs=bridge.jobs, dispatcher=dispatcher, meters=meters
             ),
         }
-        self._most = {Pass.HEARTBEAT: MAX_PASSES, Pass.RECOVERY: 1}
-        self._running: dict[Pass, set[asyncio.Task[None]]] = {kind: set() for kind in Pass}
-        self._in_charge: set[Pass] = set()
+        self._most = {PassKind.HEARTBEAT: MAX_PASSES, PassKind.RECOVERY: 1}
+        self._running: dict[PassKind, set[asyncio.Task[None]]] = {kind: set() for kind in PassKind}
+        self._in_charge: set[PassKind] = set()
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
         """Look once a tick."""
         while not self._stopped.is_set():
             await self._watch_clock()
-            for kind in Pass:
+            for kind in PassKind:
                 await self._look(kind)
             await _wait(self._stopped, self._tick_s)
         for running in self._running.values():
@@ -81,7 +81,7 @@ class StandIn:
         except Exception:
             logger.exception("the clock of Redis is not watched; it is looked at again")
 
-    async def _look(self, kind: Pass) -> None:
+    async def _look(self, kind: PassKind) -> None:
         running = self._running[kind]
         if len(running) >= self._most[kind]:
             return
@@ -110,7 +110,7 @@ class StandIn:
             running.add(task)
             task.add_done_callback(running.discard)
 
-    async def _pass(self, kind: Pass) -> None:
+    async def _pass(self, kind: PassKind) -> None:
         try:
             await self._work[kind]()
         except StoreUnavailable as exc:

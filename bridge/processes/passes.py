@@ -25,7 +25,7 @@ from bridge.loops.reporter import Reporter
 from bridge.metrics.instruments import Instruments
 from bridge.processes.ticks import FLUSH, HEARTBEAT, METRICS, RECOVER
 from bridge.stepfunctions import Clients, Places
-from bridge.store import ClaimStore, Pass, StatusReader
+from bridge.store import ClaimStore, PassKind, StatusReader
 from bridge.support.gc_tuning import spare_collections
 
 T = TypeVar("T")
@@ -108,7 +108,7 @@ def _close_calls(**_: Any) -> None:
 def beat_tokens(bridge: Installation, calls: Calls) -> dict[str, int]:
     """Heartbeat the tokens that are due."""
     calls.wait(calls.store.watch_clock())
-    calls.wait(calls.store.note_beat(Pass.HEARTBEAT))
+    calls.wait(calls.store.note_beat_pass(PassKind.HEARTBEAT))
     done = calls.wait(
         heartbeat.beat_due(
             clients=calls.clients,
@@ -146,7 +146,7 @@ def publish_metrics(bridge: Installation, calls: Calls) -> None:
 def recover(bridge: Installation, calls: Calls) -> dict[str, int]:
     """Recover what dead workers and pollers left behind."""
     calls.wait(calls.store.watch_clock())
-    calls.wait(calls.store.note_beat(Pass.RECOVERY))
+    calls.wait(calls.store.note_beat_pass(PassKind.RECOVERY))
     done = calls.wait(
         recovery.sweep(
             store=calls.store,

@@ -6,17 +6,17 @@ Each is a typed method around one script of ``store/lua``, where keys and clocks
 """
 
 from bridge.store.claims import ClaimStore
-from bridge.store.jobs import JobStore, Lost, Of, Renewal, Settled, Start
+from bridge.store.jobs import Delivery, JobStore, Recovery, Renewal, Settled, Start
 from bridge.store.records import (
-    Beat,
     Closed,
+    DueHeartbeat,
     DueHeartbeats,
     DueReports,
     Ended,
     LostJob,
-    Pass,
+    PassKind,
+    PendingReport,
     PollRefusal,
-    Report,
     Unfinished,
     Unstarted,
     Wish,
@@ -25,9 +25,9 @@ from bridge.store.schema import check_schema
 from bridge.store.server import ServerInfo, describe_server
 from bridge.store.status import (
     ActivityStatus,
-    Occupancy,
     OpenPolls,
     Room,
+    SlotUsage,
     Status,
     StatusReader,
     WorkerStatus,
@@ -35,25 +35,25 @@ from bridge.store.status import (
 
 __all__ = [
     "ActivityStatus",
-    "Beat",
     "ClaimStore",
     "Closed",
+    "Delivery",
+    "DueHeartbeat",
     "DueHeartbeats",
     "DueReports",
     "Ended",
     "JobStore",
-    "Lost",
     "LostJob",
-    "Occupancy",
-    "Of",
     "OpenPolls",
-    "Pass",
+    "PassKind",
+    "PendingReport",
     "PollRefusal",
+    "Recovery",
     "Renewal",
-    "Report",
     "Room",
     "ServerInfo",
     "Settled",
+    "SlotUsage",
     "Start",
     "Status",
     "StatusReader",

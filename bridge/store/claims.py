@@ -10,16 +10,16 @@ from bridge.settings import Settings
 from bridge.store.clock import ClockWatch
 from bridge.store.connection import SOCKET_TIMEOUT_S, ms, translated
 from bridge.store.records import (
-    Beat,
     Closed,
+    DueHeartbeat,
     DueHeartbeats,
     DueReports,
     Ended,
     Grant,
     LostJob,
-    Pass,
+    PassKind,
+    PendingReport,
     PollRefusal,
-    Report,
     Unfinished,
     Unstarted,
     Wish,
@@ -135,7 +135,7 @@ class ClaimStore:
         args = (limit, ms(hold_s), ms(overdue_s))
         next_due_ms, *rows = await self._scripts.call("take_outbox", *args)
         reports = [
-            Report(
+            PendingReport(
                 claim_id=rows[i],
                 token=rows[i + 1],
                 outcome=Outcome.load(rows[i + 2]),
@@ -211,25 +211,27 @@ class ClaimStore:
         ]
         rows = rows[3 * n :]
         beats = [
-            Beat(rows[i], rows[i + 1], int(rows[i + 2]) / 1000, int(rows[i + 3]), rows[i + 4])
+            DueHeartbeat(
+                rows[i], rows[i + 1], int(rows[i + 2]) / 1000, int(rows[i + 3]), rows[i + 4]
+            )
             for i in range(0, len(rows), 5)
         ]
         return DueHeartbeats(beats, int(looked), given_up)
 
-    async def hasten_heartbeat(self, beat: Beat, delay_s: float) -> bool:
+    async def retry_heartbeat(self, beat: DueHeartbeat, delay_s: float) -> bool:
         """One did not get through: beat again after the delay, before the interval is over."""
         args = (beat.claim_id, ms(delay_s), beat.missed_ms)
-        return bool(await self._scripts.call("hasten_heartbeat", *args))
+        return bool(await self._scripts.call("retry_heartbeat", *args))
 
     async def watch_clock(self) -> None:
         """See whether Redis' clock has jumped; what keeps tokens alive calls it once a tick."""
         await self._clock.look()
 
-    async def note_beat(self, kind: Pass) -> None:
+    async def note_beat_pass(self, kind: PassKind) -> None:
         """A beat process begins a pass of this kind."""
-        await self._scripts.call("note_beat", kind)
+        await self._scripts.call("note_beat_pass", kind)
 
-    async def is_overdue(self, kind: Pass, after_s: float, *, of_beat: bool = False) -> bool:
+    async def is_overdue(self, kind: PassKind, after_s: float, *, of_beat: bool = False) -> bool:
         """Whether nobody has begun a pass of this kind for so long.
 
         Args:

@@ -44,7 +44,7 @@ class Settled(StrEnum):
     """Step Functions no longer waits for it; it is dropped."""
 
 
-class Of(StrEnum):
+class Delivery(StrEnum):
     """Which delivery of a job an outcome is of; in another state of the claim it is dropped."""
 
     ANY = "any"
@@ -54,7 +54,7 @@ class Of(StrEnum):
     """One that runs: it counts only while the claim is marked as running."""
 
 
-class Lost(StrEnum):
+class Recovery(StrEnum):
     """What became of a claim whose runner is gone."""
 
     AGAIN = "again"
@@ -139,12 +139,14 @@ class JobStore:
         )
         return bool(self._of_jobs.call("release", *args))
 
-    def settle(self, job: Job, outcome: Outcome, *, of: Of = Of.ANY) -> Settled:
+    def settle(self, job: Job, outcome: Outcome, *, of: Delivery = Delivery.ANY) -> Settled:
         """Bring the outcome of a job; the first one wins."""
         args = (job.claim_id, job.attempt, int(outcome.ok), outcome.dump(), of)
         return Settled(self._of_jobs.call("settle", *args))
 
-    def lose(self, job: Job, *, worker: str, outcome: Outcome, job_is_gone: bool = False) -> Lost:
+    def recover(
+        self, job: Job, *, worker: str, outcome: Outcome, job_is_gone: bool = False
+    ) -> Recovery:
         """The process that ran the job is gone: its claim runs again or fails with ``outcome``.
 
         Args:
@@ -154,20 +156,20 @@ class JobStore:
         """
         patience_ms = ms(self._settings.patience_s)
         args = (job.claim_id, job.attempt, worker, outcome.dump(), int(job_is_gone), patience_ms)
-        return Lost(self._brief.call("lose", *args))
+        return Recovery(self._brief.call("recover", *args))
 
     def keep_alive(self, job: Job, *, run: str) -> bool:
         """Note that a job with ``heartbeat="manual"`` makes progress; False: it lost its claim."""
         return bool(self._brief.call("keep_alive", job.claim_id, run))
 
-    def ask(self, job: Job, *, run: str) -> str:
+    def cancel_reason(self, job: Job, *, run: str) -> str:
         """Why this run of the job is no longer wanted; empty: it is.
 
         ``"lost"``: the worker's lease had ended, the claim runs elsewhere or has failed;
         ``"reported"``: it has ended there. Else what Step Functions said when the claim was closed,
         such as ``"TaskTimedOut"``.
         """
-        return str(self._brief.call("ask", job.claim_id, run))
+        return str(self._brief.call("cancel_reason", job.claim_id, run))
 
     def renew_lease(
         self,
@@ -208,12 +210,12 @@ class JobStore:
         forgotten = [Job(rows[i], int(rows[i + 1])) for i in range(0, 2 * n, 2)]
         return Renewal(bool(renewed), forgotten, frozenset(rows[2 * n :]))
 
-    def leave(self, worker: str) -> int:
+    def end_lease(self, worker: str) -> int:
         """End the lease of a worker that has ended; how many claims it leaves to recovery."""
         # One try: the process is to end, and its lease ends by itself.
         scripts = Scripts(self._settings, timeout_s=SOCKET_TIMEOUT_S, tries=0)
         try:
-            return int(scripts.call("leave", worker))
+            return int(scripts.call("end_lease", worker))
         finally:
             scripts.redis.close()
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from bridge.model import Claim, Job, Outcome
 
 
-class Pass(StrEnum):
+class PassKind(StrEnum):
     """What is done once a tick, by whoever gets to it."""
 
     HEARTBEAT = "heartbeat"
@@ -71,7 +71,7 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class PendingReport:
     """An outcome that Step Functions has not taken yet.
 
     Attributes:
@@ -89,12 +89,12 @@ class Report:
 class DueReports:
     """What was taken from the outbox, and when to look again (None: when something comes)."""
 
-    reports: list[Report]
+    reports: list[PendingReport]
     next_due_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class DueHeartbeat:
     """A token that is due for a heartbeat.
 
     Attributes:
@@ -178,6 +178,6 @@ class DueHeartbeats:
         given_up: Jobs of claims that were settled as failures meanwhile; to be revoked.
     """
 
-    beats: list[Beat]
+    heartbeats: list[DueHeartbeat]
     looked: int
     given_up: list[Unfinished]

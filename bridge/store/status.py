@@ -101,7 +101,7 @@ class WorkerStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Occupancy:
+class SlotUsage:
     """What occupies the slots of several workers; the parts add up to ``slots``.
 
     Attributes:
@@ -119,7 +119,7 @@ class Occupancy:
     free: int
 
     @classmethod
-    def of(cls, workers: Iterable[WorkerStatus]) -> Occupancy:
+    def of(cls, workers: Iterable[WorkerStatus]) -> SlotUsage:
         """The sums over those of the workers that live."""
         slots = claims = ordinary = unwanted = 0
         for worker in workers:

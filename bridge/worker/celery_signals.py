@@ -23,7 +23,7 @@ from kombu.exceptions import ContentDisallowed, SerializationError
 from bridge.app_state import Installation, worker_id
 from bridge.errors import ErrorName
 from bridge.model import Job, Outcome
-from bridge.store import JobStore, Of
+from bridge.store import Delivery, JobStore
 from bridge.worker.outcome import failure_of
 from bridge.worker.task_runner import ended_here, in_pool_process, insist, note_end
 
@@ -49,9 +49,9 @@ def _on_failure(sender: Task, task_id: str, exception: BaseException, **_: Any) 
     job = _job_of(sender, task_id)
     if job is None or ended_here(job):
         return
-    of = Of.ANY
+    of = Delivery.ANY
     if isinstance(exception, TimeLimitExceeded):
-        of = Of.RUNNING
+        of = Delivery.RUNNING
         outcome = Outcome.failure(
             ErrorName.TIME_LIMIT_EXCEEDED,
             f"the job ran longer than its hard time limit ({exception})",
@@ -63,7 +63,7 @@ def _on_failure(sender: Task, task_id: str, exception: BaseException, **_: Any) 
         _write(
             sender.app,
             job,
-            lambda jobs: jobs.lose(job, worker=worker_id(), outcome=outcome, job_is_gone=True),
+            lambda jobs: jobs.recover(job, worker=worker_id(), outcome=outcome, job_is_gone=True),
         )
         return
     else:
@@ -71,7 +71,7 @@ def _on_failure(sender: Task, task_id: str, exception: BaseException, **_: Any) 
         if _is_parent(sender.app) and not isinstance(exception, _UNREADABLE):
             # Where the job ran, its own failure is stored already. This one is of what Celery did
             # around it, such as storing its state in a result backend that is away.
-            of = Of.RUNNING
+            of = Delivery.RUNNING
     _settle(sender.app, job, outcome, of=of)
 
 
@@ -103,7 +103,7 @@ def _on_revoked(sender: Task, request: Any, terminated: bool, expired: bool, **_
     else:
         how = "terminated" if terminated else "before it ran"
         outcome = Outcome.failure(ErrorName.JOB_REVOKED, f"the job was revoked in Celery, {how}")
-    _settle(sender.app, job, outcome, of=Of.ANY if terminated else Of.UNBEGUN)
+    _settle(sender.app, job, outcome, of=Delivery.ANY if terminated else Delivery.UNBEGUN)
 
 
 def _on_unknown(sender: Any, name: Any, id: Any, **_: Any) -> None:  # noqa: A002 (Celery's name)
@@ -115,7 +115,7 @@ def _on_unknown(sender: Any, name: Any, id: Any, **_: Any) -> None:  # noqa: A00
         "Deploy the same tasks to both, or route the task to a queue of workers that have it."
     )
     outcome = Outcome.failure(ErrorName.TASK_NOT_REGISTERED, cause)
-    _settle(sender.app, job, outcome, of=Of.UNBEGUN)
+    _settle(sender.app, job, outcome, of=Delivery.UNBEGUN)
 
 
 def _on_rejected(sender: Any, message: Any, exc: BaseException | None, **_: Any) -> None:
@@ -126,7 +126,7 @@ def _on_rejected(sender: Any, message: Any, exc: BaseException | None, **_: Any)
     if job is not None:
         cause = f"worker {sender.hostname} cannot read the job's message: {exc}"
         outcome = Outcome.failure(ErrorName.MESSAGE_REFUSED, cause)
-        _settle(sender.app, job, outcome, of=Of.UNBEGUN)
+        _settle(sender.app, job, outcome, of=Delivery.UNBEGUN)
 
 
 def _bridge_of(app: Celery) -> Installation | None:
@@ -150,7 +150,7 @@ def _is_parent(app: Celery) -> bool:
     return bridge is not None and bridge.pool == "prefork" and not in_pool_process()
 
 
-def _settle(app: Celery, job: Job, outcome: Outcome, *, of: Of = Of.ANY) -> None:
+def _settle(app: Celery, job: Job, outcome: Outcome, *, of: Delivery = Delivery.ANY) -> None:
     _write(app, job, lambda jobs: jobs.settle(job, outcome, of=of))
 
 

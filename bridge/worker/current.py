@@ -78,7 +78,7 @@ class Current:
         if self._reason or now < self._ask_at:
             return self._reason
         try:
-            said = self._bridge.jobs.ask(self._job, run=self.run)
+            said = self._bridge.jobs.cancel_reason(self._job, run=self.run)
         except (SchemaMismatch, StoreUnavailable) as exc:
             logger.info("whether job %s is cancelled is not known: %s", self._job.id, exc)
             self._ask_at = time.monotonic() + AWAY_INTERVAL_S

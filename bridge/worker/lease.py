@@ -86,7 +86,7 @@ class Lease:
             logger.warning("the store does not answer; the lease of %s ends by itself", self._id)
             return
         try:
-            held = self._bridge.jobs.leave(self._id)
+            held = self._bridge.jobs.end_lease(self._id)
         except StoreUnavailable as exc:
             logger.warning("%s This worker's lease ends by itself.", exc)
         else:
@@ -189,7 +189,9 @@ class Lease:
                 continue
             cause = f"the job ended on worker {self._id} without an outcome"
             outcome = Outcome.failure(ErrorName.WORKER_LOST, cause)
-            answer = self._bridge.jobs.lose(job, worker=self._id, outcome=outcome, job_is_gone=True)
+            answer = self._bridge.jobs.recover(
+                job, worker=self._id, outcome=outcome, job_is_gone=True
+            )
             logger.error("job %s ended here without an outcome: %s", job.id, answer)
         ends = now - 4 * self._interval_s
         self._had = {claim: had for claim, had in self._had.items() if had > ends}

@@ -128,7 +128,7 @@ class Fleet:
 
     def leave(self, name: str) -> None:
         """The worker ends; what it ran is lost, what it held back waits again."""
-        self.stores.jobs.leave(name)
+        self.stores.jobs.end_lease(name)
         del self.workers[name]
         for claim in self.claims:
             if claim.held_back_by == name:

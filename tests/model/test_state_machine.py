@@ -39,8 +39,8 @@ from bridge.settings import Settings
 from bridge.store import (
     ClaimStore,
     JobStore,
-    Lost,
     LostJob,
+    Recovery,
     Settled,
     Start,
     Wish,
@@ -326,7 +326,7 @@ class Claims(RuleBasedStateMachine):
         """A soft shutdown is over: what it ran is no longer running."""
         if worker in self.dead or self.is_last(worker):
             return
-        held = self.jobs.leave(worker)
+        held = self.jobs.end_lease(worker)
         assert held == sum(claim.worker == worker for claim in self.model.values())
         self.dead.add(worker)
         self.leases[worker] = self.now - 1
@@ -538,7 +538,7 @@ class Claims(RuleBasedStateMachine):
         claim = self.model[run.job.claim_id]
         holds = claim.state == "running" and claim.run == run.run
         assert self.jobs.keep_alive(run.job, run=run.run) == holds
-        assert (self.jobs.ask(run.job, run=run.run) == "") == holds
+        assert (self.jobs.cancel_reason(run.job, run=run.run) == "") == holds
         if holds:
             claim.alive_until = self.now + 2 * EVERY_S
 
@@ -551,7 +551,7 @@ class Claims(RuleBasedStateMachine):
             claim = self.model[job.claim_id]
             self.lose(claim, job, worker)
             if lost_answer:
-                assert self.jobs.lose(job, worker=worker, outcome=LOST) is Lost.MOVED
+                assert self.jobs.recover(job, worker=worker, outcome=LOST) is Recovery.MOVED
         return multiple(*self.publish_unstarted(published=published))
 
     def find_lost(self) -> list[LostJob]:
@@ -574,14 +574,14 @@ class Claims(RuleBasedStateMachine):
         return found
 
     def lose(self, claim: Expected, job: Job, worker: str) -> None:
-        answer = self.jobs.lose(job, worker=worker, outcome=LOST)
+        answer = self.jobs.recover(job, worker=worker, outcome=LOST)
         if claim.attempt < claim.attempts:
-            assert answer is Lost.AGAIN
+            assert answer is Recovery.AGAIN
             claim.state, claim.worker, claim.run, claim.retry = "claimed", "", "", 0
             claim.attempt += 1
             claim.patience_until = self.now + PATIENCE_S
         else:
-            assert answer is Lost.FAILED
+            assert answer is Recovery.FAILED
             self.settle(claim, LOST)
 
     def publish_unstarted(self, *, published: bool) -> list[Delivery]:
@@ -617,8 +617,8 @@ class Claims(RuleBasedStateMachine):
             else:
                 assert self.now > claim.patience_until
                 self.settle(claim, NOT_STARTED)
-        assert len({beat.claim_id for beat in due.beats}) == len(due.beats)
-        for beat in due.beats:
+        assert len({beat.claim_id for beat in due.heartbeats}) == len(due.heartbeats)
+        for beat in due.heartbeats:
             claim = self.model[beat.claim_id]
             assert self.speaks(claim), claim
             if claim.closed_at_aws:

@@ -35,8 +35,8 @@ from bridge.errors import (
 from bridge.registry import SYSTEM_QUEUE, undeclared
 from bridge.stepfunctions import Connection, Places, RetryPolicy, StepFunctions, resolve
 from bridge.store import (
-    Occupancy,
     ServerInfo,
+    SlotUsage,
     Status,
     StatusReader,
     WorkerStatus,
@@ -286,7 +286,7 @@ def _fleet(bridge: Installation, status: Status) -> Iterator[Finding]:
 def _workers(queue: str, activities: Sequence[str], serving: Sequence[WorkerStatus]) -> Finding:
     """Whether a worker takes jobs from a queue; that its slots are occupied is no fault."""
     check = f"workers of queue {queue}"
-    found, draining = Occupancy.of(serving), sum(worker.draining for worker in serving)
+    found, draining = SlotUsage.of(serving), sum(worker.draining for worker in serving)
     if found.slots:
         kinds = {
             "claims": found.claims,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.registry import SYSTEM_QUEUE, Registry
-from bridge.store import ActivityStatus, Occupancy, Status, WorkerStatus
+from bridge.store import ActivityStatus, SlotUsage, Status, WorkerStatus
 
 
 def state_of(row: ActivityStatus) -> str:
@@ -101,7 +101,7 @@ class Overview:
             "failed",
         )
         totals = {key: sum(int(str(row[key])) for row in rows) for key in counted}
-        occupancy = Occupancy.of(self.live_workers)
+        occupancy = SlotUsage.of(self.live_workers)
         totals |= {
             "slots": occupancy.slots,
             "claims": occupancy.claims,

@@ -36,7 +36,7 @@ from bridge.processes.poll import end_tasks
 from bridge.registry import Activity, Registry
 from bridge.settings import Settings
 from bridge.stepfunctions import ActivityTask
-from bridge.store import ClaimStore, JobStore, Pass, Report, Wish
+from bridge.store import ClaimStore, JobStore, PassKind, PendingReport, Wish
 
 ARN = "arn:aws:states:us-east-1:123456789012:activity:resize"
 
@@ -337,7 +337,7 @@ class TestReporter:
         monkeypatch.setattr(store.claims, "postpone_report", postponed)
         sender = reporter(store, FaultyClient(), [])
         for waited_s in (0.0, 8.0, 1e6):
-            report = Report("c", "t", Outcome(output="1"), "resize", waited_s)
+            report = PendingReport("c", "t", Outcome(output="1"), "resize", waited_s)
             store.run(sender._postpone(report, ServiceUnavailable("away")))
         assert 0.5 <= delays[0] <= 1
         assert 4 <= delays[1] <= 8
@@ -360,7 +360,7 @@ class TestReporter:
     def test_a_late_success_of_an_old_attempt_ends_the_new_one(self, store):
         """The job that still runs is to be revoked."""
         job = store.running(max_attempts=2)
-        store.jobs.lose(job, worker="w1", outcome=Outcome.failure("Bridge.WorkerLost", ""))
+        store.jobs.recover(job, worker="w1", outcome=Outcome.failure("Bridge.WorkerLost", ""))
         store.jobs.settle(job, Outcome(output="1"))
         unfinished = []
         tried = store.run(reporter(store, FaultyClient(), unfinished).flush(overdue_s=0))
@@ -492,7 +492,7 @@ class TestHeartbeat:
             store.jobs._scripts.redis.zadd(heartbeats, {job.claim_id: score})
 
         due_at(1.25)
-        store.jobs.leave("w1")
+        store.jobs.end_lease("w1")
         assert beat(store, FaultyClient()).sent == 0
         ((_, score),) = store.jobs._scripts.redis.zrange(heartbeats, 0, -1, withscores=True)
         assert score == int(score)
@@ -592,10 +592,10 @@ class TestRecovery:
                 super().publish(claim)
 
         class OddJobs(JobStore):
-            def lose(self, job, **kwargs):
+            def recover(self, job, **kwargs):
                 if job.claim_id == claim_id_of("token-3"):
                     raise ZeroDivisionError("a bug")
-                return super().lose(job, **kwargs)
+                return super().recover(job, **kwargs)
 
         for token in ("token-3", "token-4"):
             store.running(token, max_attempts=2)
@@ -667,8 +667,8 @@ class EarlyBeat(ClaimStore):
 
     async def begin(self, kind):
         await asyncio.sleep(TICK_S / 4)
-        await self.note_beat(kind)
-        await (self.take_heartbeats(1) if kind is Pass.HEARTBEAT else self.find_lost(1))
+        await self.note_beat_pass(kind)
+        await (self.take_heartbeats(1) if kind is PassKind.HEARTBEAT else self.find_lost(1))
 
 
 class TestStandIn:
@@ -687,10 +687,10 @@ class TestStandIn:
             )
             running = asyncio.create_task(stand_in.run())
             async with asyncio.timeout(15):
-                while caplog.text.count("it is done here") < len(Pass):
+                while caplog.text.count("it is done here") < len(PassKind):
                     await asyncio.sleep(0.01)
                 claims.at_work = True
-                while caplog.text.count("begun elsewhere again") < len(Pass):
+                while caplog.text.count("begun elsewhere again") < len(PassKind):
                     await asyncio.sleep(0.01)
                 passes = len(claims.passes)
                 while len(claims.passes) < passes + 10:
@@ -701,4 +701,4 @@ class TestStandIn:
             await claims.close()
 
         store.run(main())
-        assert caplog.text.count("it is done here") == len(Pass), "it took over again"
+        assert caplog.text.count("it is done here") == len(PassKind), "it took over again"

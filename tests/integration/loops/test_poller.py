@@ -212,7 +212,7 @@ class TestIdlePolls:
         async def steps(scene):
             scene.client.hold_s = 1.0
             await scene.until(lambda: scene.client.open["a0"])
-            await asyncio.to_thread(scene.jobs.leave, "w1")
+            await asyncio.to_thread(scene.jobs.end_lease, "w1")
             await scene.until(lambda: not scene.client.open["a0"])
             await scene.until(lambda: scene.claims.asked[-1].refused["a0"] is PollRefusal.NO_WORKER)
             assert scene.client.polled["a0"] == 1

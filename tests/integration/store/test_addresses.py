@@ -12,7 +12,7 @@ import bridge
 from bridge.errors import SettingsError, StoreUnavailable
 from bridge.local.valkey import LocalValkey
 from bridge.settings import Settings
-from bridge.store import ClaimStore, JobStore, Pass, StatusReader, describe_server
+from bridge.store import ClaimStore, JobStore, PassKind, StatusReader, describe_server
 from bridge.store.health import read_signs
 from tests.tls import Authority, TlsProxy
 
@@ -48,8 +48,8 @@ def reached(settings: Settings) -> None:
     async def poll():
         claims = ClaimStore(settings)
         try:
-            await claims.note_beat(Pass.HEARTBEAT)
-            assert not await claims.is_overdue(Pass.HEARTBEAT, 60, of_beat=True)
+            await claims.note_beat_pass(PassKind.HEARTBEAT)
+            assert not await claims.is_overdue(PassKind.HEARTBEAT, 60, of_beat=True)
             assert not await claims.wait_for_outcome(0.01)
         finally:
             await claims.close()

@@ -15,7 +15,7 @@ import redis
 from bridge.loops import heartbeat
 from bridge.loops.reporter import Reporter
 from bridge.model import Outcome
-from bridge.store import ClaimStore, Pass, Start, Wish, scripts
+from bridge.store import ClaimStore, PassKind, Start, Wish, scripts
 from bridge.store.health import read_signs
 from tests.integration.store.test_full_store import Accepting
 from tests.waiting import wait_until
@@ -51,7 +51,7 @@ def watch(store) -> None:
     store.run(store.claims.watch_clock())
 
 
-def beat(store, aws) -> heartbeat.Pass:
+def beat(store, aws) -> heartbeat.PassKind:
     return store.run(
         heartbeat.beat_due(
             clients=aws, store=store.claims, concurrent_calls=4, on_unfinished=unwanted
@@ -131,7 +131,7 @@ def test_a_dead_worker_is_found_as_soon_as_ever(store, jump, seconds):
 def test_leases_passes_and_polls_are_read_by_the_same_clock(store, jump, settings, seconds):
     watch(store)
     store.worker()
-    store.run(store.claims.note_beat(Pass.HEARTBEAT))
+    store.run(store.claims.note_beat_pass(PassKind.HEARTBEAT))
     store.run(store.claims.grant_polls("p1", [Wish("resize", "celery", 0, 1)]))
     jump(seconds)
     store.run(asyncio.sleep(0.11))
@@ -139,7 +139,7 @@ def test_leases_passes_and_polls_are_read_by_the_same_clock(store, jump, setting
     status = store.reader.read([])
     assert 2 < status.workers[0].lease_s <= 3
     assert status.pollers == ["p1"]
-    assert not store.run(store.claims.is_overdue(Pass.HEARTBEAT, 1.0, of_beat=True))
+    assert not store.run(store.claims.is_overdue(PassKind.HEARTBEAT, 1.0, of_beat=True))
     offset = read_signs(settings, timeout_s=5).workers["w1"]
     assert offset == pytest.approx(
         status.workers[0].lease_s + seconds, abs=1

@@ -15,7 +15,7 @@ from bridge.loops import heartbeat, recovery
 from bridge.loops.reporter import Reporter
 from bridge.model import Claim, Job, Outcome, claim_id_of
 from bridge.settings import Settings
-from bridge.store import Beat, Lost, Pass, Settled, Start, Wish, check_schema
+from bridge.store import DueHeartbeat, PassKind, Recovery, Settled, Start, Wish, check_schema
 from tests.fixtures_bridge import Store
 
 OK = Outcome(output="1")
@@ -87,10 +87,10 @@ GO_ON: dict[str, tuple[Callable[[Store], object], Callable[[Store, object], obje
         lambda s, job: len(s.run(s.claims.close_claims([job.claim_id], reason="reported")).ended),
     ),
     "find_lost": (Store.running, lambda s, job: s.run(s.claims.find_lost(10)) == []),
-    "hasten_heartbeat": (
+    "retry_heartbeat": (
         Store.running,
         lambda s, job: s.run(
-            s.claims.hasten_heartbeat(Beat(job.claim_id, "token-1", 10.0, 5, "resize"), 0.1)
+            s.claims.retry_heartbeat(DueHeartbeat(job.claim_id, "token-1", 10.0, 5, "resize"), 0.1)
         ),
     ),
     "hold_polls": (Store.running, lambda s, job: s.run(s.claims.hold_polls([""])) is None),
@@ -98,15 +98,18 @@ GO_ON: dict[str, tuple[Callable[[Store], object], Callable[[Store, object], obje
         lambda s: s.running(manual=True),
         lambda s, job: s.jobs.keep_alive(job, run="r1"),
     ),
-    "leave": (Store.running, lambda s, job: s.jobs.leave("w1") == 1),
-    "lose": (
+    "end_lease": (Store.running, lambda s, job: s.jobs.end_lease("w1") == 1),
+    "recover": (
         lambda s: s.running(max_attempts=2),
         lambda s, job: (
-            s.jobs.lose(job, worker="w1", outcome=FAILED, job_is_gone=True) is Lost.AGAIN
+            s.jobs.recover(job, worker="w1", outcome=FAILED, job_is_gone=True) is Recovery.AGAIN
         ),
     ),
     "mark_queued": (Store.claim, lambda s, claim: s.run(s.claims.mark_queued(claim.job))),
-    "note_beat": (Store.claim, lambda s, _: s.run(s.claims.note_beat(Pass.RECOVERY)) is None),
+    "note_beat_pass": (
+        Store.claim,
+        lambda s, _: s.run(s.claims.note_beat_pass(PassKind.RECOVERY)) is None,
+    ),
     "postpone_report": (
         Store.settled,
         lambda s, job: s.run(s.claims.postpone_report(job.claim_id, 5.0)),
@@ -136,7 +139,7 @@ GO_ON: dict[str, tuple[Callable[[Store], object], Callable[[Store, object], obje
         lambda s, job: len(s.run(s.claims.take_outbox(10, hold_s=60)).reports) == 1,
     ),
     "take_unstarted": (
-        lambda s: s.jobs.lose(
+        lambda s: s.jobs.recover(
             s.running(max_attempts=2), worker="w1", outcome=FAILED, job_is_gone=True
         ),
         lambda s, _: len(s.run(s.claims.take_unstarted(10, hold_s=60))) == 1,
@@ -151,7 +154,7 @@ REFUSED: dict[str, Callable[[Store], object]] = {
     "store_claim": store_a_claim,
     "grant_polls": lambda s: s.run(s.claims.grant_polls("p1", WISH)),
 }
-READ_ONLY = {"ask", "is_overdue", "read_room", "read_status"}
+READ_ONLY = {"cancel_reason", "is_overdue", "read_room", "read_status"}
 
 
 def test_every_script_is_in_one_of_the_tables():
@@ -186,7 +189,7 @@ def test_it_is_refused(store, settings, name):
 def test_it_only_reads(store, settings, name):
     job = store.running()
     args = {
-        "ask": (job.claim_id, "r1"),
+        "cancel_reason": (job.claim_id, "r1"),
         "is_overdue": ("recovery", 1),
         "read_room": (1.25, 250, 4, "resize", "celery", ""),
         "read_status": ("resize",),
@@ -251,7 +254,7 @@ def test_everything_in_flight_drains(store, settings):
             )
         )
         assert set(aws.beats) >= {"token-claimed", "token-queued", "token-running", "token-retried"}
-        assert store.jobs.leave("w2") == 1
+        assert store.jobs.end_lease("w2") == 1
         store.run(recovery.sweep(store=store.claims, jobs=store.jobs, dispatcher=aws))
         assert aws.published == [Job(lost.claim_id, 2)]
         for job, retry in [(claimed.job, 0), (queued.job, 0), (retried, 1), (aws.published[0], 0)]:

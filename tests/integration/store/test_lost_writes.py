@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from bridge.model import Job, Outcome, claim_id_of
-from bridge.store import Lost
+from bridge.store import Recovery
 from bridge.store.health import read_signs
 from tests.fixtures_bridge import NUMBERS
 from tests.waiting import wait_until
@@ -67,7 +67,7 @@ def test_a_health_check_reads_when_passes_began_and_nothing_else(store, lost):
     with lost():
         pass
     store.run(store.claims.find_lost(10))
-    assert store.run(store.claims.take_heartbeats(1)).beats == []
+    assert store.run(store.claims.take_heartbeats(1)).heartbeats == []
     passes = read_signs(store.settings, timeout_s=5).passes
     assert set(passes) == {"heartbeat", "recovery"}
     assert all(0 <= age_s < 60 for age_s in passes.values())
@@ -126,7 +126,7 @@ def test_a_job_that_its_worker_has_lost_is_published_at_once(store):
     job = store.running(max_attempts=2, interval_s=60)
     renew(store, job)
     outcome = Outcome.failure("Bridge.WorkerLost", "its process was killed")
-    assert store.jobs.lose(job, worker="w1", outcome=outcome, job_is_gone=True) is Lost.AGAIN
+    assert store.jobs.recover(job, worker="w1", outcome=outcome, job_is_gone=True) is Recovery.AGAIN
     assert sweep(store) == [job.claim_id]
 
 

@@ -94,6 +94,6 @@ def test_a_right_that_is_missing_is_named(server):
             jobs.renew_lease("w1", number=1, slots=1, queues=["celery"])
         admin.execute_command("ACL", "SETUSER", "poor", "resetkeys", "~celery*")
         with pytest.raises(StoreUnavailable, match=r"forbids it .*No permissions to access a key"):
-            jobs.leave("w1")
+            jobs.end_lease("w1")
     finally:
         jobs.close()

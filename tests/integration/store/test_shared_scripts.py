@@ -38,7 +38,7 @@ def pool():
 
 def ask(scripts: SharedScripts, claim_id: str) -> str:
     """Whether this claim's job is still wanted: the cheapest script with an answer of its own."""
-    return scripts.call("ask", claim_id, "run")
+    return scripts.call("cancel_reason", claim_id, "run")
 
 
 def asked_at_once(admin, scripts, pool, *calls):
@@ -62,14 +62,16 @@ def test_each_thread_gets_its_own_answer_over_one_connection(admin, scripts, poo
     names = [f"c{n}" for n in range(THREADS)]
     close(admin, scripts, *names)
     before = admin.info("stats")["total_connections_received"]
-    futures = asked_at_once(admin, scripts, pool, *(("ask", name, "run") for name in names))
+    futures = asked_at_once(
+        admin, scripts, pool, *(("cancel_reason", name, "run") for name in names)
+    )
     assert [f.result(timeout=10) for f in futures] == [f"for {name}" for name in names]
     assert admin.info("stats")["total_connections_received"] - before == 1
 
 
 def test_those_that_come_meanwhile_share_one_round_trip(admin, scripts, pool):
     ask(scripts, "warm")
-    calls = [("ask", f"c{n}", "run") for n in range(THREADS)]
+    calls = [("cancel_reason", f"c{n}", "run") for n in range(THREADS)]
     futures = asked_at_once(admin, scripts, pool, *calls)
     before = admin.info("stats")["total_writes_processed"]
     for future in futures:
@@ -82,7 +84,7 @@ def test_a_server_that_has_forgotten_the_scripts_is_told_them_again(admin, scrip
     close(admin, scripts, "c1")
     ask(scripts, "c1")
     admin.script_flush()
-    calls = [("ask", "c1", "run")] * THREADS
+    calls = [("cancel_reason", "c1", "run")] * THREADS
     futures = asked_at_once(admin, scripts, pool, *calls)
     assert {future.result(timeout=10) for future in futures} == {"for c1"}
 
@@ -91,7 +93,7 @@ def test_a_call_that_fails_fails_alone(admin, scripts, pool):
     """Its key is of another type: a fault of ours, not of the server's."""
     close(admin, scripts, "c1")
     admin.set("{shared}:claim:odd", "no hash")
-    calls = [("ask", "odd" if n == THREADS // 2 else "c1", "run") for n in range(THREADS)]
+    calls = [("cancel_reason", "odd" if n == THREADS // 2 else "c1", "run") for n in range(THREADS)]
     futures = asked_at_once(admin, scripts, pool, *calls)
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         futures.pop(THREADS // 2).result(timeout=10)

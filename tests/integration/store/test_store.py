@@ -11,7 +11,7 @@ import pytest
 from bridge.errors import StoreUnavailable
 from bridge.model import Claim, Job, Outcome, claim_id_of
 from bridge.settings import Settings
-from bridge.store import Beat, JobStore, Lost, Of, Pass, Settled, Start, Wish
+from bridge.store import Delivery, DueHeartbeat, JobStore, PassKind, Recovery, Settled, Start, Wish
 from tests import waiting
 from tests.fixtures_bridge import NUMBERS
 
@@ -60,7 +60,7 @@ class TestStoreClaim:
         claim = store.claim(token, event=event, interval_s=0.01)
         ((taken, _),) = wait_until(lambda: store.run(store.claims.take_unstarted(10, hold_s=60)))
         assert taken == claim
-        (beat,) = store.run(store.claims.take_heartbeats(10)).beats
+        (beat,) = store.run(store.claims.take_heartbeats(10)).heartbeats
         assert beat.token == token
         store.jobs.settle(claim.job, OK)
         (report,) = store.run(store.claims.take_outbox(10, hold_s=60)).reports
@@ -205,17 +205,17 @@ class TestSettle:
     def test_the_ending_of_a_delivery_that_never_began(self, store):
         """It counts while the job waits; not while another delivery of it runs."""
         job = store.running()
-        assert store.jobs.settle(job, FAILED, of=Of.UNBEGUN) is Settled.RUNNING
+        assert store.jobs.settle(job, FAILED, of=Delivery.UNBEGUN) is Settled.RUNNING
         waiting = store.claim("token-2")
-        assert store.jobs.settle(waiting.job, FAILED, of=Of.UNBEGUN) is Settled.STORED
+        assert store.jobs.settle(waiting.job, FAILED, of=Delivery.UNBEGUN) is Settled.STORED
 
     def test_the_ending_of_a_delivery_that_ran(self, store):
         """A time limit that passed while the job waited for the store, or for its next retry."""
         job = store.running()
         store.jobs.release(job, run="r1", retry=1, delay_s=0)
-        assert store.jobs.settle(job, FAILED, of=Of.RUNNING) is Settled.WAITING
+        assert store.jobs.settle(job, FAILED, of=Delivery.RUNNING) is Settled.WAITING
         assert store.jobs.start(job, retry=1, worker="w1", run="r2") is Start.RUN
-        assert store.jobs.settle(job, FAILED, of=Of.RUNNING) is Settled.STORED
+        assert store.jobs.settle(job, FAILED, of=Delivery.RUNNING) is Settled.STORED
 
     def test_a_closed_claim_takes_nothing(self, store):
         job = store.running()
@@ -338,12 +338,12 @@ class TestClose:
     def test_what_was_settled_between_two_runs_has_no_last_one(self, store):
         job = store.running()
         store.jobs.release(job, run="r1", retry=1, delay_s=5)
-        store.jobs.settle(job, FAILED, of=Of.UNBEGUN)
+        store.jobs.settle(job, FAILED, of=Delivery.UNBEGUN)
         assert self.ended(store, job).ran_s is None
 
     def test_what_never_began_has_only_its_report(self, store):
         claim = store.claim()
-        store.jobs.settle(claim.job, FAILED, of=Of.UNBEGUN)
+        store.jobs.settle(claim.job, FAILED, of=Delivery.UNBEGUN)
         ended = self.ended(store, claim.job)
         assert (ended.worker, ended.waited_s, ended.ran_s) == ("", None, None)
         assert ended.unreported_s >= 0
@@ -368,11 +368,11 @@ class TestHeartbeats:
 
     def test_nothing_before_the_interval_is_over(self, store):
         store.claim(interval_s=30)
-        assert self.due(store).beats == []
+        assert self.due(store).heartbeats == []
 
     def test_a_waiting_job_is_beaten_within_its_patience(self, store):
         store.claim(interval_s=0.01)
-        beats = wait_until(lambda: self.due(store).beats)
+        beats = wait_until(lambda: self.due(store).heartbeats)
         assert [(b.token, b.interval_s) for b in beats] == [("token-1", 0.01)]
 
     def test_a_job_that_waits_too_long_is_given_up(self, store):
@@ -380,39 +380,39 @@ class TestHeartbeats:
         store.claims._settings = impatient
         store.claim(interval_s=0.05)
         due = wait_until(lambda: (d := self.due(store)).looked and d)
-        assert due.beats == []
+        assert due.heartbeats == []
 
     def test_a_running_job_is_beaten_while_its_worker_has_a_lease(self, store):
         store.running(interval_s=0.05)
-        assert wait_until(lambda: self.due(store).beats)
+        assert wait_until(lambda: self.due(store).heartbeats)
 
     def test_a_dead_workers_token_is_never_beaten(self, store):
         """Nobody renews the lease any more: not one beat after its end."""
         store.running(interval_s=0.05)
         wait_until(lambda: store.status().lost == 1)
         due = wait_until(lambda: (d := self.due(store)).looked and d)
-        assert due.beats == []
+        assert due.heartbeats == []
 
     def test_an_outcome_in_the_outbox_is_beaten(self, store):
         """AWS is away, the job is done: its token must live until the report is taken."""
         store.settled(interval_s=0.05)
         wait_until(lambda: store.reader.read([]).workers[0].lease_s < 0)
-        assert wait_until(lambda: self.due(store).beats)
+        assert wait_until(lambda: self.due(store).heartbeats)
 
     def test_two_passes_never_double_a_beat(self, store):
         store.claim(interval_s=0.5)
-        assert wait_until(lambda: self.due(store).beats)
+        assert wait_until(lambda: self.due(store).heartbeats)
         assert self.due(store).looked == 0
 
     def test_a_manual_job_is_beaten_only_while_it_says_so(self, store):
         job = store.running(interval_s=0.1, manual=True)
-        assert wait_until(lambda: self.due(store).beats)
+        assert wait_until(lambda: self.due(store).heartbeats)
         store.worker()
-        silent = wait_until(lambda: (d := self.due(store)).looked and not d.beats)
+        silent = wait_until(lambda: (d := self.due(store)).looked and not d.heartbeats)
         assert silent
         assert store.jobs.keep_alive(job, run="r1") is True
         store.worker()
-        assert wait_until(lambda: self.due(store).beats)
+        assert wait_until(lambda: self.due(store).heartbeats)
 
     def test_a_run_without_its_claim_cannot_say_so(self, store):
         job = store.running(manual=True)
@@ -426,7 +426,7 @@ class TestHeartbeats:
         store.run(store.claims.mark_queued(claim.job))
         due = wait_until(lambda: (found := self.due(store)).given_up and found)
         assert due.given_up == [(claim.job, "resize")]
-        assert due.beats == []
+        assert due.heartbeats == []
         (report,) = store.run(store.claims.take_outbox(10, hold_s=60)).reports
         assert report.outcome.error == "Bridge.NotStarted"
         start = store.jobs.start(claim.job, retry=0, worker=store.worker(), run="late")
@@ -439,7 +439,7 @@ class TestHeartbeats:
         time.sleep(0.4)
         store.worker()
         due = self.due(store)
-        assert (len(due.beats), due.given_up) == (1, [])
+        assert (len(due.heartbeats), due.given_up) == (1, [])
 
     def test_a_manual_job_that_is_silent_for_long_is_given_up(self, store):
         job = store.running(interval_s=0.1, manual=True)
@@ -453,44 +453,44 @@ class TestHeartbeats:
 
     def test_a_failed_beat_is_hastened(self, store):
         claim = store.claim(interval_s=60)
-        beat = Beat(claim.claim_id, "token-1", 60, missed_ms=1, activity="resize")
-        assert store.run(store.claims.hasten_heartbeat(beat, 0.01)) is True
-        (again,) = wait_until(lambda: self.due(store).beats)
+        beat = DueHeartbeat(claim.claim_id, "token-1", 60, missed_ms=1, activity="resize")
+        assert store.run(store.claims.retry_heartbeat(beat, 0.01)) is True
+        (again,) = wait_until(lambda: self.due(store).heartbeats)
         assert again.missed_ms == 1, "how long it has been waiting for is remembered"
 
     def test_hastening_never_delays(self, store):
         claim = store.claim(interval_s=1)
-        beat = Beat(claim.claim_id, "token-1", 1, missed_ms=1, activity="resize")
-        assert store.run(store.claims.hasten_heartbeat(beat, 60)) is False
+        beat = DueHeartbeat(claim.claim_id, "token-1", 1, missed_ms=1, activity="resize")
+        assert store.run(store.claims.retry_heartbeat(beat, 60)) is False
 
     def test_what_has_been_missing_for_longer_is_more_urgent(self, store):
         """By the end of three intervals: the shorter the interval, the less time is left."""
-        beat = Beat("a", "t", interval_s=10, missed_ms=50_000, activity="resize")
+        beat = DueHeartbeat("a", "t", interval_s=10, missed_ms=50_000, activity="resize")
         assert (
             beat.urgency_ms
-            < Beat("b", "t", interval_s=10, missed_ms=60_000, activity="resize").urgency_ms
+            < DueHeartbeat("b", "t", interval_s=10, missed_ms=60_000, activity="resize").urgency_ms
         )
         assert (
             beat.urgency_ms
-            > Beat("c", "t", interval_s=1, missed_ms=60_000, activity="resize").urgency_ms
+            > DueHeartbeat("c", "t", interval_s=1, missed_ms=60_000, activity="resize").urgency_ms
         )
 
     def test_a_pass_is_overdue_until_somebody_begins_one(self, store):
-        assert store.run(store.claims.is_overdue(Pass.HEARTBEAT, 0.1)) is True
+        assert store.run(store.claims.is_overdue(PassKind.HEARTBEAT, 0.1)) is True
         self.due(store)
-        assert store.run(store.claims.is_overdue(Pass.HEARTBEAT, 10)) is False
-        assert store.run(store.claims.is_overdue(Pass.RECOVERY, 10)) is True
+        assert store.run(store.claims.is_overdue(PassKind.HEARTBEAT, 10)) is False
+        assert store.run(store.claims.is_overdue(PassKind.RECOVERY, 10)) is True
         store.run(store.claims.find_lost(10))
-        assert store.run(store.claims.is_overdue(Pass.RECOVERY, 10)) is False
-        assert wait_until(lambda: store.run(store.claims.is_overdue(Pass.HEARTBEAT, 0.1)))
+        assert store.run(store.claims.is_overdue(PassKind.RECOVERY, 10)) is False
+        assert wait_until(lambda: store.run(store.claims.is_overdue(PassKind.HEARTBEAT, 0.1)))
 
     def test_a_pass_of_beat_is_told_from_those_of_who_stands_in(self, store):
         self.due(store)
         overdue = store.claims.is_overdue
-        assert store.run(overdue(Pass.HEARTBEAT, 10, of_beat=True)) is True
-        store.run(store.claims.note_beat(Pass.HEARTBEAT))
-        assert store.run(overdue(Pass.HEARTBEAT, 10, of_beat=True)) is False
-        assert store.run(overdue(Pass.RECOVERY, 10, of_beat=True)) is True
+        assert store.run(overdue(PassKind.HEARTBEAT, 10, of_beat=True)) is True
+        store.run(store.claims.note_beat_pass(PassKind.HEARTBEAT))
+        assert store.run(overdue(PassKind.HEARTBEAT, 10, of_beat=True)) is False
+        assert store.run(overdue(PassKind.RECOVERY, 10, of_beat=True)) is True
 
     def test_a_closed_claim_is_not_due(self, store):
         claim = store.claim(interval_s=0.01)
@@ -520,7 +520,10 @@ class TestLease:
         assert self.renew(store, job.claim_id).forgotten == []
         assert self.renew(store).forgotten == []
         assert self.renew(store).forgotten == [job]
-        assert store.jobs.lose(job, worker="w1", outcome=FAILED, job_is_gone=True) is Lost.FAILED
+        assert (
+            store.jobs.recover(job, worker="w1", outcome=FAILED, job_is_gone=True)
+            is Recovery.FAILED
+        )
         assert self.renew(store).forgotten == []
 
     def test_a_renewal_that_is_sent_twice_counts_once(self, store):
@@ -544,8 +547,8 @@ class TestLease:
 
     def test_a_job_that_runs_elsewhere_is_unwanted(self, store):
         job = store.running(max_attempts=2)
-        store.jobs.leave("w1")
-        assert store.jobs.lose(job, worker="w1", outcome=FAILED) is Lost.AGAIN
+        store.jobs.end_lease("w1")
+        assert store.jobs.recover(job, worker="w1", outcome=FAILED) is Recovery.AGAIN
         store.worker("w2")
         second = Job(job.claim_id, 2)
         assert store.jobs.start(second, retry=0, worker="w2", run="r2") is Start.RUN
@@ -554,13 +557,13 @@ class TestLease:
 
     def test_a_worker_that_left_offers_no_slots(self, store):
         store.worker()
-        assert store.jobs.leave("w1") == 0
+        assert store.jobs.end_lease("w1") == 0
         assert store.reader.read([]).workers == []
 
     def test_a_worker_that_leaves_claims_hands_them_back_at_once(self, store):
         """It cannot vanish; its lease ends, so that the next sweep finds what it ran."""
         job = store.running()
-        assert store.jobs.leave("w1") == 1
+        assert store.jobs.end_lease("w1") == 1
         assert wait_until(lambda: store.run(store.claims.find_lost(10))) == [(job, "w1", "resize")]
 
     def test_workers_that_died_idle_are_forgotten(self, store):
@@ -572,10 +575,10 @@ class TestLease:
 
 
 class TestLost:
-    def lose(self, store, job, **kwargs):
+    def recover(self, store, job, **kwargs):
         """The worker's lease has ended."""
-        store.jobs.leave("w1")
-        return store.jobs.lose(job, worker="w1", outcome=FAILED, **kwargs)
+        store.jobs.end_lease("w1")
+        return store.jobs.recover(job, worker="w1", outcome=FAILED, **kwargs)
 
     def test_a_dead_workers_jobs_are_found(self, store):
         job = store.running()
@@ -591,14 +594,14 @@ class TestLost:
     def test_it_fails_when_it_may_not_run_again(self, store):
         """on_lost="fail": the state machine's Retry decides."""
         job = store.running(max_attempts=1)
-        assert self.lose(store, job) is Lost.FAILED
+        assert self.recover(store, job) is Recovery.FAILED
         due = store.run(store.claims.take_outbox(10, hold_s=60))
         assert [report.outcome for report in due.reports] == [FAILED]
 
     def test_it_runs_again_under_a_new_attempt(self, store):
         """The new attempt starts; the old one, late, does not."""
         job = store.running(max_attempts=2)
-        assert self.lose(store, job) is Lost.AGAIN
+        assert self.recover(store, job) is Recovery.AGAIN
         ((claim, retry),) = store.run(store.claims.take_unstarted(10, hold_s=60))
         assert (claim, retry) == (Claim(job.claim_id, "resize", "{}", attempt=2), 0)
         store.worker("w2")
@@ -611,16 +614,16 @@ class TestLost:
     def test_the_attempts_are_counted(self, store):
         """A job that kills its worker each time ends."""
         job = store.running(max_attempts=2)
-        assert self.lose(store, job) is Lost.AGAIN
+        assert self.recover(store, job) is Recovery.AGAIN
         second = Job(job.claim_id, 2)
         store.worker()
         store.jobs.start(second, retry=0, worker="w1", run="r2")
-        assert self.lose(store, second) is Lost.FAILED
+        assert self.recover(store, second) is Recovery.FAILED
 
     def test_not_when_its_worker_has_renewed_meanwhile(self, store):
         """Found, and then it came back: its jobs are well."""
         job = store.running()
-        assert store.jobs.lose(job, worker="w1", outcome=FAILED) is Lost.MOVED
+        assert store.jobs.recover(job, worker="w1", outcome=FAILED) is Recovery.MOVED
         assert store.status().running == 1
 
     def test_nobody_is_judged_after_a_time_in_which_nobody_could_renew(self, store):
@@ -634,19 +637,19 @@ class TestLost:
 
     def test_only_once(self, store):
         job = store.running(max_attempts=3)
-        assert self.lose(store, job) is Lost.AGAIN
-        assert self.lose(store, job) is Lost.MOVED
+        assert self.recover(store, job) is Recovery.AGAIN
+        assert self.recover(store, job) is Recovery.MOVED
 
     def test_a_claim_of_another_worker_is_left_alone(self, store):
         job = store.running(max_attempts=3)
-        assert store.jobs.lose(job, worker="w9", outcome=FAILED) is Lost.MOVED
+        assert store.jobs.recover(job, worker="w9", outcome=FAILED) is Recovery.MOVED
         assert store.status().running == 1
 
     def test_a_job_that_never_began(self, store):
         """The child died between taking the job and starting it."""
         claim = store.claim()
-        assert self.lose(store, claim.job) is Lost.MOVED
-        assert self.lose(store, claim.job, job_is_gone=True) is Lost.FAILED
+        assert self.recover(store, claim.job) is Recovery.MOVED
+        assert self.recover(store, claim.job, job_is_gone=True) is Recovery.FAILED
 
 
 class TestUnstarted:
@@ -763,20 +766,20 @@ class TestLostMessage:
 
 class TestAsk:
     def test_a_run_that_is_wanted(self, store):
-        assert store.jobs.ask(store.running(), run="r1") == ""
+        assert store.jobs.cancel_reason(store.running(), run="r1") == ""
 
     def test_a_closed_claim_says_why(self, store):
         job = store.running()
         store.run(store.claims.close_claims([job.claim_id], reason="TaskTimedOut"))
-        assert store.jobs.ask(job, run="r1") == "TaskTimedOut"
+        assert store.jobs.cancel_reason(job, run="r1") == "TaskTimedOut"
 
     def test_another_run_holds_it(self, store):
-        assert store.jobs.ask(store.running(), run="r9") == "lost"
+        assert store.jobs.cancel_reason(store.running(), run="r9") == "lost"
 
     def test_it_has_ended_elsewhere(self, store):
         job = store.settled()
         store.run(store.claims.close_claims([job.claim_id], reason="reported"))
-        assert store.jobs.ask(job, run="r1") == "reported"
+        assert store.jobs.cancel_reason(job, run="r1") == "reported"
 
 
 class TestGrantPolls:
@@ -887,7 +890,7 @@ class TestUnreachable:
         """The error names the server and what stops, never the secret."""
         jobs = JobStore(Settings(store_url="redis://:s3cret@127.0.0.1:1/0"))
         with pytest.raises(StoreUnavailable, match=r"redis://:\*\*\*@127\.0\.0\.1:1/0") as caught:
-            jobs.leave("w1")
+            jobs.end_lease("w1")
         assert "s3cret" not in str(caught.value)
         assert caught.value.retryable
 

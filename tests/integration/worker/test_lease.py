@@ -107,7 +107,7 @@ def test_a_store_that_hangs_holds_up_neither_start_nor_end_of_a_worker(settings,
     "call",
     [
         lambda store, _: store.renew_lease("w1", number=1, slots=1, queues=["celery"]),
-        lambda store, job: store.ask(job, run="r1"),
+        lambda store, job: store.cancel_reason(job, run="r1"),
         lambda store, job: store.keep_alive(job, run="r1"),
     ],
     ids=["renewal", "cancelled", "heartbeat"],

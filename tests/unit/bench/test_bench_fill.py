@@ -51,4 +51,4 @@ def test_filled_claims_can_be_made_due(valkey):
         await store.close()
         return due
 
-    assert sorted(beat.claim_id for beat in asyncio.run(take()).beats) == ids[:7]
+    assert sorted(beat.claim_id for beat in asyncio.run(take()).heartbeats) == ids[:7]

@@ -10,7 +10,7 @@ from typing import Any
 from rich.text import Text
 
 from bridge.cli.tables import console
-from bridge.store import ActivityStatus, Occupancy, Room
+from bridge.store import ActivityStatus, Room, SlotUsage
 
 NOT_POLLED = "not polled"
 """Nothing forbids a poll, and none is open: normal for a moment, while a poller asks."""
@@ -38,7 +38,7 @@ class Answer:
     activity: ActivityStatus
     queue: str
     room: Room
-    occupancy: Occupancy
+    occupancy: SlotUsage
     draining: int
     pollers: int
     reason: str

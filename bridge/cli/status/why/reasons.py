@@ -12,7 +12,7 @@ from bridge.cli.status.why.answer import NOT_POLLED, Answer
 from bridge.errors import app_name
 from bridge.registry import SYSTEM_QUEUE, Activity
 from bridge.settings import Settings
-from bridge.store import Occupancy, PollRefusal, Room, Status
+from bridge.store import PollRefusal, Room, SlotUsage, Status
 
 
 class _Reason(NamedTuple):
@@ -44,7 +44,7 @@ class _Explanation:
         serving = [each for each in status.workers if each.live and self.queue in each.queues]
         self.draining = [worker for worker in serving if worker.draining]
         self.workers = [worker for worker in serving if not worker.draining]
-        self.occupancy = Occupancy.of(self.workers)
+        self.occupancy = SlotUsage.of(self.workers)
 
     def answer(self) -> Answer:
         problems = []

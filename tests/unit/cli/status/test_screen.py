@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bridge.cli.status.overview import Overview
 from bridge.cli.status.screen import _status
-from bridge.store import ActivityStatus, Occupancy, Status, WorkerStatus
+from bridge.store import ActivityStatus, SlotUsage, Status, WorkerStatus
 
 NOTHING = {"in_flight": 0, "queued": 0, "running": 0, "outbox": 0, "lost": 0, "polls": 0}
 REGISTRY = {"resize-image": SimpleNamespace(queue="celery")}
@@ -176,7 +176,7 @@ class TestOccupancy:
             DRAINS,
             LOST,
         ]
-        found = Occupancy.of(workers)
-        assert found == Occupancy(slots=6, claims=2, ordinary=3, unwanted=1, free=0)
+        found = SlotUsage.of(workers)
+        assert found == SlotUsage(slots=6, claims=2, ordinary=3, unwanted=1, free=0)
         assert found.claims + found.ordinary + found.unwanted + found.free == found.slots
         assert found.occupied == 6

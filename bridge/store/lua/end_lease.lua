@@ -1,4 +1,4 @@
--- leave: a worker has ended in order, and nothing of it runs any more.
+-- end_lease: a worker has ended in order, and nothing of it runs any more.
 -- KEYS[1] root
 -- ARGV    worker
 -- Returns how many claims it still held: its lease has ended, so that they are recovered at once

@@ -1,4 +1,4 @@
--- hasten_heartbeat: a heartbeat did not get through; try again before its interval is over.
+-- retry_heartbeat: a heartbeat did not get through; try again before its interval is over.
 -- KEYS[1] root
 -- ARGV    claim_id, delay_ms, missed (Unix ms: when the one that did not get through was due)
 -- Returns 1 hastened | 0 the claim is gone, or due even sooner

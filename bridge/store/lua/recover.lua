@@ -1,4 +1,4 @@
--- lose: whoever ran this attempt is gone; let it run again, or fail it.
+-- recover: whoever ran this attempt is gone; let it run again, or fail it.
 -- KEYS[1] root
 -- ARGV    claim_id, attempt, worker (that ran it), outcome (of the failure),
 --         job_is_gone (0|1: Celery has dropped the job: it runs nowhere, and will not begin),

@@ -1,4 +1,4 @@
--- ask: is this run of a job still wanted? Reads only.
+-- cancel_reason: is this run of a job still wanted? Reads only.
 -- KEYS[1] root
 -- ARGV    claim_id, run
 -- Returns '' it is | 'lost' its worker's lease had ended: the claim runs elsewhere, or has failed

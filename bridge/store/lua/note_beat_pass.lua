@@ -1,4 +1,4 @@
--- note_beat: a beat process is at work: who stands in for it can stop.
+-- note_beat_pass: a beat process is at work: who stands in for it can stop.
 -- KEYS[1] root
 -- ARGV    pass (heartbeat | recovery)
 -- Returns nothing of use
