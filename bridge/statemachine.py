@@ -19,6 +19,7 @@ from celery import Task
 
 from bridge.addresses.partitions import partition_of
 from bridge.errors import ErrorName, SettingsError
+from bridge.heartbeat_ratio import heartbeat_seconds
 from bridge.names import check_activity, parse_arn
 from bridge.registry import Activity
 
@@ -31,7 +32,6 @@ ALL = "States.ALL"
 MAX_SECONDS = 99_999_999
 MAX_DELAY_SECONDS = 31_622_399
 MAX_STATE_NAME = 80
-BEATS_PER_TIMEOUT = 3
 
 # What the envelope says, and where the context object of Step Functions has it.
 _CONTEXT = {
@@ -229,7 +229,7 @@ def _name_and_heartbeat_s(activity: Any, heartbeat_s: int | None) -> tuple[str, 
             f"activity {name!r} has heartbeat={beat_s!r}, which says no seconds. Give heartbeat_s"
             + (", or the Activity, which knows BRIDGE_HEARTBEAT_S." if beat_s is None else ".")
         )
-    return name, math.ceil(BEATS_PER_TIMEOUT * beat_s)
+    return name, heartbeat_seconds(beat_s)
 
 
 def _arn(name: str, region: str | None, account: str | None) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from bridge.capacity import quotas
 from bridge.capacity.costs import Costs
+from bridge.heartbeat_ratio import RATIO_IN_WORDS
 
 ROUND_TRIP_S = 0.1
 """A call to Step Functions, poll or report, with the store's part: assumed, on the high side."""
@@ -261,7 +262,7 @@ def _limits(load: Load, in_flight: float, heartbeats: float, store_cores: float)
     beat = (
         "Send heartbeats less often "
         f"(heartbeat={max(longer_s, math.ceil(load.heartbeat_s * 2))} and HeartbeatSeconds of "
-        "three times that), or ask AWS for more (Service Quotas)."
+        f"{RATIO_IN_WORDS} times that), or ask AWS for more (Service Quotas)."
     )
     nest = (
         "Put several tasks into one execution (a Map state), start some in another account or "

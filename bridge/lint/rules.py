@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bridge.errors import ErrorName
+from bridge.heartbeat_ratio import RATIO_IN_WORDS
 from bridge.lint.model import Rule, Severity
 
 _E, _W, _I = Severity.ERROR, Severity.WARNING, Severity.INFO
@@ -26,7 +27,7 @@ HEARTBEAT_TIGHT = Rule(
     "BR003",
     "heartbeat-tight",
     _W,
-    "HeartbeatSeconds below three heartbeat intervals of the task",
+    f"HeartbeatSeconds below {RATIO_IN_WORDS} heartbeat intervals of the task",
     "One or two heartbeats that come late or are throttled end a task that is well.",
 )
 NO_TIMEOUT = Rule(

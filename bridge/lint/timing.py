@@ -6,11 +6,15 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from bridge.heartbeat_ratio import (
+    RATIO_IN_WORDS,
+    heartbeat_seconds,
+    is_enough,
+    longest_interval_s,
+)
 from bridge.lint import rules
 from bridge.lint.model import Addition, Finding, Json, Known
 from bridge.lint.walk import Place
-
-BEATS_PER_TIMEOUT = 3
 
 
 def seconds(state: Json, key: str) -> float | None:
@@ -58,8 +62,8 @@ def _heartbeat(place: Place, known: Known | None) -> Iterator[Finding]:
     heartbeat_s = seconds(place.state, "HeartbeatSeconds")
     if heartbeat_s is None or known is None or known.manual:
         return
-    beat_s, enough_s = known.heartbeat_s, enough(known)
-    if heartbeat_s >= BEATS_PER_TIMEOUT * beat_s:
+    beat_s, enough_s = known.heartbeat_s, heartbeat_seconds(known.heartbeat_s)
+    if is_enough(heartbeat_s, beat_s):
         return
     rule = rules.HEARTBEAT_TIGHT if heartbeat_s > beat_s else rules.HEARTBEAT_TOO_SHORT
     yield Finding(
@@ -67,20 +71,24 @@ def _heartbeat(place: Place, known: Known | None) -> Iterator[Finding]:
         (*place.at, "HeartbeatSeconds"),
         f"HeartbeatSeconds={heartbeat_s:g}, and the task of state {place.name!r} sends a heartbeat "
         f"every {beat_s:g} s.",
-        f"Use {enough_s} or more, or heartbeat={heartbeat_s / BEATS_PER_TIMEOUT:.3g} at the task.",
+        f"Use {enough_s} or more, or heartbeat={longest_interval_s(heartbeat_s):.3g} at the task.",
     )
 
 
 def _missing(place: Place, known: Known | None) -> Finding:
-    fix = "Add HeartbeatSeconds: three heartbeat intervals of the task."
+    fix = f"Add HeartbeatSeconds: {RATIO_IN_WORDS} heartbeat intervals of the task."
     addition = None
     if known is not None and known.manual:
         fix = (
-            "Add HeartbeatSeconds: three times the longest silence of the job, which beats itself."
+            f"Add HeartbeatSeconds: {RATIO_IN_WORDS} times the longest time between two calls of "
+            "bridge.current().heartbeat() in the job."
         )
     elif known is not None:
-        enough_s = enough(known)
-        fix = f'Add "HeartbeatSeconds": {enough_s}, three intervals of {known.heartbeat_s:g} s.'
+        enough_s = heartbeat_seconds(known.heartbeat_s)
+        fix = (
+            f'Add "HeartbeatSeconds": {enough_s}, {RATIO_IN_WORDS} intervals of '
+            f"{known.heartbeat_s:g} s."
+        )
         timeout_s = seconds(place.state, "TimeoutSeconds")
         # An expression may say less: then adding one fault would mend another.
         certain = timeout_s is not None or not has(place.state, "TimeoutSeconds")
@@ -95,11 +103,6 @@ def _missing(place: Place, known: Known | None) -> Finding:
         fix,
         addition,
     )
-
-
-def enough(known: Known) -> int:
-    """HeartbeatSeconds that bear two lost heartbeats."""
-    return math.ceil(BEATS_PER_TIMEOUT * known.heartbeat_s)
 
 
 def _limits(
