@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from bridge.heartbeat_ratio import INTERVALS_PER_HEARTBEAT_SECONDS
 from bridge.model import Claim, Job, Outcome
 
 
@@ -93,6 +94,10 @@ class DueReports:
     next_due_s: float | None
 
 
+# A heartbeat is due one interval after the one before it: the rest of HeartbeatSeconds is left.
+_MS_LEFT_PER_INTERVAL_S = 1000 * (INTERVALS_PER_HEARTBEAT_SECONDS - 1)
+
+
 @dataclass(frozen=True, slots=True)
 class DueHeartbeat:
     """A token that is due for a heartbeat.
@@ -112,9 +117,10 @@ class DueHeartbeat:
     def urgency_ms(self) -> float:
         """Orders heartbeats: the token whose time-out comes first has the least.
 
-        Step Functions does not tell HeartbeatSeconds; an interval is taken for a third of it.
+        Step Functions does not tell HeartbeatSeconds, so the time-out is estimated from the
+        interval with the ratio of ``bridge.heartbeat_ratio``.
         """
-        return self.missed_ms + 2000 * self.interval_s
+        return self.missed_ms + _MS_LEFT_PER_INTERVAL_S * self.interval_s
 
 
 class Unfinished(NamedTuple):
