@@ -49,12 +49,13 @@ chaos: ## Kill and cut at random, count what was lost (ARGS="--minutes 4 --seed 
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS= >&2
 	@$(BIN)/python -m tests.faults.chaos $(ARGS)
 
-lint: ## Check format, style, types and the one-way flow
+lint: ## Check format, style, types, the one-way flow, and the size of modules and functions
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
 	$(BIN)/ruff format --check $(ARGS)
 	$(BIN)/ruff check $(ARGS)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/house.py
 
 docs: ## Build the site into build/site, strictly
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
