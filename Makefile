@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed-$(VERSION)
 GUESTS := $(VENV)/.guests-$(VERSION)
 ARGS ?=
 
-.PHONY: help install demo test guests bench chaos docs lint format clean
+.PHONY: help install demo test coverage guests bench chaos docs lint format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 12
@@ -32,6 +32,12 @@ demo: ## Run the example pipeline on local parts (ARGS="--keep --executions 40 -
 test: ## Run all tests (ARGS="-k heartbeat")
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
 	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+coverage: ## Run all tests, and say which lines and branches of bridge/ they run
+	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
+	@rm -rf var/coverage && mkdir -p var/coverage
+	@$(BIN)/coverage run -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS); \
+	status=$$?; $(BIN)/coverage combine --quiet; $(BIN)/coverage report; exit $$status
 
 guests: ## Live in apps as people have them, on several brokers (ARGS="-k django")
 	@$(MAKE) --no-print-directory $(GUESTS) ARGS=
