@@ -15,7 +15,7 @@ from bridge.infra.command import infra
 DEPLOY = Path(__file__).parents[3] / "deploy"
 TWO = ("--activity", "image-processing-activity", "--activity", "send-invoice-activity")
 PLACE = ("--region", "eu-west-1", "--account", "123456789012")
-IMAGE = ("--image", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/celery-stepfunctions:0.1.0")
+IMAGE = ("--image", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/celery-stepfunctions:0.2.0")
 SAMPLES = {
     "iam.json": ("iam", *TWO, *PLACE),
     "activities.yaml": ("cloudformation", *TWO, "--tag", "Team=media"),
