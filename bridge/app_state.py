@@ -10,7 +10,7 @@ import os
 import socket
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 from celery import Celery
 
@@ -20,6 +20,9 @@ from bridge.errors import SettingsError
 from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.store import JobStore
+
+if TYPE_CHECKING:
+    from bridge.worker.pools import Pool
 
 # Children of a prefork pool learn here on whose lease they run: the environment passes both a fork
 # and a spawn.
@@ -38,12 +41,12 @@ class Installation:
 
     Attributes:
         imports_tasks: Whether ``BRIDGE_TASKS`` is imported even when it is not set.
-        pool: The pool of this worker, as ``pool_of`` says; empty in other processes.
+        pool: The pool of this worker; None in other processes.
     """
 
     def __init__(self, app: Celery, *, imports_tasks: bool) -> None:
         self.app = app
-        self.pool = ""
+        self.pool: Pool | None = None
         self.imports_tasks = imports_tasks
         self._jobs: _Owned | None = None
 
@@ -68,9 +71,8 @@ class Installation:
     def jobs(self) -> JobStore:
         """This process's store of jobs: a fork must not share its parent's connections."""
         if self._jobs is None or self._jobs.pid != os.getpid():
-            self._jobs = _Owned(
-                os.getpid(), JobStore(self.settings, threaded=self.pool == "thread")
-            )
+            threaded = self.pool is not None and self.pool.has_threads
+            self._jobs = _Owned(os.getpid(), JobStore(self.settings, threaded=threaded))
         return self._jobs.store
 
     def load_tasks(self) -> Registry:
@@ -106,11 +108,6 @@ def installed(app: Celery) -> Installation:
 def process_name() -> str:
     """Names this process in leases and, as workerName, in Step Functions: at most 80 characters."""
     return f"{socket.gethostname()[:60]}-{os.getpid()}-{os.urandom(3).hex()}"
-
-
-def pool_of(worker: Any) -> str:
-    """A worker's pool: ``"prefork"``, ``"thread"``, ``"solo"``, ``"gevent"`` or ``"eventlet"``."""
-    return str(getattr(worker.pool_cls, "__module__", "")).rpartition(".")[2]
 
 
 def adopt_worker_id(nodename: str) -> str:

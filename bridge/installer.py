@@ -21,8 +21,7 @@ from bridge.registry import SYSTEM_QUEUE, undeclared
 from bridge.settings import is_set
 from bridge.versions import enabled
 from bridge.worker import celery_signals
-from bridge.worker.fleet import Fleet
-from bridge.worker.tasks import Runner
+from bridge.worker.bootsteps import EquipTasks, ServeActivities
 
 
 def install(app: Celery) -> Celery:
@@ -45,7 +44,7 @@ def setup(app: Celery, *, imports_tasks: bool) -> Celery:
     if isinstance(getattr(app, "bridge", None), Installation):
         return app
     app.bridge = Installation(app, imports_tasks=imports_tasks)
-    app.steps["worker"].update({Runner, Fleet, beat.MetricsPort, PublishTicks})
+    app.steps["worker"].update({EquipTasks, ServeActivities, beat.MetricsPort, PublishTicks})
     celery_signals.connect()
     _add_optional_parts(app)
     logs.connect(app)
@@ -61,21 +60,21 @@ def _add_optional_parts(app: Celery) -> None:
     """
     steps = app.steps["consumer"]
     if enabled("gathered deliveries"):
-        from bridge.worker.redis_transport.batch_acks import GatherDeliveries
+        from bridge.worker.redis_transport.batch_acks import BatchAcks
 
-        steps.add(GatherDeliveries)
+        steps.add(BatchAcks)
     if enabled("gathered events"):
-        from bridge.worker.batch_events import GatherEvents
+        from bridge.worker.batch_events import BatchEvents
 
-        steps.add(GatherEvents)
+        steps.add(BatchEvents)
     if enabled("batch receiving"):
-        from bridge.worker.redis_transport.take_many import TakeSeveral
+        from bridge.worker.redis_transport.take_many import TakeMany
 
-        steps.add(TakeSeveral)
+        steps.add(TakeMany)
     if enabled("room beside rate limits"):
-        from bridge.worker.rate_limits import MakeRoom
+        from bridge.worker.rate_limits import RaisePrefetch
 
-        steps.add(MakeRoom)
+        steps.add(RaisePrefetch)
     if enabled("prefetch mend"):
         from bridge.worker.prefetch import RestorePrefetchInLoop
 

@@ -14,10 +14,11 @@ from typing import Any
 
 from celery import Celery, bootsteps
 
-from bridge.app_state import installed, pool_of
+from bridge.app_state import installed
 from bridge.errors import SchemaMismatch, StoreUnavailable
 from bridge.processes.ticks import FLUSH, HEARTBEAT, METRICS, RECOVER, SystemQueue, Tick, period_s
 from bridge.registry import SYSTEM_QUEUE
+from bridge.worker.pools import pool_of
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class MetricsPort(bootsteps.StartStopStep):  # type: ignore[misc]
 
         self._instruments = instruments_of(installed(worker.app))
         self._instruments.bind()
-        if installed(worker.app).settings.metrics_port and pool_of(worker) == "prefork":
+        if installed(worker.app).settings.metrics_port and pool_of(worker).forks:
             logger.warning(
                 "BRIDGE_METRICS_PORT: what the processes of a prefork pool count reaches nobody; "
                 "run beat with --pool threads"

@@ -20,7 +20,7 @@ MOST_EVENTS = 400
 """Of one message, some 100 kB: so many leave at once. Celery's own limit of 24 is eight jobs."""
 
 
-class GatherEvents(bootsteps.StartStopStep):  # type: ignore[misc]
+class BatchEvents(bootsteps.StartStopStep):  # type: ignore[misc]
     """Consumer bootstep; optional (``bridge.versions``), for the inside of Celery's consumer."""
 
     requires = (Events,)

@@ -25,7 +25,8 @@ from bridge.errors import ErrorName
 from bridge.model import Job, Outcome
 from bridge.store import Delivery, JobStore
 from bridge.worker.outcome import failure_of
-from bridge.worker.task_runner import ended_here, in_pool_process, insist, note_end
+from bridge.worker.pools import in_pool_process
+from bridge.worker.task_runner import ended_here, insist, note_end
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +148,9 @@ def _job_of(task: Task, task_id: object) -> Job | None:
 def _is_parent(app: Celery) -> bool:
     """Whether jobs run in children of this process."""
     bridge = _bridge_of(app)
-    return bridge is not None and bridge.pool == "prefork" and not in_pool_process()
+    if bridge is None or bridge.pool is None:
+        return False
+    return bridge.pool.forks and not in_pool_process()
 
 
 def _settle(app: Celery, job: Job, outcome: Outcome, *, of: Delivery = Delivery.ANY) -> None:

@@ -22,7 +22,7 @@ from bridge.errors import ErrorName, SchemaMismatch, StoreUnavailable
 from bridge.model import Job, Outcome
 from bridge.registry import ACTIVITY_HEADER
 from bridge.support.publish_errors import Seldom
-from bridge.worker.occupancy import Announcement, Occupancy, active_requests
+from bridge.worker.occupancy import Announcement, OccupancyReader, active_requests
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Lease:
         self._bridge = bridge
         self._worker = worker
         self._id = adopt_worker_id(worker.hostname)
-        self._occupancy = Occupancy(worker, bridge.registry.task_names)
+        self._occupancy = OccupancyReader(worker, bridge.registry.task_names)
         self._draining = False
         self._ended = False
         self._pid = os.getpid()

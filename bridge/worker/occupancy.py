@@ -46,7 +46,7 @@ class Announcement:
     held_back: frozenset[str]
 
 
-class Occupancy:
+class OccupancyReader:
     """Reads one worker.
 
     Args:

@@ -21,7 +21,7 @@ from bridge.model import Job
 logger = logging.getLogger(__name__)
 
 
-class MakeRoom(bootsteps.Step):  # type: ignore[misc]
+class RaisePrefetch(bootsteps.Step):  # type: ignore[misc]
     """Consumer bootstep; optional (``bridge.versions``), for the inside of Celery's ``Consumer``.
 
     Each job takes its room when it comes to the bucket, and gives it back when it leaves for the

@@ -23,7 +23,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from billiard.process import current_process
 from celery import Task
 from celery.exceptions import (
     Ignore,
@@ -45,6 +44,7 @@ from bridge.store import Settled, Start
 from bridge.support.killpoints import KillPoint, passing
 from bridge.worker.current import Current, JobCancelled, as_current
 from bridge.worker.outcome import failure_of, is_of_green_pool, output_of, words_of
+from bridge.worker.pools import in_pool_process
 
 logger = logging.getLogger(__name__)
 
@@ -234,11 +234,6 @@ def _show_as_revoked(task: Task) -> None:
         task.send_event("task-revoked", retry=False, terminated=False, signum=None, expired=False)
     except Exception as exc:  # noqa: BLE001 (each broker has errors of its own)
         logger.info("Flower does not hear of job %s: %s", task.request.id, exc)
-
-
-def in_pool_process() -> bool:
-    """Whether this is a process of a prefork pool."""
-    return bool(current_process().name != "MainProcess")
 
 
 def _is_from_signal(exc: SystemExit) -> bool:

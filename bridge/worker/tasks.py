@@ -13,11 +13,10 @@ from functools import partial, wraps
 from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded
-from celery import Celery, Task, bootsteps
+from celery import Celery, Task
 from celery.local import Proxy
 
-from bridge.app_state import installed, pool_of
-from bridge.errors import SettingsError
+from bridge.app_state import installed
 from bridge.model import Job, unpack
 from bridge.statemachine import unwrap
 from bridge.support.publish_errors import is_final
@@ -153,20 +152,3 @@ def equip(app: Celery) -> None:
         task.__class__ = type(cls.__name__, (ours, cls), {"__module__": cls.__module__})
         if not has_call:
             task.run = wraps(task.run)(partial(_call, task, task.run))
-
-
-class Runner(bootsteps.Step):  # type: ignore[misc]
-    """Worker bootstep: equips the tasks before the pool forks."""
-
-    def __init__(self, worker: Any, **kwargs: Any) -> None:
-        super().__init__(worker, **kwargs)
-        # Celery 5.5 and 5.6 have no such setting: they fork.
-        method = getattr(worker, "pool_start_method", "fork")
-        if method == "spawn" and installed(worker.app).registry:
-            raise SettingsError(
-                "worker_pool_start_method is 'spawn': Celery gives spawned children a copy of the "
-                "app without the bridge, so that no outcome would be stored. Use 'fork', or "
-                "--pool threads."
-            )
-        equip(worker.app)
-        installed(worker.app).pool = pool_of(worker)

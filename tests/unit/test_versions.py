@@ -121,7 +121,7 @@ class TestInstall:
 
     def test_with_the_tested_ones_all_parts_are_added(self):
         seen = self.run("5.7.0")
-        assert {"GatherDeliveries", "GatherEvents", "TakeSeveral"} <= set(seen["steps"])
+        assert {"BatchAcks", "BatchEvents", "TakeMany"} <= set(seen["steps"])
         assert seen["mended"] == ["_connparams", "_create_client"]
         assert seen["status"] == "bridge.cli.status.command"
 

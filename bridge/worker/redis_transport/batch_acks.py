@@ -28,7 +28,7 @@ from kombu.transport.virtual import QoS as VirtualQoS
 from kombu.utils.json import dumps
 
 from bridge.model import Job
-from bridge.worker.redis_transport.refused_writes import Refusal
+from bridge.worker.redis_transport.refused_writes import WriteRefused
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ AGAIN_S = 1.0
 """After it could not be told."""
 
 
-class GatherDeliveries(bootsteps.StartStopStep):  # type: ignore[misc]
+class BatchAcks(bootsteps.StartStopStep):  # type: ignore[misc]
     """Consumer bootstep; optional (``bridge.versions``), for the inside of kombu's ``QoS``.
 
     It outlives a connection: what Redis did not hear before it went away is said to it again.
@@ -95,7 +95,7 @@ class GatherDeliveries(bootsteps.StartStopStep):  # type: ignore[misc]
             try:
                 append(message, tag)
                 self._flush_without_loop()
-            except Refusal as exc:
+            except WriteRefused as exc:
                 if self._qos is None:
                     raise
                 logger.info("the broker is not told yet of message %s: %s", tag, exc)
@@ -110,7 +110,7 @@ class GatherDeliveries(bootsteps.StartStopStep):  # type: ignore[misc]
             try:
                 ack(tag)
                 self._flush_without_loop()
-            except Refusal as exc:
+            except WriteRefused as exc:
                 if self._qos is None:
                     raise
                 logger.info("message %s is not acknowledged yet: %s", tag, exc)
@@ -121,7 +121,9 @@ class GatherDeliveries(bootsteps.StartStopStep):  # type: ignore[misc]
             if tag in self._taken:
                 self._flush()
             if tag in self._taken and self._qos is not None:
-                raise Refusal(f"message {tag} is not given back: the broker was not told of it")
+                raise WriteRefused(
+                    f"message {tag} is not given back: the broker was not told of it"
+                )
 
         def gather_reject(tag: str, requeue: bool = False) -> None:
             if requeue:
@@ -131,7 +133,7 @@ class GatherDeliveries(bootsteps.StartStopStep):  # type: ignore[misc]
             self._taken.pop(tag, None)
             try:
                 reject(tag)
-            except Refusal as exc:
+            except WriteRefused as exc:
                 if self._qos is None:
                     raise
                 logger.info("message %s is not rejected yet: %s", tag, exc)
@@ -177,7 +179,7 @@ class GatherDeliveries(bootsteps.StartStopStep):  # type: ignore[misc]
         try:
             try:
                 _tell(qos, taken, done)
-            except Refusal:
+            except WriteRefused:
                 if taken and done:  # a full Redis takes what makes room
                     _tell(qos, {}, done)
                     done = []

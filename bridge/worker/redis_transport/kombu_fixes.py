@@ -33,7 +33,7 @@ from redis.exceptions import ResponseError
 
 from bridge.store.redis_errors import has_moved
 from bridge.versions import enabled
-from bridge.worker.redis_transport.refused_writes import PAUSE_S, Refusal, is_refusal, refusal
+from bridge.worker.redis_transport.refused_writes import PAUSE_S, WriteRefused, is_refusal, refusal
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def _create_client_once(self: Channel, asynchronous: bool = False) -> Any:
 
 
 def _create_client_raising(self: Channel, asynchronous: bool = False) -> Any:
-    """A redis-py client whose commands raise ``Refusal``.
+    """A redis-py client whose commands raise ``WriteRefused``.
 
     Outside of redis-py's own retries: within a transaction it would take a connection error for a
     changed key, and try again without end.
@@ -106,7 +106,7 @@ def _or_refusal(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
     try:
         return call(*args, **options)
     except ResponseError as exc:
-        if isinstance(exc, Refusal) or not is_refusal(exc):
+        if isinstance(exc, WriteRefused) or not is_refusal(exc):
             raise
         raise refusal(exc) from exc
 
@@ -136,7 +136,7 @@ def read_unless_refused(channel: Channel, read: Callable[[], Any]) -> Any:
 
 
 def _pause(channel: Channel, exc: ResponseError) -> None:
-    if isinstance(exc, Refusal) or not is_refusal(exc):
+    if isinstance(exc, WriteRefused) or not is_refusal(exc):
         raise exc
     if has_moved(exc):
         raise refusal(exc) from exc
@@ -163,7 +163,7 @@ def _receive_one_or_refusal(self: Channel, client: Any) -> Any:
     try:
         return _receive_one(self, client)
     except ResponseError as exc:
-        if isinstance(exc, Refusal) or not is_refusal(exc):
+        if isinstance(exc, WriteRefused) or not is_refusal(exc):
             raise
         if "MISCONF" in str(exc):  # to redis-py's PING; the subscription holds
             raise Empty from exc

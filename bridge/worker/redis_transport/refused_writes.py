@@ -1,9 +1,9 @@
-"""Refusals of the broker's Redis: the server is there, and takes no writes for now.
+"""Treat a Redis broker that refuses writes for now as one that is away.
 
-A demoted primary, too few replicas, a failed snapshot, a full memory: redis-py has them as
-``ResponseError``, as it has a wrong command or a forbidden one. Celery ends the worker for one
-("Unrecoverable error"), though it waits for a Redis that is away. Said as a ``Refusal``, which is a
-connection error too, Celery and kombu deal with both in one way: they try again.
+A demoted primary, too few replicas, a failed snapshot or a full memory makes Redis refuse writes.
+redis-py raises ``ResponseError`` for it, as for a wrong or a forbidden command, and Celery ends the
+worker ("Unrecoverable error"). For a Redis that is away, Celery waits. A ``WriteRefused`` is a
+connection error too, so that Celery and kombu try again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAUSE_S = 1.0
 """Before a server that has refused is asked again."""
 
 
-class Refusal(exceptions.ConnectionError, ResponseError):
+class WriteRefused(exceptions.ConnectionError, ResponseError):
     """The broker's Redis takes no writes for now; as for one that is away, try again."""
 
 
@@ -33,12 +33,12 @@ def is_refusal(exc: BaseException) -> bool:
     """Whether this is Redis' answer that it takes no writes, or no commands, for now."""
     if not isinstance(exc, ResponseError):
         return False
-    return isinstance(exc, Refusal) or refusal_of(exc) not in (None, StoreRefusal.FORBIDDEN)
+    return isinstance(exc, WriteRefused) or refusal_of(exc) not in (None, StoreRefusal.FORBIDDEN)
 
 
-def refusal(exc: ResponseError) -> Refusal:
+def refusal(exc: ResponseError) -> WriteRefused:
     """The same as a connection error: raise it from ``exc``."""
-    return Refusal(f"Redis refuses for now: {type(exc).__name__}: {exc}")
+    return WriteRefused(f"Redis refuses for now: {type(exc).__name__}: {exc}")
 
 
 class WaitOutRefusals(bootsteps.Step):  # type: ignore[misc]
@@ -55,7 +55,7 @@ class WaitOutRefusals(bootsteps.Step):  # type: ignore[misc]
             try:
                 return loop(*args, **options)
             except ResponseError as exc:
-                if isinstance(exc, Refusal) or not is_refusal(exc):
+                if isinstance(exc, WriteRefused) or not is_refusal(exc):
                     raise
                 raise refusal(exc) from exc
 

@@ -32,6 +32,7 @@ from kombu.utils.json import loads
 from redis.exceptions import RedisError, ResponseError
 
 from bridge.model import Job
+from bridge.worker.pools import pool_of_class
 from bridge.worker.redis_transport.kombu_fixes import ask_unless_refused, read_unless_refused
 from bridge.worker.redis_transport.refused_writes import is_refusal, refusal
 
@@ -47,7 +48,7 @@ PROBE_S = 0.01
 """The shortest that BLMPOP waits: for nothing, to see whether this server and user know it."""
 
 
-class TakeSeveral(bootsteps.StartStopStep):  # type: ignore[misc]
+class TakeMany(bootsteps.StartStopStep):  # type: ignore[misc]
     """Consumer bootstep; optional (``bridge.versions``), for the inside of kombu's ``Channel``."""
 
     requires = (Tasks,)
@@ -63,7 +64,8 @@ class TakeSeveral(bootsteps.StartStopStep):  # type: ignore[misc]
         self._channel = None
         tasks = consumer.task_consumer
         # Without a loop, or with a pool that runs a job before it takes the next, there is no use.
-        if consumer.hub is None or consumer.app.conf.worker_disable_prefetch or _is_solo(consumer):
+        blocks_loop = pool_of_class(type(consumer.pool)).blocks_loop
+        if consumer.hub is None or consumer.app.conf.worker_disable_prefetch or blocks_loop:
             return
         if isinstance(tasks.channel, Channel) and _can_take_several(tasks.channel, tasks.queues):
             self._channel = tasks.channel
@@ -158,10 +160,6 @@ def _give_back(channel: Channel, key: bytes, messages: list[bytes]) -> None:
     with suppress(RedisError, OSError), channel.conn_or_acquire() as client:
         if messages:
             client.rpush(key, *reversed(messages))
-
-
-def _is_solo(consumer: Any) -> bool:
-    return type(consumer.pool).__module__.endswith(".solo")
 
 
 def _can_take_several(channel: Channel, queues: list[Queue]) -> bool:

@@ -17,7 +17,7 @@ from bridge.errors import StoreUnavailable
 from bridge.local.valkey import LocalValkey
 from bridge.settings import Settings
 from bridge.store.scripts import SharedScripts
-from bridge.worker.tasks import Runner
+from bridge.worker.bootsteps import EquipTasks
 from tests.waiting import wait_until
 
 THREADS = 8
@@ -132,7 +132,7 @@ def test_the_main_thread_asks_for_itself(admin, scripts, pool):
 def test_only_pools_of_threads_share(pool_cls, threaded, monkeypatch, server):
     monkeypatch.setenv("BRIDGE_STORE_URL", server.url)
     app = install(Celery("shares", broker=server.url, set_as_current=False))
-    Runner(SimpleNamespace(app=app, pool_cls=pool_cls, pool_start_method="fork"))
+    EquipTasks(SimpleNamespace(app=app, pool_cls=pool_cls, pool_start_method="fork"))
     bridge = installed(app)
-    assert bridge.pool == ("thread" if threaded else "prefork")
+    assert bridge.pool.name == ("thread" if threaded else "prefork")
     assert isinstance(bridge.jobs._of_jobs, SharedScripts) is threaded

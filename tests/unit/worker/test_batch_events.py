@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from bridge.model import Job
-from bridge.worker.batch_events import GatherEvents
+from bridge.worker.batch_events import BatchEvents
 
 
 def test_a_worker_without_events_starts():
@@ -15,7 +15,7 @@ def test_a_worker_without_events_starts():
     consumer = SimpleNamespace(
         hub=object(), event_dispatcher=None, on_send_event_buffered=lambda: None
     )
-    step = GatherEvents(consumer)
+    step = BatchEvents(consumer)
     step.start(consumer)
     step.stop(consumer)
 
@@ -38,7 +38,7 @@ def test_only_the_events_of_jobs_wait(uuid, gathered):
     consumer = SimpleNamespace(
         hub=hub, event_dispatcher=dispatcher, on_send_event_buffered=lambda: sent.append("at once")
     )
-    step = GatherEvents(consumer)
+    step = BatchEvents(consumer)
     step.start(consumer)
     consumer.on_send_event_buffered()
     assert sent == ["waits" if gathered else "at once"]

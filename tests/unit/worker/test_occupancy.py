@@ -9,7 +9,7 @@ import pytest
 from celery.worker import state
 
 from bridge.worker import occupancy
-from bridge.worker.occupancy import FETCHES_SAMPLES, Occupancy
+from bridge.worker.occupancy import FETCHES_SAMPLES, OccupancyReader
 from tests.unit.worker.made import TASKS, claim_id, job, request
 
 
@@ -26,12 +26,12 @@ class TestSlots:
     def test_of_each_pool(self, app, pool, slots):
         """A solo pool runs one job, whatever --concurrency says."""
         worker = app.WorkController(pool=pool, concurrency=4, hostname="w@host")
-        assert Occupancy(worker, TASKS).sample().slots == slots
+        assert OccupancyReader(worker, TASKS).sample().slots == slots
 
     def test_of_a_pool_that_grows_and_shrinks(self, app):
         worker = app.WorkController(pool="gevent", concurrency=4, hostname="w@host")
         worker.pool.on_start()
-        read = Occupancy(worker, TASKS)
+        read = OccupancyReader(worker, TASKS)
         assert read.sample().slots == 4
         worker.pool.grow(3)
         assert read.sample().slots == 7
@@ -40,7 +40,7 @@ class TestSlots:
 
     def test_of_an_autoscaler(self, app):
         worker = app.WorkController(pool="prefork", autoscale="6,1", hostname="w@host")
-        read = Occupancy(worker, TASKS)
+        read = OccupancyReader(worker, TASKS)
         assert read.sample().slots == 6
         worker.autoscaler.max_concurrency = 2
         assert read.sample().slots == 2
@@ -48,26 +48,26 @@ class TestSlots:
     def test_of_a_pool_that_cannot_be_scaled(self, app):
         worker = app.WorkController(pool="threads", autoscale="6,2", hostname="w@host")
         worker.pool.start()
-        assert Occupancy(worker, TASKS).sample().slots == 2
+        assert OccupancyReader(worker, TASKS).sample().slots == 2
 
     def test_none_while_it_drains(self, worker):
-        read = Occupancy(worker, TASKS)
+        read = OccupancyReader(worker, TASKS)
         assert read.sample(draining=True).slots == 0
         state.should_stop = 0  # Celery's sign that a signal has come, before anything is stopped
         assert read.sample().slots == 0
 
     def test_of_a_pool_that_says_nothing(self, worker):
         worker.pool = SimpleNamespace()
-        assert Occupancy(worker, TASKS).sample().slots == 4
+        assert OccupancyReader(worker, TASKS).sample().slots == 4
 
 
 class TestQueues:
     def test_those_it_will_consume_until_it_is_connected(self, worker, app):
         app.amqp.queues.select(["a", "b"])
-        assert Occupancy(worker, TASKS).sample().queues == ("a", "b")
+        assert OccupancyReader(worker, TASKS).sample().queues == ("a", "b")
 
     def test_those_consumed_now_and_while_it_reconnects_the_last_ones(self, worker, app):
-        read = Occupancy(worker, TASKS)
+        read = OccupancyReader(worker, TASKS)
         consumer = worker.consumer
         with app.connection() as connection:
             consumer.task_consumer = app.amqp.TaskConsumer(connection)
@@ -83,7 +83,7 @@ class TestQueues:
 class TestOrdinary:
     def test_counts_from_half_a_second_on(self, worker, app, monkeypatch):
         clock = Clock(monkeypatch)
-        read = Occupancy(worker, TASKS)
+        read = OccupancyReader(worker, TASKS)
         task = request(app, "shop.report", "1")
         state.task_accepted(task)
         read.sample()
@@ -97,7 +97,7 @@ class TestOrdinary:
     def test_when_it_began_is_what_celery_noted(self, worker, app, monkeypatch):
         """A sample that comes late knows how long the task has run already."""
         clock = Clock(monkeypatch)
-        read = Occupancy(worker, TASKS)
+        read = OccupancyReader(worker, TASKS)
         clock.now += 3
         task = request(app, "shop.report", "1")
         task.time_start = time.time() - 1
@@ -106,7 +106,7 @@ class TestOrdinary:
 
     def test_a_clock_that_was_set_does_not_matter(self, worker, app, monkeypatch):
         clock = Clock(monkeypatch)
-        read = Occupancy(worker, TASKS)
+        read = OccupancyReader(worker, TASKS)
         early, late = request(app, "shop.report", "1"), request(app, "shop.report", "2")
         early.time_start, late.time_start = time.time() - 3600, time.time() + 3600
         for task in (early, late):
@@ -118,7 +118,7 @@ class TestOrdinary:
     def test_a_task_that_follows_another_begins_anew(self, worker, app, monkeypatch):
         """Also one whose request takes the other's place in memory."""
         clock = Clock(monkeypatch)
-        read = Occupancy(worker, TASKS)
+        read = OccupancyReader(worker, TASKS)
         for number in range(50):
             task = request(app, "shop.report", str(number))
             state.task_accepted(task)
@@ -130,7 +130,7 @@ class TestOrdinary:
 
     def test_jobs_are_none_whatever_others_call_themselves(self, worker, app, monkeypatch):
         clock = Clock(monkeypatch)
-        read = Occupancy(worker, TASKS)
+        read = OccupancyReader(worker, TASKS)
         mine = job(app, 1, "jobs.plain")
         others = [
             request(app, "shop.report", f"bridge-{claim_id(2)}-1"),
@@ -148,7 +148,7 @@ class TestOrdinary:
 class TestHeldBack:
     def test_jobs_that_wait_for_a_rate_limit(self, worker, app):
         """They stand in no other list of Celery's; ordinary calls wait in the same bucket."""
-        read, consumer = Occupancy(worker, TASKS), worker.consumer
+        read, consumer = OccupancyReader(worker, TASKS), worker.consumer
         bucket = consumer.task_buckets["jobs.limited"]
         requests = [job(app, 1), request(app, "jobs.limited", "a-call"), job(app, 2), job(app, 3)]
         consumer.on_task_request = lambda request: None
@@ -161,7 +161,7 @@ class TestHeldBack:
 
     def test_also_after_its_rate_was_changed(self, worker, app):
         """Celery gives the task another bucket, and empties the old one at the old rate."""
-        read, consumer = Occupancy(worker, TASKS), worker.consumer
+        read, consumer = OccupancyReader(worker, TASKS), worker.consumer
         consumer.on_task_request = lambda request: None
         bucket = consumer.task_buckets["jobs.limited"]
         for number in (1, 2, 3):
@@ -172,7 +172,7 @@ class TestHeldBack:
         assert consumer.task_buckets["jobs.limited"] is not bucket
         assert read.sample().held_back == {claim_id(2), claim_id(3)}
         # One that was never sampled is found by the timer that waits for it.
-        assert Occupancy(worker, TASKS).claims() >= {claim_id(2), claim_id(3)}
+        assert OccupancyReader(worker, TASKS).claims() >= {claim_id(2), claim_id(3)}
 
     def test_not_those_that_run_within_a_second(self, worker, app):
         app.tasks["jobs.limited"].rate_limit = "2/s"
@@ -181,14 +181,14 @@ class TestHeldBack:
         bucket = worker.consumer.task_buckets["jobs.limited"]
         for number in range(1, 6):
             worker.consumer._limit_task(job(app, number), bucket, 1)
-        assert Occupancy(worker, TASKS).sample().held_back == {claim_id(4), claim_id(5)}
+        assert OccupancyReader(worker, TASKS).sample().held_back == {claim_id(4), claim_id(5)}
 
     def test_jobs_in_timers_are_claims_too(self, worker, app):
         """With Celery 5.5 and 5.6 a retry that waits for its time stands nowhere else."""
         worker.consumer.timer.call_after(60, lambda r: None, (job(app, 1),))
         worker.consumer.timer.call_after(60, lambda: None)
         worker.consumer.timer.call_after(60, lambda x: None, ("text",))
-        assert Occupancy(worker, TASKS).claims() == {claim_id(1)}
+        assert OccupancyReader(worker, TASKS).claims() == {claim_id(1)}
 
 
 class TestFetches:
@@ -203,16 +203,16 @@ class TestFetches:
             yield consumer
 
     @staticmethod
-    def after_samples(read: Occupancy) -> bool:
+    def after_samples(read: OccupancyReader) -> bool:
         return [read.sample().fetches for _ in range(FETCHES_SAMPLES)][-1]
 
     def test_while_it_has_room_for_a_second(self, consumer, worker):
-        read = Occupancy(worker, TASKS)
+        read = OccupancyReader(worker, TASKS)
         said = [read.sample().fetches for _ in range(FETCHES_SAMPLES + 1)]
         assert said == [False] * (FETCHES_SAMPLES - 1) + [True, True]
 
     def test_not_while_its_messages_are_as_many_as_it_prefetches(self, consumer, worker):
-        read = Occupancy(worker, TASKS)
+        read = OccupancyReader(worker, TASKS)
         qos = consumer.task_consumer.channel.qos
         for tag in ("1", "2"):
             qos.append(None, tag)
@@ -223,27 +223,27 @@ class TestFetches:
     def test_not_while_its_slots_are_full(self, consumer, worker, app):
         """A solo worker fetches nothing while it runs a job, whatever its prefetch count."""
         state.task_accepted(running := job(app, 1))
-        assert not self.after_samples(read := Occupancy(worker, TASKS))
+        assert not self.after_samples(read := OccupancyReader(worker, TASKS))
         state.task_ready(running)
         assert self.after_samples(read)
 
     def test_not_without_a_queue(self, consumer, worker):
         consumer.cancel_task_queue("celery")
-        assert not self.after_samples(Occupancy(worker, TASKS))
+        assert not self.after_samples(OccupancyReader(worker, TASKS))
 
     def test_not_without_a_connection(self, consumer, worker):
         consumer.connection.collect()
-        assert not self.after_samples(Occupancy(worker, TASKS))
+        assert not self.after_samples(OccupancyReader(worker, TASKS))
 
     def test_as_worker_disable_prefetch_says(self, consumer, worker):
         consumer.task_consumer.channel.qos.can_consume = lambda: False
-        assert not self.after_samples(Occupancy(worker, TASKS))
+        assert not self.after_samples(OccupancyReader(worker, TASKS))
 
     def test_on_a_broker_that_counts_itself(self, consumer, worker, app):
         """As RabbitMQ does; kombu's channel of it has no count."""
         consumer.task_consumer.channel = SimpleNamespace()
         worker.pool.limit, consumer.initial_prefetch_count = 4, 2
-        read = Occupancy(worker, TASKS)
+        read = OccupancyReader(worker, TASKS)
         assert self.after_samples(read)
         requests = [job(app, number, "jobs.plain") for number in (1, 2)]
         for each in requests:
@@ -256,7 +256,7 @@ class TestFetches:
 def test_what_cannot_be_read_costs_no_lease(worker, app, caplog):
     """Another version of Celery may have none of it; the log says so once."""
     app.amqp.queues.select(["a"])
-    read = Occupancy(worker, TASKS)
+    read = OccupancyReader(worker, TASKS)
     first = read.sample()
     state.task_accepted(running := job(app, 1, "jobs.plain"))
     worker.consumer.task_buckets = {"jobs.limited": object()}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from kombu.common import QoS
 
-from bridge.worker.rate_limits import MakeRoom
+from bridge.worker.rate_limits import RaisePrefetch
 from tests.unit.worker.made import job, request
 
 
 @pytest.fixture
 def consumer(app):
-    app.steps["consumer"].add(MakeRoom)
+    app.steps["consumer"].add(RaisePrefetch)
     consumer = app.WorkController(pool="solo", concurrency=4, hostname="w@host").consumer
     consumer.on_task_request = lambda request: None
     consumer.qos = QoS(lambda prefetch_count: None, 4)

@@ -12,7 +12,7 @@ from kombu.asynchronous import Hub
 
 from bridge.model import Job
 from bridge.worker.redis_transport import kombu_fixes
-from bridge.worker.redis_transport.batch_acks import AGAIN_S, GatherDeliveries
+from bridge.worker.redis_transport.batch_acks import AGAIN_S, BatchAcks
 from tests.waiting import wait_until
 
 QUEUE = Queue("deliveries")
@@ -33,7 +33,7 @@ class Worker:
         self.hub = Hub()
         self._close_hub = self.hub.close
         self._loop = self.hub.create_loop()
-        self.step = GatherDeliveries(self)
+        self.step = BatchAcks(self)
         self.connect()
         self.redis.config_resetstat()
 
@@ -216,7 +216,7 @@ def test_what_a_lost_connection_left_is_said_on_the_next(worker):
 def test_without_an_event_loop_nothing_is_gathered(worker):
     """Pools of greenlets: there is no timer that would tell."""
     worker.hub = None
-    worker.step = GatherDeliveries(worker)
+    worker.step = BatchAcks(worker)
     worker.connect()
     (message,) = worker.take(*job_ids(1))
     assert worker.unacked == (1, 1)

@@ -12,9 +12,9 @@ from redis import exceptions
 
 from bridge.store.redis_errors import has_moved
 from bridge.worker.redis_transport import kombu_fixes
-from bridge.worker.redis_transport.batch_acks import GatherDeliveries
+from bridge.worker.redis_transport.batch_acks import BatchAcks
 from bridge.worker.redis_transport.kombu_fixes import PAUSE_S
-from bridge.worker.redis_transport.refused_writes import Refusal, WaitOutRefusals, is_refusal
+from bridge.worker.redis_transport.refused_writes import WaitOutRefusals, WriteRefused, is_refusal
 from tests.refusing import demoted, full, without_replicas
 from tests.waiting import wait_until
 
@@ -121,13 +121,13 @@ def test_a_consumer_pauses_and_goes_on_upon_the_same_connection(worker, admin, c
 
 
 def test_a_consumer_leaves_a_server_that_is_no_primary(worker, admin):
-    """It may have a new address; Celery takes a Refusal for the loss of the connection."""
+    """It may have a new address; Celery takes a WriteRefused for the loss of the connection."""
     with demoted(admin):
-        with pytest.raises(Refusal):
+        with pytest.raises(WriteRefused):
             worker.drain(3)
-        with pytest.raises(Refusal):
+        with pytest.raises(WriteRefused):
             worker.channel._put(QUEUE.name, {"properties": {}})
-    assert issubclass(Refusal, worker.connection.connection_errors)
+    assert issubclass(WriteRefused, worker.connection.connection_errors)
 
 
 def test_a_transaction_that_is_refused_ends(worker, admin):
@@ -135,7 +135,7 @@ def test_a_transaction_that_is_refused_ends(worker, admin):
     worker.channel.qos.append(
         SimpleNamespace(delivery_info={"exchange": "", "routing_key": QUEUE.name}, _raw={}), "tag"
     )
-    with without_replicas(admin), pytest.raises(Refusal):
+    with without_replicas(admin), pytest.raises(WriteRefused):
         worker.channel.qos.restore_by_tag("tag")
     worker.channel.qos.restore_by_tag("tag")
     assert admin.llen(QUEUE.name) == 1
@@ -152,7 +152,7 @@ def test_a_wrong_command_is_what_it_was(worker, admin):
 
 def test_a_full_server_loses_no_message_that_it_has_given_away(worker, admin):
     """BRPOP works there, and kombu's note of the message is refused."""
-    step = GatherDeliveries(worker)
+    step = BatchAcks(worker)
     step.start(worker)
     worker.publish("first")
     worker.publish("second")
@@ -167,7 +167,7 @@ def test_a_full_server_loses_no_message_that_it_has_given_away(worker, admin):
 
 
 def test_an_acknowledgement_that_is_refused_is_said_again(worker, admin):
-    step = GatherDeliveries(worker)
+    step = BatchAcks(worker)
     step.start(worker)
     taken: list = []
     worker.task_consumer.on_message = taken.append
@@ -219,7 +219,7 @@ class TestWaitOutRefusals:
         consumer = self.consumer(None)
         WaitOutRefusals(consumer)
         began = time.monotonic()
-        consumer.on_connection_error_before_connected(Refusal("READONLY"))
+        consumer.on_connection_error_before_connected(WriteRefused("READONLY"))
         assert time.monotonic() - began >= PAUSE_S
         consumer.on_connection_error_after_connected(OSError("gone"))
         assert time.monotonic() - began < 2 * PAUSE_S

@@ -10,7 +10,7 @@ from celery.concurrency import solo
 from kombu import Connection, Consumer, Queue
 
 from bridge.model import Job
-from bridge.worker.redis_transport.take_many import JOBS_IN_A_ROW, MOST, TakeSeveral
+from bridge.worker.redis_transport.take_many import JOBS_IN_A_ROW, MOST, TakeMany
 
 QUEUE = Queue("receiving")
 TASK = "jobs.echo"
@@ -36,7 +36,7 @@ class Worker:
         self.app = SimpleNamespace(
             conf=SimpleNamespace(worker_disable_prefetch=False), bridge=BRIDGE
         )
-        self.step = TakeSeveral(self)
+        self.step = TakeMany(self)
         self.step.start(self)
         self.task_consumer.consume()  # Celery does, once all steps have started
 
@@ -186,5 +186,5 @@ def test_where_it_would_not_help_nothing_changes(server, way):
             task_consumer=Consumer(channel, [QUEUE]),
         )
         before = dict(vars(channel))
-        TakeSeveral(consumer).start(consumer)
+        TakeMany(consumer).start(consumer)
         assert vars(channel) == before
