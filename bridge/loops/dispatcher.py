@@ -16,7 +16,8 @@ from bridge.model import Claim, Outcome
 from bridge.registry import ACTIVITY_HEADER
 from bridge.store import Unfinished
 from bridge.store.redis_errors import StoreRefusal, refusal_of
-from bridge.support.publish_errors import Seldom, is_final, is_outage
+from bridge.support.log_limiter import LogLimiter
+from bridge.support.publish_errors import is_final, is_outage
 from bridge.versions import enabled
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Dispatcher:
     def __init__(self, installation: Installation) -> None:
         self._bridge = installation
         self._batches = enabled("batch publishing")
-        self._seldom = Seldom(logger)
+        self._log_limiter = LogLimiter(logger)
         self._revocations: SimpleQueue[Unfinished] = SimpleQueue()
         self._revoker: threading.Thread | None = None
 
@@ -145,7 +146,7 @@ class Dispatcher:
         # only a new connection comes: kombu's pool makes one after an outage.
         refused = refusal_of(reason) not in (None, StoreRefusal.FORBIDDEN)
         away = refused or is_outage(exc, self._bridge.app)
-        self._seldom.warning(
+        self._log_limiter.warning(
             reason,
             "%s is not dispatched yet: the broker did not take it (%s). It is published "
             "again until the broker does; this is logged once a minute.",
@@ -172,7 +173,7 @@ class Dispatcher:
             except Exception as exc:  # noqa: BLE001 (it is only sooner than the lease's own news)
                 # The fence keeps it from starting; one that runs can ask, and its worker hears of
                 # it when it renews its lease.
-                self._seldom.warning(exc, "job %s is not revoked: %s", unfinished.job.id, exc)
+                self._log_limiter.warning(exc, "job %s is not revoked: %s", unfinished.job.id, exc)
 
     def revoke(self, unfinished: Unfinished) -> None:
         """Tell the workers that a job is not wanted any more.

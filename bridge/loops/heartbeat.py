@@ -15,6 +15,7 @@ from bridge.errors import BridgeError, StoreUnavailable, TokenClosed
 from bridge.metrics import OFF, Meters
 from bridge.stepfunctions import Clients
 from bridge.store import ClaimStore, DueHeartbeat, Unfinished
+from bridge.support.backoff import HEARTBEAT_AGAIN
 
 logger = logging.getLogger(__name__)
 
@@ -68,8 +69,7 @@ async def beat_due(
                     logger.warning("heartbeat of claim %s failed: %s", due.claim_id, exc)
                 else:
                     logger.exception("heartbeat of claim %s failed", due.claim_id)
-                # The interval is a third of what the state allows: use what is left of it.
-                await store.retry_heartbeat(due, due.interval_s / 4)
+                await store.retry_heartbeat(due, due.interval_s * HEARTBEAT_AGAIN)
             else:
                 done.sent += 1
                 meters.beat(due.activity, "sent")

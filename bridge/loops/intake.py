@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,13 +18,12 @@ from bridge.model import Claim, claim_id_of
 from bridge.registry import Activity
 from bridge.stepfunctions import ActivityTask
 from bridge.store import ClaimStore
+from bridge.support.backoff import PUBLISH, STORE_CLAIM, STORE_CLAIM_BUG
 from bridge.support.batching import Batcher
 from bridge.support.killpoints import KillPoint, passing
 
 logger = logging.getLogger(__name__)
 
-MAX_DISPATCH_PAUSE_S = 5.0
-"""Between two tries to publish one job."""
 MAX_PUBLISHED = 50
 """Jobs that one hop to the publisher's thread takes along."""
 PUBLISH_APART_S = 0.002
@@ -91,10 +89,10 @@ class Intake:
                 if not said:
                     logger.warning("claim %s is not stored yet: %s", claim.claim_id, exc)
                 said = True
-                await asyncio.sleep(_jittered_s(1.0))
+                await asyncio.sleep(STORE_CLAIM.pause_s(1))
             except Exception:
                 logger.exception("claim %s is not stored yet; tried again", claim.claim_id)
-                await asyncio.sleep(_jittered_s(5.0))
+                await asyncio.sleep(STORE_CLAIM_BUG.pause_s(1))
         self.unstored.discard(claim.claim_id)
         self._meters.claimed(activity.name)
         # Stored before dispatched: a crash in between must leave something to recover.
@@ -109,7 +107,7 @@ class Intake:
         return await loop.run_in_executor(self._publisher, self._dispatcher.publish_all, claims)
 
     async def _dispatch(self, claim: Claim) -> None:
-        pause_s = 1.0
+        failures = 0
         try:
             while True:
                 try:
@@ -122,13 +120,9 @@ class Intake:
                         logger.warning("claim %s is not dispatched yet: %s", claim.claim_id, exc)
                     if self._draining:
                         return  # it is stored: recovery dispatches it, this process may end
-                    await asyncio.sleep(_jittered_s(pause_s))
-                    pause_s = min(2 * pause_s, MAX_DISPATCH_PAUSE_S)
+                    failures += 1
+                    await asyncio.sleep(PUBLISH.pause_s(failures))
         except Exception:
             logger.exception("claim %s was not dispatched; recovery does it", claim.claim_id)
         finally:
             self.undispatched.discard(claim.claim_id)
-
-
-def _jittered_s(seconds: float) -> float:
-    return random.uniform(seconds / 2, seconds)  # noqa: S311 (jitter)

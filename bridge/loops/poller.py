@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -25,6 +24,7 @@ from bridge.registry import Registry
 from bridge.settings import Settings
 from bridge.stepfunctions import Clients
 from bridge.store import ClaimStore, PollRefusal, Wish
+from bridge.support.backoff import POLL
 from bridge.support.batching import Gap
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,6 @@ EMPTIES_APART_S = 0.2
 nothing waits for the room that they give back."""
 IDLE_TOGETHER_S = 0.02
 """Polls that become idle within this time share an ask, however scarce room is."""
-MAX_BACKOFF_S = 30.0
 DRAIN_SAID_EVERY_S = 5.0
 # An endpoint that answers polls at once, without a task, must not be asked in a hot loop.
 MIN_EMPTY_POLL_S = 0.2
@@ -293,8 +292,7 @@ class Poller:
         self._meters.polled(lane.activity.name, "error")
         lane.failures += 1
         lane.window.halve()
-        ceiling_s = min(MAX_BACKOFF_S, 0.5 * 2 ** min(lane.failures, 10))
-        pause_s = random.uniform(ceiling_s / 2, ceiling_s)  # noqa: S311 (jitter)
+        pause_s = POLL.pause_s(lane.failures)
         lane.pause(pause_s)
         self._ask_within(pause_s)
         if reason:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -26,15 +24,15 @@ from bridge.metrics import OFF, Meters
 from bridge.model import Outcome
 from bridge.stepfunctions import Clients
 from bridge.store import ClaimStore, PendingReport, Unfinished
+from bridge.support.backoff import LOOP_RETRY_S, REPORT
 from bridge.support.killpoints import KillPoint, passing
+from bridge.support.log_limiter import LogLimiter
 
 logger = logging.getLogger(__name__)
 
 HOLD_S = 30.0
 """How long a taken outcome is hidden from other reporters; longer than a report takes."""
-MIN_DELAY_S = 1.0
-MAX_DELAY_S = 30.0
-SAID_EVERY_S = 10.0
+LOG_EVERY_S = 10.0
 """Of an outage that postpones many reports, the log has one line in this time."""
 KMS_PATIENCE_S = 900.0
 """An outcome that the key of an encrypted activity refuses is sent again for so long: a policy may
@@ -78,8 +76,7 @@ class Reporter:
         self._on_closing = on_closing
         self._meters = meters
         self._sending: set[asyncio.Task[None]] = set()
-        self._said_at = float("-inf")
-        self._unsaid = 0
+        self._log_limiter = LogLimiter(logger, every_s=LOG_EVERY_S)
         self._stopping = False
 
     async def run(self) -> None:
@@ -93,10 +90,10 @@ class Reporter:
                     await self._store.wait_for_outcome(wait_s)
             except StoreUnavailable as exc:
                 logger.warning("nothing is reported: %s", exc)
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(LOOP_RETRY_S)
             except Exception:
                 logger.exception("the reporter's loop failed; it goes on")
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(LOOP_RETRY_S)
         if self._sending:
             await asyncio.wait(self._sending)
 
@@ -186,16 +183,14 @@ class Reporter:
 
     async def _postpone(self, report: PendingReport, exc: Exception) -> None:
         self._meters.postponed(type(exc).__name__)
-        # As long again as it has waited: doubled each time, whichever reporter comes next.
-        most_s = min(max(report.waited_s, MIN_DELAY_S), MAX_DELAY_S)
-        delay_s = most_s * random.uniform(0.5, 1.0)  # noqa: S311 (jitter)
-        self._unsaid += 1
-        if time.monotonic() - self._said_at > SAID_EVERY_S:
-            others = f", as {self._unsaid - 1} others are" if self._unsaid > 1 else ""
+        # From the time that it has waited: whichever reporter takes it next goes on from there.
+        delay_s = REPORT.pause_after_s(report.waited_s)
+        if self._log_limiter.passes():
+            left_out = self._log_limiter.left_out
+            others = f", as {left_out} others are" if left_out else ""
             logger.warning(
                 "claim %s is reported again in %.1f s%s: %s", report.claim_id, delay_s, others, exc
             )
-            self._said_at, self._unsaid = time.monotonic(), 0
         try:
             await self._store.postpone_report(report.claim_id, delay_s)
         except StoreUnavailable:

@@ -26,6 +26,7 @@ from bridge.metrics.emf import INTERVAL_S, NAMESPACE, fleet_values
 from bridge.metrics.meters import ErrorNames, Meters
 from bridge.stepfunctions import Connection
 from bridge.store import Ended, Status
+from bridge.support.log_limiter import LogLimiter
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,6 @@ MAX_METRICS = 1_000
 MAX_VALUES = 150
 MAX_CALL_BYTES = 900_000
 """By a generous estimate of its parts, so that no call reaches the 1 MB."""
-SAID_EVERY_S = 60.0
 LAST_CALLS_S = 3.0
 """How long the end of the process waits for the last values to be sent."""
 _REFUSED = ("InvalidFormat", "InvalidParameter", "MissingRequiredParameter", "Validation")
@@ -106,7 +106,7 @@ class Publisher:
         self._lock = threading.Lock()
         self._full, self._ends = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
-        self._said_at = float("-inf")
+        self._log_limiter = LogLimiter(logger)
         self.dropped = 0
 
     def add(self, sample: Sample) -> None:
@@ -165,9 +165,8 @@ class Publisher:
         self._client.put_metric_data(Namespace=NAMESPACE, MetricData=data)
 
     def _say(self, exc: Exception, count: int, *, refused: bool) -> None:
-        if time.monotonic() - self._said_at < SAID_EVERY_S:
+        if not self._log_limiter.passes():
             return
-        self._said_at = time.monotonic()
         logger.warning(
             "CloudWatch does not take metrics (%s: %s): %d values are %s; %d were dropped so far. "
             "Jobs and reports go on.",

@@ -14,27 +14,18 @@ from bridge.stepfunctions.activities import (
     resolve,
 )
 from bridge.stepfunctions.aws import Connection, describe_connection
-from bridge.stepfunctions.client import (
-    HEARTBEAT_RETRY,
-    REPORT_RETRY,
-    ActivityTask,
-    StepFunctions,
-)
+from bridge.stepfunctions.client import ActivityTask, StepFunctions
 from bridge.stepfunctions.credentials import SharedCredentials
 from bridge.stepfunctions.places import HOME, Clients, Place, Places
-from bridge.stepfunctions.retry import RetryPolicy
 
 __all__ = [
-    "HEARTBEAT_RETRY",
     "HOME",
-    "REPORT_RETRY",
     "ActivityDescription",
     "ActivityTask",
     "Clients",
     "Connection",
     "Place",
     "Places",
-    "RetryPolicy",
     "SharedCredentials",
     "StepFunctions",
     "create_activity",

@@ -26,18 +26,12 @@ from bridge.stepfunctions.aws import CONNECT_TIMEOUT_S, Connection
 from bridge.stepfunctions.aws_errors import ConnectionLost, decode, no_answer, refusal
 from bridge.stepfunctions.credentials import SharedCredentials
 from bridge.stepfunctions.pace import Pace, Priority
-from bridge.stepfunctions.retry import RetryPolicy, Uniform
 from bridge.stepfunctions.signing import Signer
+from bridge.support.backoff import HEARTBEAT_RETRY, REPORT_RETRY, RetryPolicy, Uniform
 
 CALL_TIMEOUT_S = 10.0
 """One request of a short call, at most."""
 MAX_WORKER_NAME_CHARS = 80
-
-# Few, since the store offers a missed heartbeat again soon, and every try is charged to the quota
-# that all heartbeats of the account share.
-HEARTBEAT_RETRY = RetryPolicy(attempts=3, base_s=0.25, cap_s=2.0, within_s=12.0)
-# It ends before the reporter's HOLD_S hands the outcome to somebody else.
-REPORT_RETRY = RetryPolicy(attempts=6, base_s=0.25, cap_s=5.0, within_s=25.0)
 
 
 @dataclass(frozen=True, slots=True)

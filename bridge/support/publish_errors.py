@@ -6,10 +6,7 @@ others, such as botocore's ClientError of SQS, as they are. Only what is known t
 
 from __future__ import annotations
 
-import logging
 import re
-import threading
-import time
 from typing import Any
 
 from celery import Celery, Task
@@ -21,9 +18,6 @@ from kombu.exceptions import (
     SerializerNotInstalled,
 )
 from kombu.serialization import dumps
-
-SAID_EVERY_S = 60.0
-"""How often a warning that repeats is logged."""
 
 _FINAL = (SerializationError, SerializerNotInstalled, QueueNotFound)
 # Routing and encoding raise these, and so do clients whose connection breaks at a bad moment.
@@ -74,22 +68,3 @@ def _fails_without_a_broker(task: Task, argument: Any) -> bool:
     except Exception:  # noqa: BLE001 (such as a router's database that is away)
         return False
     return False
-
-
-class Seldom:
-    """Logs a warning of one kind once a minute at most; safe to use from several threads."""
-
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
-        self._lock = threading.Lock()
-        self._until: dict[str, float] = {}
-
-    def warning(self, reason: BaseException, text: str, *args: object) -> None:
-        """Log it, unless an error of the same kind was logged within the last minute."""
-        now, kind = time.monotonic(), f"{type(reason).__name__}: {str(reason)[:60]}"
-        with self._lock:
-            self._until = {key: until for key, until in self._until.items() if until > now}
-            if kind in self._until:
-                return
-            self._until[kind] = now + SAID_EVERY_S
-        self._logger.warning(text, *args)

@@ -21,7 +21,8 @@ from bridge.app_state import Installation, adopt_worker_id
 from bridge.errors import ErrorName, SchemaMismatch, StoreUnavailable
 from bridge.model import Job, Outcome
 from bridge.registry import ACTIVITY_HEADER
-from bridge.support.publish_errors import Seldom
+from bridge.support.backoff import LEASE_RETRY_S
+from bridge.support.log_limiter import LogLimiter
 from bridge.worker.occupancy import Announcement, OccupancyReader, active_requests
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Lease:
         self._ended = False
         self._pid = os.getpid()
         self._wake = threading.Event()
-        self._seldom = Seldom(logger)
+        self._log_limiter = LogLimiter(logger)
         self._interval_s = bridge.settings.lease_s / 3
         self._changes = _Allowance(CHANGES_A_SECOND, CHANGES_AT_ONCE)
         self._due = 0.0
@@ -147,7 +148,7 @@ class Lease:
             self._stop_unwanted(renewal.unwanted)
         except (SchemaMismatch, StoreUnavailable) as exc:
             # A store of another schema may stay for days, beside a worker that needs no lease.
-            self._seldom.warning(
+            self._log_limiter.warning(
                 exc,
                 "lease of worker %s not renewed: %s. It is tried again until it is%s; this is "
                 "logged once a minute.",
@@ -155,7 +156,7 @@ class Lease:
                 str(exc).rstrip("."),
                 self._consequence(seen),
             )
-            return min(1.0, self._interval_s / 5)
+            return min(LEASE_RETRY_S, self._interval_s / 5)
         except Exception:
             logger.exception("lease of worker %s not renewed; the next try follows", self._id)
         return self._interval_s

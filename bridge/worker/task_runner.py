@@ -41,6 +41,7 @@ from bridge.model import Job, Outcome
 from bridge.registry import ACTIVITY_HEADER
 from bridge.statemachine import Context
 from bridge.store import Settled, Start
+from bridge.support.backoff import OUTCOME_RETRY_S
 from bridge.support.killpoints import KillPoint, passing
 from bridge.worker.current import Current, JobCancelled, as_current
 from bridge.worker.outcome import failure_of, is_of_green_pool, output_of, words_of
@@ -55,7 +56,6 @@ _FROM_SIGNAL = frozenset(-(256 - number) for number in signal.valid_signals())
 _ORIGIN = os.urandom(4)
 _numbers = itertools.count()
 
-STORE_RETRY_S = 0.5
 LEASE_WAIT_S = 0.1
 
 
@@ -297,4 +297,4 @@ def insist(call: Callable[[], T]) -> T:
             if not said:
                 logger.warning("%s This job waits for it.", exc)
             said = True
-            time.sleep(STORE_RETRY_S)
+            time.sleep(OUTCOME_RETRY_S)

@@ -19,13 +19,12 @@ from celery.local import Proxy
 from bridge.app_state import installed
 from bridge.model import Job, unpack
 from bridge.statemachine import unwrap
+from bridge.support.backoff import CELERY_RETRY_S
 from bridge.support.publish_errors import is_final
 from bridge.worker.current import Current, running_here
 from bridge.worker.task_runner import begin, run_job
 
 logger = logging.getLogger(__name__)
-
-PUBLISH_RETRY_S = 1.0
 
 _OF_OPTIONS = (LookupError, TypeError, ValueError)
 """What a call with impossible options raises."""
@@ -90,7 +89,7 @@ class _ActivityTask(Task):  # type: ignore[misc]
             if repeats:
                 job._published = False
                 return None
-            time.sleep(PUBLISH_RETRY_S)
+            time.sleep(CELERY_RETRY_S)
 
     def _is_at_no_time(self, options: Mapping[str, Any]) -> bool:
         """Whether the options name no time, such as ``countdown=float("nan")``."""

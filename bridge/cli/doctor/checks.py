@@ -33,7 +33,7 @@ from bridge.errors import (
     app_name,
 )
 from bridge.registry import SYSTEM_QUEUE, undeclared
-from bridge.stepfunctions import Connection, Places, RetryPolicy, StepFunctions, resolve
+from bridge.stepfunctions import Connection, Places, StepFunctions, resolve
 from bridge.store import (
     ServerInfo,
     SlotUsage,
@@ -43,6 +43,7 @@ from bridge.store import (
     describe_server,
 )
 from bridge.store.redis_errors import StoreRefusal, refusal_of
+from bridge.support.backoff import RetryPolicy
 from bridge.support.masking import mask_url, mask_urls, scrub
 
 AFTER_POLL_S = 25.0

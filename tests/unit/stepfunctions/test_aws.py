@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from bridge.errors import ServiceUnavailable, SettingsError
-from bridge.stepfunctions import Connection, RetryPolicy, StepFunctions, describe_connection
+from bridge.stepfunctions import Connection, StepFunctions, describe_connection
+from bridge.support.backoff import RetryPolicy
 from tests.unit.stepfunctions.server import REGION, Proxy, Server
 
 ONCE = RetryPolicy(attempts=1, base_s=0, cap_s=0)

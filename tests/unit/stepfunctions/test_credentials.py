@@ -11,8 +11,9 @@ import pytest
 from botocore.credentials import Credentials, DeferredRefreshableCredentials, RefreshableCredentials
 
 from bridge.errors import CredentialsUnavailable
-from bridge.stepfunctions import RetryPolicy, SharedCredentials, StepFunctions
+from bridge.stepfunctions import SharedCredentials, StepFunctions
 from bridge.stepfunctions import credentials as module
+from bridge.support.backoff import RetryPolicy
 from tests.unit.stepfunctions.server import error
 
 ONCE = RetryPolicy(attempts=1, base_s=0, cap_s=0)
