@@ -47,7 +47,7 @@ $(GUESTS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[local,dev,guests]'
 	@touch $@
 
-bench: ## Measure against peers and floors (ARGS="--quick --only cpu --json FILE")
+bench: ## Measure against peers and floors (ARGS="--quick --only cost --json FILE")
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS= >&2
 	@$(BIN)/python -m bench $(ARGS)
 

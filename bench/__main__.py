@@ -1,6 +1,7 @@
-"""``python -m bench``: measure, show, and keep the results.
+"""``python -m bench``: measure, print the results, and save them.
 
-A full run writes ``bench/results/``; a quick one, or a part, writes ``var/bench/`` (or ``--json``).
+A full run writes ``bench/results/``. A quick run, or one of some measures only, writes
+``var/bench/``. ``--json`` names another file.
 """
 
 from __future__ import annotations
@@ -18,31 +19,33 @@ from typing import Any
 import click
 from rich.console import Console
 
-from bench import plots, report, terminal
+from bench import plots, result_file, terminal
 from bench.contestants import others
-from bench.contestants.fleet import Fleet
-from bench.control import StubServer
+from bench.contestants.lineup import Lineup
 from bench.measures.run import Run
 from bench.processes import BenchError
+from bench.stub_server import StubServer
 
 MEASURES = ("cost", "latency", "heartbeats", "polls", "switch", "grant", "growth")
-NEEDS_FLEET = ("cost", "latency")
+MEASURES_OF_CONTESTANTS = ("cost", "latency")
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Less of everything, in under a minute: ratios only.")
-@click.option("--only", multiple=True, type=click.Choice(MEASURES), help="Only this; repeatable.")
+@click.option("--quick", is_flag=True, help="Measure less, in under a minute: only ratios hold.")
+@click.option(
+    "--only", multiple=True, type=click.Choice(MEASURES), help="Only this measure; repeatable."
+)
 @click.option("--million", is_flag=True, help="Let growth go on to a million claims (3 GB).")
 @click.option(
     "--json",
     "json_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where the results go instead.",
+    help="Write the results to this file instead.",
 )
 def main(*, quick: bool, only: tuple[str, ...], million: bool, json_file: Path | None) -> None:
-    """Measure what the bridge costs, beside what else would do its work."""
+    """Measure what the bridge costs, and what its alternatives cost."""
     chosen = [name for name in MEASURES if not only or name in only]
-    # CI says SIGTERM: the contestants must end for it as for Ctrl-C.
+    # CI stops a run with SIGTERM: the contestants must end for it as they do for Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console, began = Console(stderr=True), time.monotonic()
     try:
@@ -50,15 +53,15 @@ def main(*, quick: bool, only: tuple[str, ...], million: bool, json_file: Path |
     except BenchError as exc:
         raise click.ClickException(str(exc)) from None
     except KeyboardInterrupt:
-        console.print("stopped; nothing of it runs any more")
+        console.print("stopped; all of its processes have ended")
         sys.exit(130)
     versions = others.versions() if "cost" in chosen else {}
-    found = report.collect(measures, others=versions, quick=quick)
-    whole = not quick and not only
-    path = json_file or (report.FILE if whole else report.QUICK_FILE)
-    report.save(found, path)
-    plots.draw(found, path.parent)
-    terminal.show(found, Console())
+    results = result_file.collect(measures, others=versions, quick=quick)
+    is_full = not quick and not only
+    path = json_file or (result_file.FILE if is_full else result_file.QUICK_FILE)
+    result_file.save(results, path)
+    plots.draw(results, path.parent)
+    terminal.show(results, Console())
     console.print(f"{time.monotonic() - began:.0f} s; results in {path}", highlight=False)
 
 
@@ -68,21 +71,28 @@ def _measure(chosen: list[str], *, quick: bool, million: bool, console: Console)
     with ExitStack() as stack:
         stub = StubServer(folder)
         stack.callback(stub.stop)
-        fleet = Fleet(stub, folder)
-        stack.callback(fleet.stop)
+        lineup = Lineup(stub, folder)
+        stack.callback(lineup.stop)
         status = stack.enter_context(console.status("starting"))
         if "cost" in chosen:
             status.update("installing stefuna and heaviside")
             others.interpreter()
-        run = Run(stub, folder, fleet, quick, million, status.update)
+        run = Run(
+            stub=stub,
+            folder=folder,
+            lineup=lineup,
+            quick=quick,
+            million=million,
+            say=status.update,
+        )
         for name in chosen:
             began = time.monotonic()
-            if name not in NEEDS_FLEET:
-                fleet.stop()
+            if name not in MEASURES_OF_CONTESTANTS:
+                lineup.stop()
             status.update(f"{name}: starting")
             measures[name] = importlib.import_module(f"bench.measures.{name}").run(run)
             console.print(f"{name}: {time.monotonic() - began:.0f} s", highlight=False)
-    shutil.rmtree(folder, ignore_errors=True)  # kept when it did not get here: for its logs
+    shutil.rmtree(folder, ignore_errors=True)  # after an error it is kept, for its logs
     return measures
 
 

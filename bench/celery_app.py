@@ -1,7 +1,7 @@
-"""Celery alone, as it comes: a no-op job with the settings of the bridge, and none of its code.
+"""An app of Celery alone: a no-op job with the bridge's settings of Celery, and none of its code.
 
-Its jobs append when they were published, begun and ended to ``BENCH_SEEN``: one write of a line, as
-there is no report that could carry it.
+Its jobs append to ``BENCH_SEEN`` when they were published, begun and ended, because they have no
+report that could carry this: one line a job, in one write.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 
 from celery import Celery
 
-from bench.jobs_plain import noop
+from bench.job_functions import noop
 from bridge.celery_defaults import defaults_for
 
 URL = os.environ.get("CELERY_BROKER_URL", "redis://")

@@ -1,5 +1,6 @@
-"""``python -m bench.costs RESULT.json``: what a run has measured, as ``celery -A bridge capacity``
-calculates with it (``bridge/capacity/costs.json``).
+"""``python -m bench.costs RESULT.json``: write ``bridge/capacity/costs.json`` from a run's results.
+
+``celery -A bridge capacity`` calculates with these figures.
 """
 
 from __future__ import annotations
@@ -11,23 +12,23 @@ from typing import Any
 
 import click
 
-from bench import report
+from bench import result_file
 from bench.processes import ROOT
 from bridge.capacity.costs import Costs
 
 FILE = ROOT / "bridge" / "capacity" / "costs.json"
 NEEDED = ("cost", "heartbeats", "polls", "growth")
 BRIDGE = "bridge-threads"
-"""The contestant that every run has, a quick one too."""
+"""The contestant whose figures count; quick runs have it, too."""
 
 
 class Missing(Exception):
-    """A figure that the run does not have."""
+    """The run does not have a figure or a measure; the message names it."""
 
 
 @click.command()
 @click.argument(
-    "result", type=click.Path(path_type=Path, exists=True, dir_okay=False), default=report.FILE
+    "result", type=click.Path(path_type=Path, exists=True, dir_okay=False), default=result_file.FILE
 )
 @click.option(
     "--output",
@@ -36,13 +37,13 @@ class Missing(Exception):
     type=click.Path(path_type=Path, dir_okay=False),
 )
 def main(*, result: Path, output: Path) -> None:
-    """Write the figures of RESULT (default: bench/results/results.json) for the planner."""
+    """Write the planner's figures from RESULT (default: bench/results/results.json)."""
     try:
-        costs = costs_of(report.load(result))
+        costs = costs_of(result_file.load(result))
     except Missing as exc:
         raise click.ClickException(
-            f"{result.name} has no {exc}: run {', '.join(NEEDED)} (python -m bench, or with "
-            "--only for each of them) and give me what it writes."
+            f"{result.name} has no {exc}: run python -m bench, with --only for each of "
+            f"{', '.join(NEEDED)} or without, and give its results."
         ) from None
     text = json.dumps(asdict(costs), indent=2, ensure_ascii=False)
     output.write_text(f"{text}\n", encoding="utf-8")
@@ -53,19 +54,21 @@ def costs_of(results: dict[str, Any]) -> Costs:
     """The planner's figures.
 
     Raises:
-        Missing: The run is a part, or of a bench that did not measure all of them yet.
+        Missing: The run left out a measure, or is of a bench that did not measure all of them yet.
     """
-    found = results["measures"]
-    if lacking := [name for name in NEEDED if name not in found]:
-        raise Missing(f"measure {lacking[0]!r}")
+    measures = results["measures"]
+    for name in NEEDED:
+        if name not in measures:
+            raise Missing(f"measure {name!r}")
     try:
-        return _costs(results, **{name: found[name] for name in NEEDED})
+        return _costs(results, **{name: measures[name] for name in NEEDED})
     except KeyError as exc:
         raise Missing(f"figure {exc.args[0]!r}") from None
 
 
 def _costs(
     results: dict[str, Any],
+    *,
     cost: dict[str, Any],
     heartbeats: dict[str, Any],
     polls: dict[str, Any],
@@ -74,7 +77,7 @@ def _costs(
     parts = cost["contestants"][BRIDGE]["parts"]
     beats = heartbeats["parts_cpu_ms"]
     machine = results["machine"]
-    # The most claims on one activity, and the most polls: what is there once is spread best.
+    # The most claims (on the fewest activities) and the most polls: fixed costs weigh least there.
     largest = max(growth["rows"], key=lambda row: (row["claims"], -row["activities"]))
     widest = max(polls["pollers"], key=lambda row: row["polls"])
     return Costs(

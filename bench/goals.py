@@ -1,10 +1,10 @@
-"""What the measures should come to, and whether they do."""
+"""State the goals of the measures, and whether the figures meet them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bridge.settings import Settings
@@ -12,23 +12,36 @@ from bridge.settings import Settings
 LOOK_AHEAD, LOOK_AHEAD_MOST = (
     Settings.model_fields[name].default for name in ("look_ahead", "look_ahead_most")
 )
-"""The bridge's defaults: claims per slot, and what may wait for one where jobs are short."""
+"""The bridge's defaults: claims per slot, and how many may wait for a slot where jobs are short."""
+
+COST_LIMITS = {
+    "threads": {"threads-16": 0.55, "threads-100": 0.45, "heaviside": 1.0, "floors": 1.3},
+    "16 slots": {"threads-16": 0.65, "floors": 1.3},
+    "prefork": {"threads-16": 0.8, "floors": 1.3},
+}
+"""Way of running the bridge → contestant → the most that the ratio of their CPU may be."""
+
+COST_LABELS = {
+    "threads-16": "thread worker, 16 threads",
+    "threads-100": "thread worker, 100 threads",
+    "heaviside": "heaviside",
+    "floors": "Celery alone + signed HTTP",
+}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """A figure beside what it should be.
+    """A figure and its limit.
 
     Attributes:
-        measure: Which measure the figure is of.
-        what: For people.
-        value: Measured.
-        sign: ``"≤"`` or ``"≥"``.
-        limit: What is wanted, in the same unit.
-        unit: ``"×"`` is a ratio.
+        measure: The measure that the figure is of.
+        what: The figure's name for people.
+        value: What was measured.
+        sign: ``"≤"`` or ``"≥"``: on which side of the limit the value must be.
+        unit: Of value and limit; ``"×"`` is a ratio.
     """
 
-    measure: str
+    measure: str = ""
     what: str
     value: float
     sign: str
@@ -44,8 +57,8 @@ class Goal:
 
 
 def judge(measures: dict[str, Any]) -> list[Goal]:
-    """The goals of the measures that there are."""
-    judges = {
+    """The goals of those measures that were measured."""
+    goals_of = {
         "cost": _cost,
         "latency": _latency,
         "heartbeats": _heartbeats,
@@ -54,148 +67,110 @@ def judge(measures: dict[str, Any]) -> list[Goal]:
         "grant": _grant,
         "growth": _growth,
     }
-    return [goal for name, of in judges.items() if name in measures for goal in of(measures[name])]
-
-
-COST_LIMITS = {
-    "threads": {"threads-16": 0.55, "threads-100": 0.45, "heaviside": 1.0, "floors": 1.3},
-    "16 slots": {"threads-16": 0.65, "floors": 1.3},
-    "prefork": {"threads-16": 0.8, "floors": 1.3},
-}
-"""CPU of each way of running the bridge, as a multiple of the contestant's."""
-
-
-def _cost(found: dict[str, Any]) -> Iterator[Goal]:
-    words = {
-        "threads-16": "thread worker, 16 threads",
-        "threads-100": "thread worker, 100 threads",
-        "heaviside": "heaviside",
-        "floors": "Celery alone + signed HTTP",
-    }
-    for way, each in found["ratios"].items():
-        for name, limit in COST_LIMITS[way].items():
-            if name in each["cpu"]:
-                what = f"CPU per task ({way}) / {words[name]}"
-                yield Goal("cost", what, each["cpu"][name]["median"], "≤", limit, "×")
-        best = found["contestants"][each["best_threads"]]["label"]
-        what = f"tasks/s ({way}) / best thread worker ({best})"
-        yield Goal("cost", what, each["speed"]["median"], "≥", 1.5, "×")
-    shares = [
-        each["stub_share"]["median"]
-        for each in found["contestants"].values()
-        if each["stub_cpu_ms"]["median"]
+    return [
+        replace(goal, measure=name)
+        for name, goals in goals_of.items()
+        if name in measures
+        for goal in goals(measures[name])
     ]
-    yield Goal(
-        "cost", "the stub's CPU / that of whom it serves, at most", max(shares), "≤", 0.1, "×"
-    )
 
 
-def _latency(found: dict[str, Any]) -> Iterator[Goal]:
-    for pool, over in found["over_celery_ms"].items():
-        idle = found["contestants"][f"bridge-{pool}"]["idle"]
+def _at_most(limit: float, unit: str, what: str, *, value: float) -> Goal:
+    return Goal(what=what, value=value, sign="≤", limit=limit, unit=unit)
+
+
+def _at_least(limit: float, unit: str, what: str, *, value: float) -> Goal:
+    return Goal(what=what, value=value, sign="≥", limit=limit, unit=unit)
+
+
+def _cost(measured: dict[str, Any]) -> Iterator[Goal]:
+    for way, ratios in measured["ratios"].items():
+        for name, limit in COST_LIMITS[way].items():
+            if name in ratios["cpu"]:
+                what = f"CPU per task ({way}) / {COST_LABELS[name]}"
+                yield _at_most(limit, "×", what, value=ratios["cpu"][name]["median"])
+        best = measured["contestants"][ratios["best_threads"]]["label"]
+        what = f"tasks/s ({way}) / best thread worker ({best})"
+        yield _at_least(1.5, "×", what, value=ratios["speed"]["median"])
+    stub_shares = [
+        contestant["stub_share"]["median"]
+        for contestant in measured["contestants"].values()
+        if contestant["stub_cpu_ms"]["median"]
+    ]
+    yield _at_most(0.1, "×", "the stub's CPU / the contestant's, at most", value=max(stub_shares))
+
+
+def _latency(measured: dict[str, Any]) -> Iterator[Goal]:
+    for pool, over_celery in measured["over_celery_ms"].items():
+        idle = measured["contestants"][f"bridge-{pool}"]["idle"]
         begin, report = idle["to_begin"], idle["to_report"]
-        yield Goal(
-            "latency",
-            f"scheduled → begun ({pool}), p50 idle, over Celery alone",
-            over["median"],
-            "≤",
-            3.0,
-            "ms",
-        )
-        yield Goal(
-            "latency",
-            f"scheduled → begun ({pool}), idle, p99 / p50",
-            round(begin["p99_ms"] / begin["p50_ms"], 2),
-            "≤",
-            5.0,
-            "×",
-        )
-        yield Goal(
-            "latency", f"ended → reported ({pool}), p50 idle", report["p50_ms"], "≤", 5.0, "ms"
-        )
+        what = f"scheduled → begun ({pool}), p50 idle, over Celery alone"
+        yield _at_most(3.0, "ms", what, value=over_celery["median"])
+        what = f"scheduled → begun ({pool}), idle, p99 / p50"
+        yield _at_most(5.0, "×", what, value=round(begin["p99_ms"] / begin["p50_ms"], 2))
+        what = f"ended → reported ({pool}), p50 idle"
+        yield _at_most(5.0, "ms", what, value=report["p50_ms"])
 
 
-def _heartbeats(found: dict[str, Any]) -> Iterator[Goal]:
-    yield Goal(
-        "heartbeats",
-        "CPU per heartbeat, store included / boto3 on 16 threads",
-        found["ratio"]["median"],
-        "≤",
-        0.25,
-        "×",
-    )
-    yield Goal(
-        "heartbeats",
-        "tokens that one core carries at 20 s",
-        found["tokens_per_core"],
-        "≥",
-        60_000,
-        "",
-    )
+def _heartbeats(measured: dict[str, Any]) -> Iterator[Goal]:
+    what = "CPU per heartbeat, store included / boto3 on 16 threads"
+    yield _at_most(0.25, "×", what, value=measured["ratio"]["median"])
+    what = "tokens that one core carries at 20 s"
+    yield _at_least(60_000, "", what, value=measured["tokens_per_core"])
 
 
-def _polls(found: dict[str, Any]) -> Iterator[Goal]:
-    yield Goal("polls", "RSS of a poller at rest", found["base_rss_mb"], "≤", 60, "MB")
-    for row in found["pollers"]:
-        where = f"{row['polls']:,} polls over {row['activities']:,}"
+def _polls(measured: dict[str, Any]) -> Iterator[Goal]:
+    yield _at_most(60, "MB", "RSS of a poller at rest", value=measured["base_rss_mb"])
+    for row in measured["pollers"]:
+        polls = f"{row['polls']:,} polls over {row['activities']:,}"
         if row["polls"] == row["activities"] == 100:
-            yield Goal("polls", f"{where}: idle CPU", row["idle_cpu_percent"], "≤", 1, "%")
+            yield _at_most(1, "%", f"{polls}: idle CPU", value=row["idle_cpu_percent"])
         if row["polls"] != 1_000:
             continue
-        yield Goal(
-            "polls", f"{where}: RSS of each over the base", row["rss_kb_per_poll"], "≤", 30, "KB"
-        )
-        yield Goal("polls", f"{where}: idle CPU", row["idle_cpu_percent"], "≤", 1, "%")
-        yield Goal("polls", f"{where}: threads for them", row["threads_over_base"], "≤", 0, "")
+        what = f"{polls}: RSS of each over the base"
+        yield _at_most(30, "KB", what, value=row["rss_kb_per_poll"])
+        yield _at_most(1, "%", f"{polls}: idle CPU", value=row["idle_cpu_percent"])
+        yield _at_most(0, "", f"{polls}: threads for them", value=row["threads_over_base"])
 
 
-def _switch(found: dict[str, Any]) -> Iterator[Goal]:
-    slots, short, long = found["slots"], f"{found['short_ms']} ms", f"{found['long_ms'] / 1e3:g} s"
+def _switch(measured: dict[str, Any]) -> Iterator[Goal]:
+    slots = measured["slots"]
+    short, long = f"{measured['short_ms']} ms", f"{measured['long_ms'] / 1e3:g} s"
     ahead = f"fetched ahead of {slots} slots"
-    limits = {
-        "at_switch": round(LOOK_AHEAD_MOST * slots),
-        "while_long": math.ceil(LOOK_AHEAD * slots) - slots,
-    }
-    words = {"at_switch": f"jobs of {short} become {long}", "while_long": f"jobs of {long} run"}
-    for part, limit in limits.items():
-        yield Goal("switch", f"{ahead} as {words[part]}", found[part], "≤", limit, "")
-    # Those that run when the twentieth ends may end before what is asked for then has come.
-    back = found["short"] if found["back_within"] is None else found["back_within"]
-    yield Goal(
-        "switch", f"jobs of {short} after {long} until more is {ahead}", back, "≤", 20 + slots, ""
+    yield _at_most(
+        round(LOOK_AHEAD_MOST * slots),
+        "",
+        f"{ahead} as jobs of {short} become {long}",
+        value=measured["at_switch"],
+    )
+    yield _at_most(
+        math.ceil(LOOK_AHEAD * slots) - slots,
+        "",
+        f"{ahead} as jobs of {long} run",
+        value=measured["while_long"],
+    )
+    # Jobs that run when the twentieth ends may end before the tasks arrive that are then asked for.
+    never = measured["back_within"] is None
+    yield _at_most(
+        20 + slots,
+        "",
+        f"jobs of {short} after {long} until more is {ahead}",
+        value=measured["short"] if never else measured["back_within"],
     )
 
 
-def _grant(found: dict[str, Any]) -> Iterator[Goal]:
-    dearest = max(found["rows"], key=lambda row: row["p50_ms"])
-    what = f"a grant of polls, p50 in Redis ({dearest['fill']})"
-    yield Goal("grant", what, dearest["p50_ms"], "≤", 0.5, "ms")
+def _grant(measured: dict[str, Any]) -> Iterator[Goal]:
+    slowest = max(measured["rows"], key=lambda row: row["p50_ms"])
+    what = f"a grant of polls, p50 in Redis ({slowest['fill']})"
+    yield _at_most(0.5, "ms", what, value=slowest["p50_ms"])
 
 
-def _growth(found: dict[str, Any]) -> Iterator[Goal]:
-    line = [row for row in found["rows"] if row["activities"] == 1]
-    first, last = line[0], line[-1]
-    yield Goal(
-        "growth",
-        "Redis per claim in flight, beyond token and input",
-        last["bytes_per_claim"],
-        "≤",
-        600,
-        "bytes",
-    )
-    yield Goal(
-        "growth",
-        f"cost per heartbeat, {last['claims']:,} claims / {first['claims']:,}",
-        last["heartbeat_to_small"]["median"],
-        "≤",
-        1.3,
-        "×",
-    )
-    yield Goal(
-        "growth",
-        f"recovery of {last['claims']:,} claims, none due",
-        last["recovery_ms"]["median"],
-        "≤",
-        5,
-        "ms",
-    )
+def _growth(measured: dict[str, Any]) -> Iterator[Goal]:
+    rows = [row for row in measured["rows"] if row["activities"] == 1]
+    first, last = rows[0], rows[-1]
+    what = "Redis per claim in flight, beyond token and input"
+    yield _at_most(600, "bytes", what, value=last["bytes_per_claim"])
+    what = f"cost per heartbeat, {last['claims']:,} claims / {first['claims']:,}"
+    yield _at_most(1.3, "×", what, value=last["heartbeat_to_small"]["median"])
+    what = f"recovery of {last['claims']:,} claims, none due"
+    yield _at_most(5, "ms", what, value=last["recovery_ms"]["median"])

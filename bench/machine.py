@@ -1,4 +1,4 @@
-"""On what it was measured: nothing that names a host or a path."""
+"""Describe the machine and the versions of a run, without the names of hosts and paths."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def describe() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "python": platform.python_version(),
         "valkey": _valkey(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: installed for name in PACKAGES if (installed := _version(name))},
     }
 
 
@@ -35,8 +35,8 @@ def _cpu() -> str:
 
 def _valkey() -> str:
     args = [str(_binary.get_binary_path()), "--version"]
-    said = subprocess.run(args, capture_output=True, text=True, check=False)
-    return next((word[2:] for word in said.stdout.split() if word.startswith("v=")), "")
+    done = subprocess.run(args, capture_output=True, text=True, check=False)
+    return next((word[2:] for word in done.stdout.split() if word.startswith("v=")), "")
 
 
 def _version(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The results as pictures."""
+"""Draw the results as pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ OURS, OTHERS = "#1f77b4", "#b0b0b0"
 
 
 def draw(results: dict[str, Any], folder: Path) -> list[Path]:
-    """Draw what was measured; the files."""
+    """Draw one picture a measure into ``folder``; the files."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -40,10 +40,10 @@ def _colours(names: list[str]) -> list[str]:
     return [OURS if name.startswith("bridge") else OTHERS for name in names]
 
 
-def _cost(axes: Any, found: dict[str, Any]) -> None:
-    # A process a task would leave all others as thin as a line.
-    names = [name for name in found["contestants"] if name != "heaviside-manager"][::-1]
-    rows = [found["contestants"][name] for name in names]
+def _cost(axes: Any, measured: dict[str, Any]) -> None:
+    # Left out: beside its bar all others would be thin lines.
+    names = [name for name in measured["contestants"] if name != "heaviside-manager"][::-1]
+    rows = [measured["contestants"][name] for name in names]
     middle = [row["cpu_ms"]["median"] for row in rows]
     low = [row["cpu_ms"]["median"] - row["cpu_ms"]["min"] for row in rows]
     high = [row["cpu_ms"]["max"] - row["cpu_ms"]["median"] for row in rows]
@@ -51,9 +51,9 @@ def _cost(axes: Any, found: dict[str, Any]) -> None:
     axes.set_xlabel("CPU per no-op task, ms (all processes; median, min–max)")
 
 
-def _latency(axes: Any, found: dict[str, Any]) -> None:
-    names = list(found["contestants"])[::-1]
-    rows = [found["contestants"][name] for name in names]
+def _latency(axes: Any, measured: dict[str, Any]) -> None:
+    names = list(measured["contestants"])[::-1]
+    rows = [measured["contestants"][name] for name in names]
     for offset, load, alpha in ((0.2, "idle", 1.0), (-0.2, "half", 0.5)):
         places = [place + offset for place in range(len(rows))]
         p50 = [row[load]["to_begin"]["p50_ms"] for row in rows]
@@ -73,8 +73,8 @@ def _latency(axes: Any, found: dict[str, Any]) -> None:
     axes.set_xlabel("scheduled → begun, ms: p50, line to p99 (dark: idle, pale: half load)")
 
 
-def _growth(axes: Any, found: dict[str, Any]) -> None:
-    rows = [row for row in found["rows"] if row["activities"] == 1]
+def _growth(axes: Any, measured: dict[str, Any]) -> None:
+    rows = [row for row in measured["rows"] if row["activities"] == 1]
     claims = [row["claims"] for row in rows]
     for key, label in (
         ("heartbeat_cpu_ms", "heartbeat, CPU ms each"),
@@ -88,11 +88,11 @@ def _growth(axes: Any, found: dict[str, Any]) -> None:
     axes.legend(frameon=False)
 
 
-def _polls(axes: Any, found: dict[str, Any]) -> None:
-    rows = sorted(found["pollers"], key=lambda row: (row["polls"], row["activities"]))
+def _polls(axes: Any, measured: dict[str, Any]) -> None:
+    rows = sorted(measured["pollers"], key=lambda row: (row["polls"], row["activities"]))
     labels = [f"{row['polls']:,} / {row['activities']}" for row in rows]
     axes.bar(labels, [row["rss_mb"] for row in rows], color=OURS)
-    axes.axhline(found["base_rss_mb"], color=OTHERS, linestyle="--", label="at rest")
+    axes.axhline(measured["base_rss_mb"], color=OTHERS, linestyle="--", label="at rest")
     for place, row in enumerate(rows):
         axes.annotate(
             f"{row['idle_cpu_percent']:.1f} % CPU",

@@ -1,4 +1,4 @@
-"""Processes that are measured: started in sessions of their own, weighed, and ended."""
+"""Start processes in sessions of their own, measure their CPU and memory, and end them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bridge.local.child_processes import die_with_parent
 
 ROOT = Path(__file__).parent.parent
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 START_TIMEOUT_S = 60.0
 REGION = "us-east-1"
 
 
 class BenchError(Exception):
-    """Something that was to be measured did not start, or did not end its work."""
+    """Something to be measured did not start, or did not finish its work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class Weight:
     """What processes have used so far.
 
     Attributes:
-        cpu_s: User and system time, with that of children that have ended. The kernel keeps it to
-            the nanosecond; /proc rounds to 10 ms a process.
-        rss_bytes: Resident memory, now. Pages that a fork shares are counted in each process.
-        threads: Now; of processes that have ended and are not reaped yet, none.
+        cpu_s: User and system time, including that of children that have ended. The kernel counts
+            nanoseconds; /proc rounds to 10 ms a process.
+        rss_bytes: Resident memory now. Pages that forked processes share are counted in each.
+        threads: Threads now; processes that have ended and are not reaped yet have none.
     """
 
     cpu_s: float = 0.0
@@ -42,12 +42,14 @@ class Weight:
 
     def __add__(self, other: Weight) -> Weight:
         return Weight(
-            self.cpu_s + other.cpu_s, self.rss_bytes + other.rss_bytes, self.threads + other.threads
+            cpu_s=self.cpu_s + other.cpu_s,
+            rss_bytes=self.rss_bytes + other.rss_bytes,
+            threads=self.threads + other.threads,
         )
 
     def since(self, before: Weight) -> Weight:
-        """CPU since then; memory and threads as they are now."""
-        return Weight(self.cpu_s - before.cpu_s, self.rss_bytes, self.threads)
+        """The CPU used since ``before``; memory and threads as they are now."""
+        return replace(self, cpu_s=self.cpu_s - before.cpu_s)
 
 
 def weigh(*sessions: int) -> Weight:
@@ -60,17 +62,19 @@ def weigh(*sessions: int) -> Weight:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             fields = (process / "stat").read_bytes().rpartition(b") ")[2].split()
-        except OSError:  # it has ended meanwhile
+        except OSError:  # the process has ended
             continue
         if int(fields[3]) in sessions:
             ticks = sum(int(field) for field in fields[11:15])
             threads = 0 if fields[0] == b"Z" else int(fields[17])
-            total += Weight(ticks * TICK_S, int(fields[21]) * _PAGE, threads)
+            total += Weight(
+                cpu_s=ticks * TICK_S, rss_bytes=int(fields[21]) * _PAGE_BYTES, threads=threads
+            )
     return total
 
 
 class Process:
-    """A process in a session of its own, which dies with this one."""
+    """A process in a session of its own, which ends with this process."""
 
     def __init__(
         self,
@@ -100,17 +104,17 @@ class Process:
     def pid(self) -> int:
         return self.popen.pid
 
-    def says(self, text: str, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Wait until its log has ``text``."""
+    def wait_for_log(self, text: str, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Wait until the process's log contains ``text``."""
         deadline = time.monotonic() + timeout_s
-        while text not in (said := self.log.read_text(errors="replace")):
+        while text not in (log := self.log.read_text(errors="replace")):
             if self.popen.poll() is not None or time.monotonic() > deadline:
-                tail = "\n".join(said.splitlines()[-15:])
+                tail = "\n".join(log.splitlines()[-15:])
                 raise BenchError(f"{self.name} is not ready (status {self.popen.poll()}):\n{tail}")
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """End the whole session, at once: nothing that is measured has anything to lose."""
+        """Kill the whole session: no process of the bench has anything to lose."""
         with suppress(ProcessLookupError):
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
@@ -121,13 +125,14 @@ class Process:
 
 
 def python(*args: str) -> list[str]:
+    """A command of this Python."""
     return [sys.executable, *args]
 
 
 def environment(endpoint: str, **more: str) -> dict[str, str]:
-    """Ours without what points elsewhere, and with credentials that open nothing."""
-    foreign = ("AWS_", "BRIDGE_", "CELERY_", "PYTHON", "COVERAGE")
-    env = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    """This process's environment, with invalid credentials, and nothing of other deployments."""
+    removed = ("AWS_", "BRIDGE_", "CELERY_", "PYTHON", "COVERAGE")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(removed)}
     return env | {
         "AWS_ACCESS_KEY_ID": "bench",
         "AWS_SECRET_ACCESS_KEY": "bench-secret",

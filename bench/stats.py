@@ -1,4 +1,4 @@
-"""Medians, spreads and percentiles; pairs are compared before they are summed up."""
+"""Calculate medians, spreads, percentiles, and ratios within rounds."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that so many percent of the values do not exceed (nearest rank)."""
+    """The smallest value that at least ``percent`` of the values do not exceed (nearest rank)."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
 
 
 def spread(values: Sequence[float], digits: int = 3) -> dict[str, Any]:
-    """Median, minimum, maximum, and the values."""
+    """Median, minimum, maximum, and all values."""
     return {
         "median": round(median(values), digits),
         "min": round(min(values), digits),
@@ -25,12 +25,12 @@ def spread(values: Sequence[float], digits: int = 3) -> dict[str, Any]:
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
-    """Ours to theirs, within each round: what slows the machine for a while slows both."""
+    """Spread of each round's ratio: what slows the machine during a round slows both."""
     return spread([mine / other for mine, other in zip(ours, theirs, strict=True)])
 
 
 def latencies(values: Sequence[float]) -> dict[str, Any]:
-    """p50, p99 and the number of samples; seconds become milliseconds."""
+    """p50 and p99 in milliseconds, of values in seconds, and the number of samples."""
     return {
         "p50_ms": round(1000 * percentile(values, 50), 3),
         "p99_ms": round(1000 * percentile(values, 99), 3),

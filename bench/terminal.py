@@ -1,4 +1,4 @@
-"""The results on a terminal."""
+"""Print results as tables on a terminal."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from bench.tables import Table, all_tables
+from bench.tables import Table, goals_table, measure_tables
 
 
 def show(results: dict[str, Any], console: Console) -> None:
     """Print every table of a run."""
-    show_tables(all_tables(results), console)
+    show_tables([*measure_tables(results), goals_table(results)], console)
 
 
 def show_tables(tables: Iterable[Table], console: Console) -> None:
@@ -32,7 +32,7 @@ def show_tables(tables: Iterable[Table], console: Console) -> None:
         for row in table.rows:
             colour = {"ok": "[green]", "not met": "[red]"}.get(row[-1], "")
             shown.add_row(*row[:-1], f"{colour}{row[-1]}")
-        # As wide as it is: a terminal wraps lines, and a file must not lose the names.
+        # At its full width: rich would cut names, and a terminal wraps long lines.
         width = console.measure(shown, options=console.options.update(max_width=1_000)).maximum
         console.width = max(console.width, width)
         console.print(shown)

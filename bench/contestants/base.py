@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.control import StubServer, Task
 from bench.processes import Process, Weight, environment, weigh
+from bench.stub_server import StubServer, TaskTimes
 from bridge.local.valkey import LocalValkey
 
 
@@ -29,7 +29,7 @@ class Batch:
     stub_cpu_s: float = 0.0
     wall_s: float = 0.0
     rss_bytes: int = 0
-    tasks: list[Task] = field(default_factory=list)
+    tasks: list[TaskTimes] = field(default_factory=list)
     parts: dict[str, Weight] = field(default_factory=dict)
 
     @property
@@ -70,7 +70,7 @@ class Contestant:
     def ready(self) -> None:
         """Wait until they are ready: ``greetings`` says by which text in which process's log."""
         for process, text in self.greetings:
-            process.says(text)
+            process.wait_for_log(text)
 
     def stop(self) -> None:
         try:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.contestants.base import Contestant
-from bench.control import StubServer
 from bench.jobs import activity_names
 from bench.processes import python
+from bench.stub_server import StubServer
 from bridge.local.valkey import LocalValkey
 
 CELERY = python("-m", "celery", "-A", "bridge")

@@ -10,10 +10,10 @@ import redis
 
 from bench.contestants.base import Batch, Contestant
 from bench.contestants.bridge import QUIET
-from bench.control import StubServer, Task
 from bench.processes import BenchError, python
+from bench.program_process import ProgramProcess
 from bench.stub import ARN
-from bench.talking import Talking
+from bench.stub_server import StubServer, TaskTimes
 from bridge.local.valkey import LocalValkey
 
 TIMEOUT_S = 120.0
@@ -73,20 +73,22 @@ class CeleryAlone(Contestant):
             "",
             **env,
         )
-        self._publisher = Talking("publisher", endpoint=self.stub.url, folder=self.folder, **env)
+        self._publisher = ProgramProcess(
+            "publisher", endpoint=self.stub.url, folder=self.folder, **env
+        )
         self.processes.append(self._publisher)
         self._redis = redis.Redis.from_url(self.valkey.url)
 
     def batch(self, count: int, *, rate: float = 0.0) -> Batch:
         with self.measured(count) as done:
-            self._publisher.tell(f"{count} {rate}")
-            self._publisher.answer()
+            self._publisher.send(f"{count} {rate}")
+            self._publisher.read()
             _wait(lambda: self._lines() >= self._read + count)
         rows = self.seen.read_text().splitlines()[self._read :]
         self._read += count
         times = (map(float, row.split()) for row in rows)
         done.tasks = [
-            Task(scheduled=at, handed=at, reported=None, begun=begun, ended=ended)
+            TaskTimes(scheduled=at, handed=at, reported=None, begun=begun, ended=ended)
             for at, begun, ended in times
         ]
         # A job counts as done once it is acknowledged, not when its line is there.

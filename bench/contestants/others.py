@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from bench.contestants.base import Contestant
-from bench.control import StubServer
 from bench.processes import ROOT, BenchError
 from bench.stub import ARN
+from bench.stub_server import StubServer
 
 VENV = ROOT / "var" / "bench-venv"
 PACKAGES = ("stefuna", "heaviside")

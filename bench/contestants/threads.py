@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.contestants.base import Contestant
-from bench.control import StubServer
 from bench.processes import python
 from bench.stub import ARN
+from bench.stub_server import StubServer
 
 
 class Threads(Contestant):

@@ -1,1 +1,1 @@
-"""The measures: each runs and returns plain data; what it should come to stands in ``goals``."""
+"""The measures: each has ``run``, which returns plain data. ``bench.goals`` has their limits."""

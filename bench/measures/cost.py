@@ -1,7 +1,7 @@
-"""CPU per no-op task and tasks a second, all contestants taking turns.
+"""Measure the CPU per no-op task and the tasks a second of all contestants, in turns.
 
-A batch is there at once and done as fast as it goes, so that one run gives both: what all processes
-of the contestant used, and how long it took.
+All tasks of a batch are scheduled at once, and the contestant does them as fast as it can. So one
+batch gives both the CPU of all of its processes and the time it took.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ FULL = (
     "heaviside-manager",
 )
 SLOW = {"heaviside-manager": 10}
-"""Tasks of a batch, where one takes a tenth of a second or more."""
+"""Contestant → tasks of its batches, where a task takes a tenth of a second or more."""
 
 
 def run(bench: Run) -> dict[str, Any]:
-    """Returns contestants (CPU in ms a task, tasks/s, RSS in MB) and the ratios of the bridge."""
+    """Measure; CPU in ms a task, tasks/s and RSS in MB by contestant, and the bridge's ratios."""
     names = QUICK if bench.quick else FULL
     rounds, count = (2, 200) if bench.quick else (5, 1_000)
-    contestants = bench.fleet.get(names)
+    contestants = bench.lineup.get(names)
     batches: dict[str, list[Batch]] = {name: [] for name in names}
     for number in range(rounds):
         for name, contestant in contestants.items():
             bench.say(f"cost, round {number + 1} of {rounds}: {contestant.label}")
-            # Its polls may have come home since, and its caches be cold.
+            # Since its last turn its polls may have returned and its caches may be cold.
             contestant.batch(min(count // 4, SLOW.get(name, count)) // 4)
             batches[name].append(contestant.batch(SLOW.get(name, count)))
     cpu = {name: [batch.cpu_ms_per_task for batch in batches[name]] for name in names}
@@ -90,7 +90,7 @@ def _ratios(
     bridge: str, cpu: dict[str, list[float]], speed: dict[str, list[float]], floor_name: str
 ) -> dict[str, Any]:
     celery = cpu[floor_name]
-    floor = [mine + raw for mine, raw in zip(celery, cpu["signed-http"], strict=True)]
+    floor = [job + http for job, http in zip(celery, cpu["signed-http"], strict=True)]
     best = max(
         (name for name in speed if name.startswith(("threads-", "loops-"))),
         key=lambda name: sorted(speed[name])[len(speed[name]) // 2],

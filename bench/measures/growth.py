@@ -1,9 +1,9 @@
-"""Whether anything costs more with more claims in flight; and what a claim takes of Redis's memory.
+"""Measure whether more claims in flight cost more, and how much of Redis's memory a claim takes.
 
-The store is filled by its own scripts (``bench.fill``) with claims that run, none of them due. Then
-passes run in a process of their own, as in the beat's: heartbeats of some claims spread over all of
-them, recovery with nothing to recover, and what ``status`` reads. Heartbeats are compared with
-those of a small store, in turns with it.
+The store is filled by its own scripts (``bench.store_filler``) with claims that run and are not
+due. Then a process runs beat's passes: heartbeats of some claims drawn from all, recovery with no
+claim to recover, and the reads of ``status``. Heartbeat passes take turns with passes over a small
+store, and each is compared with the small store's pass of its round.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
-from bench.fill import BATCH, INPUT, LEASE_S, Filler, settings_of
 from bench.jobs import activity_names
 from bench.measures.run import Run
+from bench.program_process import ProgramProcess
 from bench.stats import ratios, spread
+from bench.store_filler import BATCH, INPUT, LEASE_S, Filler, settings_of
 from bench.stub import TOKEN_BYTES
-from bench.talking import Talking
 from bridge.local.valkey import LocalValkey
 from bridge.settings import Settings
 from bridge.store import ClaimStore
@@ -31,43 +31,44 @@ FULL = (SMALL, 10_000, 100_000)
 MILLION = 1_000_000
 ACTIVITIES, WORKERS = 100, 64
 MESSAGES = 5_000
-"""Jobs that are published, and claims that are closed, to see what one takes of memory."""
+"""Jobs that are published, and claims that are closed, to measure the memory of one."""
 DUE = 1_000
 """Heartbeats of one pass."""
 
 
 def run(bench: Run) -> dict[str, Any]:
-    """Returns a row for each size and shape, and the bytes of a claim."""
+    """Measure; a row for each number of claims, and the bytes of a claim and a message."""
     sizes: tuple[int, ...] = QUICK if bench.quick else FULL
     if bench.million:
         sizes = (*FULL, MILLION)
-    shapes = [(1, 1, sizes)]
-    if not bench.quick:
-        shapes.append((ACTIVITIES, WORKERS, FULL[-1:]))
-    with Filled(bench, "growth-small") as small:
+    with _FilledStore(bench, "growth-small") as small:
         small.fill_to(SMALL)
-        rows = [
-            row
-            for activities, workers, chosen in shapes
-            for row in _rows(bench, small, activities, workers, chosen)
-        ]
+        rows = _rows(bench, small, activities=1, workers=1, sizes=sizes)
+        if not bench.quick:
+            rows += _rows(bench, small, activities=ACTIVITIES, workers=WORKERS, sizes=(FULL[-1],))
     return {
         "rows": rows,
         "due": DUE,
         "token_bytes": TOKEN_BYTES,
         "input_bytes": len(INPUT),
-        **_left(bench),
+        **_message_and_closed_bytes(bench),
     }
 
 
-def _left(bench: Run) -> dict[str, int]:
-    """Redis's bytes of a claim that is closed, and of a job's message beyond its argument."""
+def _message_and_closed_bytes(bench: Run) -> dict[str, int]:
+    """Redis's bytes of a closed claim, and of a job's message beyond its argument."""
     name = "growth-left"
     with LocalValkey() as valkey:
         settings = settings_of(valkey.url, name)
         filler = Filler(settings)
         filler.announce(1)
-        publisher = passes_of(name, 1, valkey.url, endpoint=bench.stub.url, folder=bench.folder)
+        publisher = passes_program(
+            name,
+            activities=1,
+            store_url=valkey.url,
+            endpoint=bench.stub.url,
+            folder=bench.folder,
+        )
 
         def close() -> None:
             close_all(settings, filler.fill(MESSAGES, activities=[name]))
@@ -80,15 +81,15 @@ def _left(bench: Run) -> dict[str, int]:
         finally:
             publisher.stop()
             filler.close()
-    in_base64 = 4 / 3 * len(INPUT)
+    input_in_base64 = 4 / 3 * len(INPUT)
     return {
         "bytes_per_closed_claim": round(closed),
-        "bytes_per_message": round(message - in_base64),
+        "bytes_per_message": round(message - input_in_base64),
     }
 
 
 def _bytes_each(filler: Filler, work: Callable[[], None]) -> float:
-    """What one more of it takes; the first time brings scripts, tables and bindings as well."""
+    """Memory that each of ``MESSAGES`` takes; the first time also creates scripts and bindings."""
     work()
     before = filler.used_bytes()
     work()
@@ -107,9 +108,11 @@ def close_all(settings: Settings, ids: list[str]) -> None:
     asyncio.run(close())
 
 
-def passes_of(name: str, activities: int, url: str, *, endpoint: str, folder: Path) -> Talking:
-    """A process that runs the beat process's passes when told to."""
-    return Talking(
+def passes_program(
+    name: str, *, activities: int, store_url: str, endpoint: str, folder: Path
+) -> ProgramProcess:
+    """A process that runs beat's passes on request; see ``bench.programs.passes``."""
+    return ProgramProcess(
         "passes",
         endpoint=endpoint,
         folder=folder,
@@ -118,12 +121,12 @@ def passes_of(name: str, activities: int, url: str, *, endpoint: str, folder: Pa
         BRIDGE_LEASE_S=str(LEASE_S),
         BRIDGE_STORE_PREFIX=name,
         BRIDGE_TASKS="bench.jobs",
-        CELERY_BROKER_URL=url,
+        CELERY_BROKER_URL=store_url,
     )
 
 
-class Filled:
-    """A store with claims that run, none of them due, and a process that runs passes over it."""
+class _FilledStore:
+    """A store with claims that run and are not due, and a process that runs passes over it."""
 
     def __init__(self, bench: Run, name: str, *, activities: int = 1, workers: int = 1) -> None:
         self._bench, self._name = bench, name
@@ -137,10 +140,10 @@ class Filled:
         self._exit.callback(self._filler.close)
         self._filler.announce(self._workers)
         self._empty_bytes = self._filler.used_bytes()
-        self._passes = passes_of(
+        self._passes = passes_program(
             self._name,
-            self._activities,
-            valkey.url,
+            activities=self._activities,
+            store_url=valkey.url,
             endpoint=self._bench.stub.url,
             folder=self._bench.folder,
         )
@@ -151,7 +154,7 @@ class Filled:
         self._exit.close()
 
     def fill_to(self, size: int) -> None:
-        """Have so many claims; the first passes load scripts, and are not measured."""
+        """Add claims until there are ``size``, and run each pass once, to load its scripts."""
         self._ids += self._filler.fill(
             size - len(self._ids),
             activities=activity_names(self._name, self._activities),
@@ -162,12 +165,12 @@ class Filled:
             self._passes.ask(work)
 
     def bytes_per_claim(self) -> float:
-        """Of Redis, beyond token and input."""
+        """Redis's bytes of a claim, beyond token and input."""
         used = self._filler.used_bytes() - self._empty_bytes
         return used / len(self._ids) - TOKEN_BYTES - len(INPUT)
 
     def heartbeat_cpu_ms(self) -> float:
-        """Of a heartbeat, in a pass over claims drawn from all."""
+        """CPU of a heartbeat, in a pass over claims drawn from all."""
         due = min(DUE, len(self._ids))
         self._filler.make_due(random.sample(self._ids, due))
         before = self._filler.cpu_s()
@@ -175,31 +178,34 @@ class Filled:
         return float(1000 * (spent["cpu_s"] + self._filler.cpu_s() - before) / due)
 
     def wall_ms(self, work: str) -> float:
-        """Of one ``recover`` or ``status``."""
+        """How long one ``recover`` or ``status`` takes."""
         return float(1000 * self._passes.ask(work)["wall_s"])
 
 
 def _rows(
-    bench: Run, small: Filled, activities: int, workers: int, sizes: tuple[int, ...]
+    bench: Run, small: _FilledStore, *, activities: int, workers: int, sizes: tuple[int, ...]
 ) -> list[dict[str, Any]]:
+    """A row for each size."""
     rows = []
     rounds = 3 if bench.quick else 7
     random.seed(activities)
-    with Filled(bench, f"growth-{activities}", activities=activities, workers=workers) as store:
+    name = f"growth-{activities}"
+    with _FilledStore(bench, name, activities=activities, workers=workers) as store:
         for size in sizes:
             bench.say(f"growth: {size:,} claims, {activities} activities, {workers} workers")
             store.fill_to(size)
-            pairs = [(small.heartbeat_cpu_ms(), store.heartbeat_cpu_ms()) for _ in range(rounds)]
+            of_small, of_large = [], []
+            for _ in range(rounds):
+                of_small.append(small.heartbeat_cpu_ms())
+                of_large.append(store.heartbeat_cpu_ms())
             rows.append(
                 {
                     "claims": size,
                     "activities": activities,
                     "workers": workers,
                     "bytes_per_claim": round(store.bytes_per_claim()),
-                    "heartbeat_cpu_ms": spread([large for _, large in pairs], 4),
-                    "heartbeat_to_small": ratios(
-                        [large for _, large in pairs], [little for little, _ in pairs]
-                    ),
+                    "heartbeat_cpu_ms": spread(of_large, 4),
+                    "heartbeat_to_small": ratios(of_large, of_small),
                     "recovery_ms": spread([store.wall_ms("recover") for _ in range(15)]),
                     "status_ms": spread([store.wall_ms("status") for _ in range(9)]),
                 }

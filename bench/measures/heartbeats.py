@@ -1,8 +1,8 @@
-"""CPU per heartbeat, the store's included, beside boto3 on 16 threads.
+"""Measure the CPU per heartbeat, including the store's, and that of boto3 on 16 threads.
 
-A real beat process, and claims in its store that run on a worker with a long lease. All of them are
-made due at once, and it is measured until the stub has seen a heartbeat of each; then boto3 sends
-the same number.
+The bridge's side is a real beat process; the claims in its store run on a worker with a long lease.
+All of them become due at once, and the measure ends when the stub has seen a heartbeat of each.
+Then boto3 sends the same number.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from bench.contestants.bridge import Bridge
-from bench.control import StubServer
-from bench.fill import LEASE_S, Filler, settings_of
 from bench.measures.run import Run
 from bench.processes import weigh
+from bench.program_process import ProgramProcess
 from bench.stats import ratios, spread
-from bench.talking import Talking
+from bench.store_filler import LEASE_S, Filler, settings_of
+from bench.stub_server import StubServer
 from bridge.local.valkey import LocalValkey
 
 INTERVAL_S = 20.0
-"""The bridge's default between heartbeats; tokens that a core carries are counted for it."""
+"""The bridge's default between heartbeats, for the number of tokens that a core carries."""
 DUE_IN_S = 1.0
 
 
 class Beat(Bridge):
-    """A beat process and its Valkey, nothing else."""
+    """A beat process and its Valkey, without poller and workers."""
 
     def __init__(self, stub: StubServer, folder: Path) -> None:
         super().__init__("beat", stub, folder, BRIDGE_LEASE_S=str(LEASE_S))
@@ -38,10 +38,10 @@ class Beat(Bridge):
 
 
 def run(bench: Run) -> dict[str, Any]:
-    """Returns CPU in ms a heartbeat of both, their ratio, and the tokens that a core carries."""
+    """Measure; CPU in ms a heartbeat of both, their ratio, and the tokens that a core carries."""
     rounds, count = (2, 1_500) if bench.quick else (3, 6_000)
     beat = Beat(bench.stub, bench.folder)
-    threads = Talking("heartbeat_threads", endpoint=bench.stub.url, folder=bench.folder)
+    threads = ProgramProcess("heartbeat_threads", endpoint=bench.stub.url, folder=bench.folder)
     try:
         beat.start()
         beat.ready()
@@ -51,12 +51,12 @@ def run(bench: Run) -> dict[str, Any]:
         ids = filler.fill(count, activities=[beat.activity])
         ours: list[dict[str, float]] = []
         theirs: list[float] = []
-        _beat(bench, beat, filler, ids[:200])
-        _boto3(bench, threads, 200)
+        _bridge_cpu_ms(bench, beat, filler, ids[:200])
+        _boto3_cpu_s(threads, 200)
         for number in range(rounds):
             bench.say(f"heartbeats, round {number + 1} of {rounds}")
-            ours.append(_beat(bench, beat, filler, ids))
-            theirs.append(1000 * _boto3(bench, threads, count))
+            ours.append(_bridge_cpu_ms(bench, beat, filler, ids))
+            theirs.append(1000 * _boto3_cpu_s(threads, count))
         filler.close()
     finally:
         threads.stop()
@@ -74,24 +74,24 @@ def run(bench: Run) -> dict[str, Any]:
     }
 
 
-def _beat(bench: Run, beat: Beat, filler: Filler, ids: list[str]) -> dict[str, float]:
-    """CPU in ms a heartbeat of the beat process and of its store."""
+def _bridge_cpu_ms(bench: Run, beat: Beat, filler: Filler, ids: list[str]) -> dict[str, float]:
+    """CPU of a heartbeat, by process: the beat process and its store."""
     filler.make_due(ids, DUE_IN_S)
-    seen = bench.stub.counts()["heartbeats"]
+    before_count = bench.stub.counts()["heartbeats"]
     before = beat.parts()
-    bench.stub.wait_heartbeats(seen + len(ids))
-    time.sleep(0.1)  # the last answers are on their way
+    bench.stub.wait_heartbeats(before_count + len(ids))
+    time.sleep(0.1)  # for the last responses to arrive
     after = beat.parts()
     return {
         name: 1000 * weight.since(before[name]).cpu_s / len(ids) for name, weight in after.items()
     }
 
 
-def _boto3(bench: Run, threads: Talking, count: int) -> float:
-    """CPU seconds a heartbeat of boto3 on 16 threads."""
-    threads.tell("1")
-    threads.answer()
+def _boto3_cpu_s(threads: ProgramProcess, count: int) -> float:
+    """CPU of a heartbeat that boto3 sends from one of 16 threads."""
+    threads.send("1")
+    threads.read()
     before = weigh(threads.pid).cpu_s
-    threads.tell(str(count))
-    threads.answer()
+    threads.send(str(count))
+    threads.read()
     return (weigh(threads.pid).cpu_s - before) / count

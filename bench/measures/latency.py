@@ -1,8 +1,8 @@
-"""From scheduled to the job's begin, and from its end to its report; idle, and at half load.
+"""Measure the time from a task's scheduling to its job's begin, and from its end to its report.
 
-The stub notes when it schedules a task and when its report comes, the job notes its begin and end
-in its output: one machine, one clock. Celery alone has no reports; its job is "scheduled" when it
-is about to be published.
+Both are measured idle and at half load. The stub notes when it schedules a task and when the report
+comes; the job notes its begin and end in its output. All of it is by one machine's clock. Celery
+alone has no reports, and its job counts as scheduled just before it is published.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from bench.contestants.base import Contestant
-from bench.control import Task
 from bench.measures.run import Run
 from bench.stats import latencies, percentile, spread
+from bench.stub_server import TaskTimes
 
 QUICK = ("bridge-threads", "threads-16", "celery-threads")
 FULL = (
@@ -24,15 +24,15 @@ FULL = (
     "signed-http",
 )
 IDLE_PER_S = 40.0
-"""Slow enough that each task is done when the next one comes."""
+"""So few that each task is done when the next one comes."""
 
 
 def run(bench: Run) -> dict[str, Any]:
-    """Returns p50 and p99 of both ways in ms, by contestant and load."""
+    """Measure; p50 and p99 of both times in ms, by contestant and load."""
     names = QUICK if bench.quick else FULL
     rounds, idle, half_s = (1, 75, 1.5) if bench.quick else (2, 150, 2.0)
-    contestants = bench.fleet.get(names)
-    loads: dict[str, dict[str, list[list[Task]]]] = {
+    contestants = bench.lineup.get(names)
+    loads: dict[str, dict[str, list[list[TaskTimes]]]] = {
         name: {"idle": [], "half": []} for name in names
     }
     rates = {}
@@ -56,7 +56,7 @@ def run(bench: Run) -> dict[str, Any]:
             }
             for name in names
         },
-        # Milliseconds that the bridge's p50 exceeds Celery's by, idle, round by round.
+        # How much the bridge's p50 exceeds Celery's in each round, idle.
         "over_celery_ms": {
             pool: spread(
                 [
@@ -72,17 +72,17 @@ def run(bench: Run) -> dict[str, Any]:
     }
 
 
-def to_begin(tasks: list[Task]) -> list[float]:
+def to_begin(tasks: list[TaskTimes]) -> list[float]:
     """Seconds from scheduled to begun."""
     return [task.begun - task.scheduled for task in tasks if task.begun is not None]
 
 
-def to_report(tasks: list[Task]) -> list[float]:
+def to_report(tasks: list[TaskTimes]) -> list[float]:
     """Seconds from ended to reported."""
     return [task.reported - task.ended for task in tasks if task.reported and task.ended]
 
 
-def _both(batches: list[list[Task]]) -> dict[str, Any]:
+def _both(batches: list[list[TaskTimes]]) -> dict[str, Any]:
     tasks = [task for batch in batches for task in batch]
     reports = to_report(tasks)
     return {

@@ -1,12 +1,12 @@
-"""Resident memory, idle CPU and threads of a poller that holds many polls.
+"""Measure resident memory, idle CPU and threads of a poller that holds many polls.
 
-The pollers run side by side, each with claims of its own; they are idle. Polls return after 60 s
-and are opened again, so the first ones are held for 0 to 60 s: what is measured in seconds is then
-what goes on all the time. An idle activity has one open poll. Where there are more of them, the
-poller opens all that it would after much work, and opens them again although the store would grant
-one.
- A pass of heartbeats and recovery a second is noted in each store, as by
-a beat process; else the poller would stand in for it.
+The pollers run side by side; each is idle and has a store of its own. A poll returns after 60 s and
+is opened again, so the first ones are held for 0 to 60 s: then the few seconds of the measure are
+like any others. An idle activity has one open poll. To have more, ``bench.programs.wide_poller``
+opens as many as after much work, and keeps them open although the store would grant one.
+
+The measure notes a pass of heartbeats and one of recovery in each store every second, as a beat
+process does; otherwise the pollers would do beat's work themselves.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from bench.fill import Filler, settings_of
 from bench.jobs import activity_names
 from bench.measures.run import Run
 from bench.processes import Process, environment, python, weigh
+from bench.store_filler import Filler, settings_of
 from bridge.local.valkey import LocalValkey
 from bridge.store import ClaimStore, PassKind
 
@@ -32,14 +32,14 @@ FULL = (
     (5_000, 10),
     (5_000, 100),
 )
-"""Polls and activities; no 5,000 polls on one activity, for AWS allows 1,000."""
+"""(Polls, activities) of each poller; AWS allows at most 1,000 polls on one activity."""
 QUICK = ((100, 100), (1_000, 100))
 SETTLE_S = 1.5
 
 
-@dataclass(slots=True)
-class Wide:
-    """A poller that holds so many polls over so many activities."""
+@dataclass(slots=True, kw_only=True)
+class WidePoller:
+    """A poller that holds ``polls`` polls over ``activities`` activities."""
 
     polls: int
     activities: int
@@ -48,10 +48,10 @@ class Wide:
 
 
 def run(bench: Run) -> dict[str, Any]:
-    """Returns RSS in KB a poll over the base, idle CPU in percent of a core, and threads."""
+    """Measure; RSS in KB a poll over the base, idle CPU in percent of a core, and threads."""
     window_s = 3.0 if bench.quick else 20.0
     with LocalValkey() as valkey:
-        pollers: list[Wide] = []
+        pollers: list[WidePoller] = []
         bench.stub.spread(on=True)
         try:
             held = bench.stub.counts()["open"]
@@ -59,30 +59,30 @@ def run(bench: Run) -> dict[str, Any]:
                 bench.say(f"polls: {polls} over {activities} activities")
                 pollers.append(_start(bench, valkey, polls, activities))
             bench.say("polls: waiting until all are open")
-            # Those that have just come home empty are opened again together, a moment later.
-            wanted = sum(wide.polls for wide in pollers)
+            # Not all at once: polls that have just returned are opened again a moment later.
+            wanted = sum(poller.polls for poller in pollers)
             bench.stub.wait_open(held + int(0.95 * wanted))
             bench.say(f"polls: idle for {window_s:.0f} s")
-            with _Passes(valkey.url, [wide.prefix for wide in pollers]) as passes:
-                passes.go_on(SETTLE_S)
-                before = [weigh(wide.process.pid) for wide in pollers]
+            with _BeatStandIn(valkey.url, [poller.prefix for poller in pollers]) as beat:
+                beat.run(SETTLE_S)
+                before = [weigh(poller.process.pid) for poller in pollers]
                 began = time.monotonic()
-                passes.go_on(window_s)
-                after = [weigh(wide.process.pid) for wide in pollers]
+                beat.run(window_s)
+                after = [weigh(poller.process.pid) for poller in pollers]
                 lasted_s = time.monotonic() - began
         finally:
             bench.stub.spread(on=False)
-            for wide in pollers:
-                wide.process.stop()
+            for poller in pollers:
+                poller.process.stop()
     base = after[0]
     rows = []
-    for wide, first, last in zip(pollers[1:], before[1:], after[1:], strict=True):
+    for poller, first, last in zip(pollers[1:], before[1:], after[1:], strict=True):
         rows.append(
             {
-                "polls": wide.polls,
-                "activities": wide.activities,
+                "polls": poller.polls,
+                "activities": poller.activities,
                 "rss_mb": round(last.rss_bytes / 1e6, 1),
-                "rss_kb_per_poll": round((last.rss_bytes - base.rss_bytes) / wide.polls / 1e3, 2),
+                "rss_kb_per_poll": round((last.rss_bytes - base.rss_bytes) / poller.polls / 1e3, 2),
                 "idle_cpu_percent": round(100 * (last.cpu_s - first.cpu_s) / lasted_s, 2),
                 "threads": last.threads,
                 "threads_over_base": last.threads - base.threads,
@@ -97,7 +97,7 @@ def run(bench: Run) -> dict[str, Any]:
     }
 
 
-def _start(bench: Run, valkey: LocalValkey, polls: int, activities: int) -> Wide:
+def _start(bench: Run, valkey: LocalValkey, polls: int, activities: int) -> WidePoller:
     name = f"polls-{polls}-{activities}"
     bench.stub.create(*activity_names(name, activities))
     filler = Filler(settings_of(valkey.url, name))
@@ -113,18 +113,19 @@ def _start(bench: Run, valkey: LocalValkey, polls: int, activities: int) -> Wide
         CELERY_BROKER_URL=valkey.url,
     )
     args = python("-m", "bench.programs.wide_poller")
-    return Wide(polls, activities, Process(name, args, env=env, folder=bench.folder), name)
+    process = Process(name, args, env=env, folder=bench.folder)
+    return WidePoller(polls=polls, activities=activities, process=process, prefix=name)
 
 
-class _Passes:
-    """Notes passes in several stores, as a beat process does."""
+class _BeatStandIn:
+    """Notes passes in several stores, as beat processes do."""
 
     def __init__(self, url: str, prefixes: list[str]) -> None:
         self._runner = asyncio.Runner()
         self._settings = [settings_of(url, prefix) for prefix in prefixes]
         self._stores: list[ClaimStore] = []
 
-    def __enter__(self) -> _Passes:
+    def __enter__(self) -> Self:
         self._runner.__enter__()
         self._stores = [ClaimStore(settings) for settings in self._settings]
         return self
@@ -134,8 +135,8 @@ class _Passes:
             self._runner.run(store.close())
         self._runner.close()
 
-    def go_on(self, seconds: float) -> None:
-        """A pass of each kind a second, for so long."""
+    def run(self, seconds: float) -> None:
+        """Note a pass of each kind every second, for ``seconds``."""
 
         async def note() -> None:
             for store in self._stores:

@@ -1,4 +1,4 @@
-"""What a run has: the stub, a folder for logs, and how long it may take."""
+"""What every measure is given: the stub, the contestants, a folder, and how much to measure."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.contestants.fleet import Fleet
-from bench.control import StubServer
+from bench.contestants.lineup import Lineup
+from bench.stub_server import StubServer
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Run:
     """One run of the bench.
 
     Attributes:
-        quick: Fewer contestants, rounds and tasks: ratios to look at while one works.
+        folder: Logs of the processes.
+        quick: Fewer contestants, rounds and tasks: enough for rough ratios.
         million: Whether ``growth`` goes on to a million claims.
-        say: Tells people what is measured now.
+        say: Shows people what is being measured.
     """
 
     stub: StubServer
     folder: Path
-    fleet: Fleet
+    lineup: Lineup
     quick: bool
     million: bool
     say: Callable[[str], None]

@@ -1,7 +1,7 @@
-"""What is fetched ahead when jobs of milliseconds become jobs of seconds, and short ones again.
+"""Measure how many tasks are fetched ahead when short jobs become long, and short again.
 
-A worker with 8 slots, one activity. The stub notes when it hands a task out, the job when it ends:
-what is in between, beyond the slots, is fetched ahead.
+One worker with 8 slots serves one activity. The stub notes when it hands a task out, and the job
+notes when it ends. Of the tasks in between, those beyond the number of slots are fetched ahead.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.contestants.bridge import Bridge
-from bench.control import Task
 from bench.measures.run import Run
+from bench.stub_server import TaskTimes
 
 SLOTS = 8
 SHORT_MS = 20
 SHORT, LONG = 300, 60
-"""Tasks of each kind; long ones enough that some are left when those fetched ahead have begun."""
+"""Tasks of each kind. Enough long ones that some still wait when those fetched ahead have begun."""
 KNOWN_WITHIN_S = 0.5
-"""A job counts as long once it has run for BRIDGE_LOOK_AHEAD_S (0.25); what was granted before that
-has come by then.
+"""The bridge takes a job as long once it has run for BRIDGE_LOOK_AHEAD_S (0.25 s); by this time the
+tasks of earlier grants have come, too.
 """
 
 
 def run(bench: Run) -> dict[str, Any]:
-    """Returns how many tasks were fetched ahead, at most, in each part of the run."""
+    """Measure; the most tasks that were fetched ahead, in each part of the run."""
     long_ms = 1_000 if bench.quick else 10_000
     bridge = Bridge(
         "switch", bench.stub, bench.folder, pool="threads", concurrency=SLOTS, BENCH_TIMED="1"
@@ -53,17 +53,17 @@ def run(bench: Run) -> dict[str, Any]:
 
 
 def fetched_ahead(
-    short: Sequence[Task], long: Sequence[Task], again: Sequence[Task], *, slots: int
+    short: Sequence[TaskTimes], long: Sequence[TaskTimes], again: Sequence[TaskTimes], *, slots: int
 ) -> dict[str, Any]:
-    """What was fetched ahead, from the tasks in the order in which they were scheduled.
+    """How many tasks were fetched ahead, from the tasks in the order of their scheduling.
 
     Returns:
-        at_switch: The most, until the first long job is known as one.
-        while_long: The most at the moment of a further fetch, from then until the last has begun:
-            no job is known as long at its begin, and short ones end beside the last of them.
-        again: The most after that.
-        back_within: Short jobs that ended from then on until more than ``while_long`` was fetched
-            ahead; None: it never was.
+        at_switch: The most, until the first long job is known as long.
+        while_long: The most at any later hand-out until the last long job has begun. Not until it
+            has ended, because short jobs run beside the last long ones.
+        again: The most after all long jobs have ended.
+        back_within: Short jobs that had ended since then when more than ``while_long`` was fetched
+            ahead for the first time; None: it never was.
     """
     tasks = [*short, *long, *again]
     known = min(_s(task.begun) for task in long) + KNOWN_WITHIN_S
@@ -80,7 +80,7 @@ def fetched_ahead(
     }
 
 
-def _in_flight(tasks: Sequence[Task], at: float) -> int:
+def _in_flight(tasks: Sequence[TaskTimes], at: float) -> int:
     """Tasks that had been handed out by then and had not ended."""
     return sum(_s(task.handed) <= at < _s(task.ended) for task in tasks)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from heaviside.activities import Activity, ActivityManager  # type: ignore[import-not-found]
 
-from bench.jobs_plain import noop
+from bench.job_functions import noop
 
 KNOWN = {"region": "us-east-1", "account_id": "123456789012"}
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench.fill import INPUT
+from bench.store_filler import INPUT
 from bridge.app_state import installed
 from bridge.celery import app
 from bridge.loops.dispatcher import Dispatcher

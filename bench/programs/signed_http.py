@@ -17,7 +17,7 @@ import aiohttp
 from botocore.auth import SigV4Auth
 from botocore.credentials import Credentials
 
-from bench.jobs_plain import noop
+from bench.job_functions import noop
 
 URL = os.environ.get("AWS_ENDPOINT_URL_SFN", "")
 REGION = os.environ.get("AWS_REGION", "")

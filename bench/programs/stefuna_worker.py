@@ -10,7 +10,7 @@ import sys
 
 from stefuna import Server, Worker  # type: ignore[import-not-found]
 
-from bench.jobs_plain import noop
+from bench.job_functions import noop
 
 
 class Noop(Worker):  # type: ignore[misc]

@@ -15,7 +15,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from bench.jobs_plain import noop
+from bench.job_functions import noop
 
 HEARTBEAT_S = 20.0
 

@@ -31,11 +31,15 @@ class TestStats:
         assert latencies([0.001, 0.002, 0.003])["p50_ms"] == 2.0
 
 
+def goal(value, sign):
+    return Goal(what="w", value=value, sign=sign, limit=1.0, unit="×")
+
+
 class TestGoals:
     def test_a_goal_is_met_on_its_own_side(self):
-        assert Goal("m", "w", 1.0, "≤", 1.0, "×").met
-        assert not Goal("m", "w", 1.1, "≤", 1.0, "×").met
-        assert Goal("m", "w", 1.1, "≥", 1.0, "×").met
+        assert goal(1.0, "≤").met
+        assert not goal(1.1, "≤").met
+        assert goal(1.1, "≥").met
 
     def test_only_what_was_measured_is_judged(self):
         found = {"heartbeats": {"ratio": spread([0.3]), "tokens_per_core": 70_000}}
@@ -95,7 +99,7 @@ class TestWeigh:
         )
         process = Process("burner", python("-c", code), env=environment(""), folder=tmp_path)
         try:
-            process.says("burnt")
+            process.wait_for_log("burnt")
             wait_until(lambda: weigh(process.pid).cpu_s > 0.35, what="both children have burnt")
             found = weigh(process.pid)
             assert found.cpu_s < 1.5

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bench.fill import Filler, settings_of
+from bench.store_filler import Filler, settings_of
 from bench.stub import TOKEN_BYTES
 from bridge.local.valkey import LocalValkey
 from bridge.store import ClaimStore, StatusReader

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from bench.fill import settings_of
-from bench.ledger import Ledger, Shape
 from bench.measures.grant import FILLS, measure
+from bench.store_filler import settings_of
+from bench.store_fleet import FleetShape, StoreFleet
 from bridge.local.valkey import LocalValkey
 from bridge.store import StatusReader
 
-SMALL = Shape(workers=6, slots=2, queues=4, groups=3, activities=5)
+SMALL = FleetShape(workers=6, slots=2, queues=4, groups=3, activities=5)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def valkey():
 def test_claims_run_and_wait_where_the_fleet_has_slots(valkey):
     """12 slots: of 20 claims 12 run, on workers that serve their queues, and 8 wait."""
     settings = settings_of(valkey.url, "occupied")
-    with Ledger(settings, SMALL) as ledger:
+    with StoreFleet(settings, SMALL) as ledger:
         names = list(ledger.activities)
         ledger.run_short(names)
         running = ledger.occupy(names, 20)

@@ -27,4 +27,4 @@ def test_beat_processes_and_quota_by_interval():
     rows = {row[0]: row[1:] for row in intervals.rows}
     assert rows["20 s"] == ["5,000", "3", "1,000 %"]
     assert rows["600 s"] == ["167", "1", "33 %"]
-    assert "one of 200 s" in intervals.note
+    assert "the quota allows 200 s" in intervals.note

@@ -9,9 +9,9 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from bench.control import StubServer
 from bench.processes import REGION, weigh
 from bench.stub import ARN
+from bench.stub_server import StubServer
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from bench.control import Task
 from bench.goals import judge
 from bench.measures.switch import fetched_ahead
+from bench.stub_server import TaskTimes
 
 
 def task(handed, begun, ended):
-    return Task(scheduled=0.0, handed=handed, reported=ended, begun=begun, ended=ended)
+    return TaskTimes(scheduled=0.0, handed=handed, reported=ended, begun=begun, ended=ended)
 
 
 def test_what_is_handed_out_beyond_the_slots_is_fetched_ahead():

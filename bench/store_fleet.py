@@ -1,7 +1,6 @@
-"""Put a fleet of workers and what occupies it into a store, as the processes themselves would.
+"""Put a fleet of workers and its claims into a store, by the calls that real processes make.
 
-All of it goes through the store's own methods: leases with announcements, claims that are stored,
-queued, started and settled.
+These are the store's own methods: they renew leases, and store, queue, start and settle claims.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from bench.fill import INPUT
+from bench.store_filler import INPUT
 from bench.stub import token
 from bridge.model import Claim, Job, Outcome
 from bridge.settings import Settings
@@ -21,15 +20,15 @@ from bridge.store import ClaimStore, JobStore, Wish
 from bridge.store.records import Grant
 
 POLLER = "bench-filler"
-"""Stores the claims; it asks for no poll, so that it has no part in the room."""
+"""The poller that stores the claims. It asks for no polls, so it takes no share of the room."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """A fleet, and the activities that it serves.
+class FleetShape:
+    """How large a fleet is, and how many queues and activities it serves.
 
-    Each worker serves two neighbours of a ring of groups of queues, so that no two groups have the
-    same workers and what is free for one depends on all the others.
+    The groups of queues form a ring, and each worker serves two neighbouring groups. So no two
+    groups have the same workers, and what is free for one depends on all others.
     """
 
     workers: int = 300
@@ -42,7 +41,7 @@ class Shape:
         return [f"queue-{number}" for number in range(self.queues)]
 
     def served(self, worker: int) -> list[str]:
-        """Queues that this worker consumes."""
+        """The queues that this worker consumes."""
         groups = {worker % self.groups, (worker + 1) % self.groups}
         names = self.queue_names()
         return [name for number, name in enumerate(names) if number % self.groups in groups]
@@ -55,6 +54,8 @@ class Shape:
 
 @dataclass(slots=True)
 class _Worker:
+    """A worker in the store; ``runs`` are claim_ids, ``ordinary`` counts other tasks."""
+
     name: str
     queues: list[str]
     runs: list[str]
@@ -62,10 +63,10 @@ class _Worker:
     renewals: int = 0
 
 
-class Ledger:
-    """One store with a fleet; a context manager."""
+class StoreFleet:
+    """A store with a fleet in it; a context manager."""
 
-    def __init__(self, settings: Settings, shape: Shape) -> None:
+    def __init__(self, settings: Settings, shape: FleetShape) -> None:
         self.shape = shape
         self.activities = shape.activity_queues()
         self._settings = settings
@@ -91,13 +92,12 @@ class Ledger:
         self._jobs.close()
 
     def occupy(self, activities: Sequence[str], count: int) -> int:
-        """Let so many claims run, as far as there are slots; how many do."""
-        ids = self._stored(activities, count)
+        """Store ``count`` claims and start them where a slot is free; how many run."""
         running = 0
-        for claim_id, activity in ids:
+        for claim_id, activity in self._store(activities, count):
             worker = min(self._serving[self.activities[activity]], key=self._taken)
             if self._taken(worker) >= self.shape.slots:
-                continue  # it waits
+                continue  # the claim waits
             self._start(claim_id, worker)
             worker.runs.append(claim_id)
             running += 1
@@ -106,38 +106,38 @@ class Ledger:
         return running
 
     def occupy_otherwise(self, workers: int) -> None:
-        """Let an ordinary task run on each of the first so many workers."""
+        """Let an ordinary task run on each of the first ``workers`` workers."""
         for worker in self._workers[:workers]:
             worker.ordinary = 1
             self._renew(worker)
 
     def wait(self, activities: Sequence[str], count: int) -> None:
-        """Let so many claims wait in their queues."""
-        self._stored(activities, count)
+        """Store ``count`` claims that wait in their queues."""
+        self._store(activities, count)
 
     def run_short(self, activities: Sequence[str]) -> None:
-        """Let a claim of each run and end at once, so that the store knows them as short."""
-        for claim_id, activity in self._stored(activities, len(activities)):
+        """Run and end a claim of each activity at once: the store then knows its jobs as short."""
+        for claim_id, activity in self._store(activities, len(activities)):
             self._start(claim_id, self._serving[self.activities[activity]][0])
             self._jobs.settle(Job(claim_id, 1), Outcome(output="1"))
 
     def ask(self, poller: str, wishes: Sequence[Wish]) -> Grant:
-        """What ``grant_polls`` answers this poller."""
+        """The answer of ``grant_polls`` to this poller."""
         return self._runner.run(self._claims.grant_polls(poller, wishes))
 
-    def wishes(self, fresh: int, idle: int, want: int, *, only: range | None = None) -> list[Wish]:
-        """The same wish for each activity, or for some, and none for the rest."""
+    def wishes(self, *, fresh: int, want: int, only: range | None = None) -> list[Wish]:
+        """The same wish for each activity, or with ``only`` for some, and none for the others."""
         return [
-            Wish(activity, queue, fresh, want, idle)
+            Wish(activity, queue, fresh=fresh, want=want)
             if only is None or number in only
-            else Wish(activity, queue, 0, 0, 0)
+            else Wish(activity, queue, fresh=0, want=0)
             for number, (activity, queue) in enumerate(self.activities.items())
         ]
 
     def _taken(self, worker: _Worker) -> int:
         return len(worker.runs) + worker.ordinary
 
-    def _stored(self, activities: Sequence[str], count: int) -> list[tuple[str, str]]:
+    def _store(self, activities: Sequence[str], count: int) -> list[tuple[str, str]]:
         claims = [
             (f"{next(self._numbers):024x}", activities[n % len(activities)]) for n in range(count)
         ]
@@ -161,8 +161,8 @@ class Ledger:
         return claims
 
     def _start(self, claim_id: str, worker: _Worker) -> None:
-        said = self._jobs.start(Job(claim_id, 1), retry=0, worker=worker.name, run=claim_id)
-        assert said == "run", said
+        answer = self._jobs.start(Job(claim_id, 1), retry=0, worker=worker.name, run=claim_id)
+        assert answer == "run", answer
 
     def _renew(self, worker: _Worker) -> None:
         worker.renewals += 1

@@ -1,4 +1,4 @@
-"""The jobs, for those who have no Celery."""
+"""The functions that the bench's jobs run; they need no Celery."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 
 def noop(event: dict[str, str]) -> dict[str, float]:
-    """Nothing, and when: Unix seconds."""
+    """Do nothing, and return when: Unix seconds."""
     begun = time.time()
     return {"begun": begun, "ended": time.time()}
 
 
 def timed(event: dict[str, Any]) -> dict[str, float]:
-    """As long as the input says, in ms; and when: Unix seconds."""
+    """Sleep for the input's ``ms``, and return when it began and ended: Unix seconds."""
     begun = time.time()
     time.sleep(event.get("ms", 0) / 1000)
     return {"begun": begun, "ended": time.time()}

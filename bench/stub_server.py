@@ -1,4 +1,4 @@
-"""The stub from the driver's side: start it, give it work, read its figures."""
+"""Start the stub as a process, give it work, and read its figures."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from bench.processes import BenchError, Process, environment, python
 
 
-class Task(NamedTuple):
-    """One task as the stub saw it; Unix seconds of this machine's one clock."""
+class TaskTimes(NamedTuple):
+    """The moments of one task; all in Unix seconds of the same machine's clock."""
 
     scheduled: float
     handed: float | None
@@ -47,46 +47,51 @@ class StubServer:
 
     @property
     def cpu_s(self) -> float:
-        """By its own clock: it costs so little that the 10 ms of /proc would be half of it."""
+        """Its CPU by its own clock: /proc's steps of 10 ms are too coarse for so little."""
         return float(self.counts()["cpu_s"])
 
-    def create(self, *names: str) -> None:
-        for name in names:
-            self._ask("POST", "/schedule", {"activity": name, "count": 0, "rate": 0})
+    def create(self, *activities: str) -> None:
+        """Create activities."""
+        for activity in activities:
+            self.schedule(activity, 0)
 
     def schedule(self, activity: str, count: int, rate: float = 0.0, *, work_ms: int = 0) -> int:
-        """Schedule tasks, ``rate`` a second (0: all at once); the number of the first.
+        """Schedule ``count`` tasks, ``rate`` a second (0: all at once); the number of the first.
 
         Args:
-            work_ms: How long their jobs are to last, for jobs that look at it.
+            work_ms: How long each job is to last; only ``timed`` jobs look at it.
         """
-        said = {"activity": activity, "count": count, "rate": rate, "work_ms": work_ms}
-        return int(self._ask("POST", "/schedule", said)["first"])
+        body = {"activity": activity, "count": count, "rate": rate, "work_ms": work_ms}
+        return int(self._ask("POST", "/schedule", body)["first"])
 
     def spread(self, *, on: bool) -> None:
+        """Hold each connection's first poll for 0 to 60 s, as if pollers had run for long."""
         self._ask("POST", "/spread", {"on": on})
 
     def counts(self) -> dict[str, Any]:
-        found: dict[str, Any] = self._ask("GET", "/counts")
-        return found
+        """What the stub has counted so far; see ``bench.stub.tasks.Tasks.counts``."""
+        counts: dict[str, Any] = self._ask("GET", "/counts")
+        return counts
 
-    def wait_reported(self, number: int, timeout_s: float = 120.0) -> None:
-        """Until so many tasks have been reported since the stub's start."""
-        self._wait(f"/wait/{number}", timeout_s)
+    def wait_reported(self, count: int, timeout_s: float = 120.0) -> None:
+        """Wait until so many tasks have been reported since the stub's start."""
+        self._wait(f"/wait/{count}", timeout_s)
 
-    def wait_heartbeats(self, number: int, timeout_s: float = 120.0) -> None:
-        self._wait(f"/wait-heartbeats/{number}", timeout_s)
+    def wait_heartbeats(self, count: int, timeout_s: float = 120.0) -> None:
+        """Wait until so many heartbeats have come since the stub's start."""
+        self._wait(f"/wait-heartbeats/{count}", timeout_s)
 
-    def wait_open(self, number: int, timeout_s: float = 60.0) -> None:
-        """Until so many polls are held."""
+    def wait_open(self, count: int, timeout_s: float = 60.0) -> None:
+        """Wait until so many polls are open."""
         deadline = time.monotonic() + timeout_s
-        while (opened := self.counts()["open"]) < number:
+        while (opened := self.counts()["open"]) < count:
             if time.monotonic() > deadline:
-                raise BenchError(f"{opened} polls are open, and {number} were to be")
+                raise BenchError(f"only {opened} of {count} polls are open")
             time.sleep(0.1)
 
-    def figures(self, since: int) -> list[Task]:
-        return [Task(*row) for row in self._ask("GET", f"/figures/{since}")]
+    def figures(self, since: int) -> list[TaskTimes]:
+        """The moments of each task from number ``since`` on."""
+        return [TaskTimes(*row) for row in self._ask("GET", f"/figures/{since}")]
 
     def stop(self) -> None:
         self._process.stop()

@@ -1,4 +1,4 @@
-"""A program that is told what to do on stdin and answers a line."""
+"""Run one of ``bench.programs`` that takes commands on stdin and answers each with a line."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from bench.processes import BenchError, Process, environment, python
 
 
-class Talking(Process):
-    """One of ``bench.programs``, which says ``ready`` first."""
+class ProgramProcess(Process):
+    """A program that prints ``ready``, then a line for each line that it is sent."""
 
     def __init__(self, program: str, *, endpoint: str, folder: Path, **env: str) -> None:
         super().__init__(
@@ -24,26 +24,24 @@ class Talking(Process):
         )
         self._ready = False
 
-    def tell(self, line: str) -> None:
-        """Say a line, once the program is ready."""
+    def send(self, line: str) -> None:
+        """Send a line, once the program is ready."""
         if not self._ready:
-            self._ready = bool(self._line())
+            self._ready = bool(self.read())
         assert self.popen.stdin is not None
         self.popen.stdin.write(f"{line}\n".encode())
         self.popen.stdin.flush()
 
-    def answer(self) -> str:
-        return self._line()
-
-    def ask(self, line: str) -> dict[str, Any]:
-        """Say a line; the JSON that comes back."""
-        self.tell(line)
-        answer: dict[str, Any] = json.loads(self._line())
-        return answer
-
-    def _line(self) -> str:
+    def read(self) -> str:
+        """Wait for the program's next line."""
         assert self.popen.stdout is not None
         line = self.popen.stdout.readline().decode()
         if not line:
             raise BenchError(f"{self.name} ended:\n{self.log.read_text()[-2000:]}")
         return line.strip()
+
+    def ask(self, line: str) -> dict[str, Any]:
+        """Send a line, and read the answer as JSON."""
+        self.send(line)
+        answer: dict[str, Any] = json.loads(self.read())
+        return answer

@@ -1,4 +1,4 @@
-"""The results as a file: what was measured, on what, and which goals it meets."""
+"""Save and load the results: what was measured, on which machine, and which goals it meets."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ QUICK_FILE = ROOT / "var" / "bench" / "results.json"
 
 
 def collect(measures: dict[str, Any], *, others: dict[str, str], quick: bool) -> dict[str, Any]:
-    """All that is kept of a run.
+    """Everything that is saved of a run.
 
     Args:
-        others: Versions of what was installed for the contestants only.
+        others: Versions of the packages that only contestants use.
     """
     return {
         "date": f"{date.today()}",
@@ -37,5 +37,5 @@ def save(results: dict[str, Any], path: Path) -> None:
 
 
 def load(path: Path = FILE) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return found
+    results: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return results

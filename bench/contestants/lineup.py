@@ -10,7 +10,7 @@ from bench.contestants.bridge import Bridge
 from bench.contestants.floors import CeleryAlone, RawHttp
 from bench.contestants.others import Heaviside, Stefuna
 from bench.contestants.threads import Threads
-from bench.control import StubServer
+from bench.stub_server import StubServer
 
 THREADS, PREFORK = 64, 4
 """Slots of a worker: what was fastest on two cores, of 16 to 128 threads, of 2 to 8 processes."""
@@ -35,7 +35,7 @@ MAKERS: dict[str, Callable[[str, StubServer, Path], Contestant]] = {
 }
 
 
-class Fleet:
+class Lineup:
     """Contestants by name."""
 
     def __init__(self, stub: StubServer, folder: Path) -> None:
