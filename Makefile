@@ -1,8 +1,8 @@
-# Needs python3 (3.11 or newer) and make, nothing else. Every target takes ARGS="…".
+# Needs only python3 (3.11 or newer) and make. Every target takes ARGS="…".
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# One of another Python is built anew: make test PYTHON=python3.13
+# The environment is built again for another Python: make test PYTHON=python3.13
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 INSTALLED := $(VENV)/.installed-$(VERSION)
 GUESTS := $(VENV)/.guests-$(VERSION)
@@ -21,11 +21,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@test ! -e $(VENV) -o -x $(VENV)/bin/python$(VERSION) || rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(ARGS) --constraint constraints.txt --editable '.[local,dev]'
-	@# Else each process of the tests compiles it anew where PYTHONDONTWRITEBYTECODE is set.
+	@# Where PYTHONDONTWRITEBYTECODE is set, each process of the tests would compile the modules again.
 	@$(BIN)/python -m compileall -q bridge tasks tests
 	@touch $@
 
-demo: ## Run the example pipeline on local parts (ARGS="--keep --executions 40 --json")
+demo: ## Run the example pipeline with local Step Functions and Valkey (ARGS="--keep --executions 40 --json")
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS= >&2
 	@$(BIN)/celery -A bridge demo $(ARGS)
 
@@ -33,13 +33,13 @@ test: ## Run all tests (ARGS="-k heartbeat")
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
 	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-coverage: ## Run all tests, and say which lines and branches of bridge/ they run
+coverage: ## Run all tests, and report which lines and branches of bridge/ they run
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
 	@rm -rf var/coverage && mkdir -p var/coverage
 	@$(BIN)/coverage run -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS); \
 	status=$$?; $(BIN)/coverage combine --quiet; $(BIN)/coverage report; exit $$status
 
-guests: ## Live in apps as people have them, on several brokers (ARGS="-k django")
+guests: ## Test the bridge inside users' kinds of apps, on several brokers and versions (ARGS="-k django")
 	@$(MAKE) --no-print-directory $(GUESTS) ARGS=
 	$(BIN)/python -m pytest tests/guests --numprocesses 3 --dist loadfile --no-loadscope-reorder --timeout 600 $(ARGS)
 
@@ -47,15 +47,15 @@ $(GUESTS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[local,dev,guests]'
 	@touch $@
 
-bench: ## Measure against peers and floors (ARGS="--quick --only cost --json FILE")
+bench: ## Measure the bridge's cost, and compare it with other programs (ARGS="--quick --only cost --json FILE")
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS= >&2
 	@$(BIN)/python -m bench $(ARGS)
 
-chaos: ## Kill and cut at random, count what was lost (ARGS="--minutes 4 --seed 7 --executions 300 --json")
+chaos: ## Kill processes and cut connections at random, and count what was lost (ARGS="--minutes 4 --seed 7 --executions 300 --json")
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS= >&2
 	@$(BIN)/python -m tests.faults.chaos $(ARGS)
 
-lint: ## Check format, style, types, the one-way flow, and the size of modules and functions
+lint: ## Check format, style, types, the one-way imports, and the size of modules and functions
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
 	$(BIN)/ruff format --check $(ARGS)
 	$(BIN)/ruff check $(ARGS)
@@ -63,7 +63,7 @@ lint: ## Check format, style, types, the one-way flow, and the size of modules a
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/house.py
 
-docs: ## Build the site into build/site, strictly
+docs: ## Build the site into build/site; a warning is an error
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 
@@ -72,5 +72,5 @@ format: ## Format the code
 	$(BIN)/ruff format $(ARGS)
 	$(BIN)/ruff check --fix $(ARGS)
 
-clean: ## Remove the environment and what runs left behind
+clean: ## Remove the environment, caches, build results and var/
 	rm -rf $(VENV) var build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
