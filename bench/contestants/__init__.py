@@ -1,1 +1,1 @@
-"""Who does the same no-op work: the bridge, and what people would use instead of it."""
+"""What does the same no-op work: the bridge, and what people would use instead of it."""

@@ -1,4 +1,4 @@
-"""What all contestants have in common: processes, their weight, and a batch of work."""
+"""Run the processes of a contestant, give it a batch of tasks, and measure what it used."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from bridge.local.valkey import LocalValkey
 
 @dataclass(slots=True)
 class Batch:
-    """Tasks that were done, and what they took.
+    """Tasks that were done, and what they used.
 
     Attributes:
-        cpu_s: Of every process of the contestant; not of the stub.
-        stub_cpu_s: Of the stub.
-        tasks: When each was scheduled, begun, ended, reported.
-        parts: CPU of each of its processes, as ``cpu_s``, and their memory after it.
+        cpu_s: CPU of all processes of the contestant, without the stub's.
+        rss_bytes: Resident memory of all its processes, after the batch.
+        tasks: The moments of each task.
+        parts: CPU of each of its processes, and their memory after the batch.
     """
 
     count: int
@@ -42,11 +42,12 @@ class Batch:
 
 
 class Contestant:
-    """Processes that work off tasks of one activity.
+    """Processes that do the tasks of one activity.
 
     Attributes:
-        label: What tables call it.
-        warm_up: Tasks that it does before anything is measured.
+        label: Its name in tables.
+        configuration: Its processes and their options, for people.
+        warm_up: How many tasks it does before anything is measured.
     """
 
     label = ""
@@ -60,16 +61,16 @@ class Contestant:
         self.folder = folder / name
         self.folder.mkdir(parents=True, exist_ok=True)
         self.processes: list[Process] = []
-        self.greetings: list[tuple[Process, str]] = []
+        self._ready_texts: list[tuple[Process, str]] = []
         self.valkey: LocalValkey | None = None
 
     def start(self) -> None:
-        """Start the processes, without waiting for them."""
+        """Start the processes, without waiting until they are ready."""
         raise NotImplementedError
 
     def ready(self) -> None:
-        """Wait until they are ready: ``greetings`` says by which text in which process's log."""
-        for process, text in self.greetings:
+        """Wait until each process has logged the text with which it says that it is ready."""
+        for process, text in self._ready_texts:
             process.wait_for_log(text)
 
     def stop(self) -> None:
@@ -80,18 +81,21 @@ class Contestant:
             if self.valkey is not None:
                 self.valkey.stop()
 
-    def launch(self, name: str, args: list[str], greeting: str, **env: str) -> Process:
+    def launch(self, name: str, args: list[str], ready_text: str, **env: str) -> Process:
+        """Start a process; ``ready_text`` appears in its log when it is ready ("": at once)."""
         process = Process(name, args, env=environment(self.stub.url, **env), folder=self.folder)
         self.processes.append(process)
-        self.greetings.append((process, greeting))
+        self._ready_texts.append((process, ready_text))
         return process
 
     @property
     def sessions(self) -> list[int]:
+        """Sessions of its processes, its store's included."""
         store = [self.valkey.pid] if self.valkey is not None else []
         return [process.pid for process in self.processes] + store
 
     def weigh(self) -> Weight:
+        """What all of its processes have used so far."""
         return weigh(*self.sessions)
 
     def parts(self) -> dict[str, Weight]:
@@ -100,22 +104,23 @@ class Contestant:
         return {process.name: weigh(process.pid) for process in self.processes} | store
 
     def batch(self, count: int, *, rate: float = 0.0) -> Batch:
-        """Do so many tasks, which come ``rate`` a second (0: all are there at once)."""
-        with self.measured(count) as done:
+        """Do ``count`` tasks, which are scheduled ``rate`` a second (0: all at once)."""
+        with self.measured(count) as batch:
             before = self.stub.counts()["reported"]
             first = self.stub.schedule(self.activity, count, rate)
             self.stub.wait_reported(before + count)
-        done.tasks = self.stub.figures(first)
-        return done
+        batch.tasks = self.stub.figures(first)
+        return batch
 
     @contextmanager
     def measured(self, count: int) -> Iterator[Batch]:
-        done = Batch(count)
+        """Fill in the batch what the contestant uses until the context ends."""
+        batch = Batch(count)
         parts = self.parts()
         before, stub_before, began = self.weigh(), self.stub.cpu_s, time.monotonic()
-        yield done
-        done.wall_s = time.monotonic() - began
+        yield batch
+        batch.wall_s = time.monotonic() - began
         after = self.weigh()
-        done.stub_cpu_s = self.stub.cpu_s - stub_before
-        done.cpu_s, done.rss_bytes = after.cpu_s - before.cpu_s, after.rss_bytes
-        done.parts = {name: weight.since(parts[name]) for name, weight in self.parts().items()}
+        batch.stub_cpu_s = self.stub.cpu_s - stub_before
+        batch.cpu_s, batch.rss_bytes = after.cpu_s - before.cpu_s, after.rss_bytes
+        batch.parts = {name: weight.since(parts[name]) for name, weight in self.parts().items()}

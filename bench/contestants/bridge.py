@@ -1,6 +1,6 @@
-"""The bridge as its Procfile starts it: a poller, workers, a beat, a Valkey of its own.
+"""Run the bridge as its Procfile does: a poller, workers, a beat process, and a Valkey.
 
-Only more quietly: no contestant logs its tasks.
+Unlike in the Procfile, workers do not log their tasks; no contestant does.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ class Bridge(Contestant):
 
     Args:
         pool: Celery's pool of each worker.
-        concurrency: Its slots.
-        workers: How many.
+        concurrency: Slots of each worker.
+        workers: How many workers.
         activities: How many activities the tasks module has.
+        env: More environment variables for all of its processes.
     """
 
     label = "bridge"
-    warm_up = 300  # until the window of polls is as wide as the slots allow
+    warm_up = 300  # tasks until the poller has as many polls open as the slots allow
 
     def __init__(
         self,
@@ -47,10 +48,10 @@ class Bridge(Contestant):
         self.activities = activities
         self.label = f"bridge, {pool} {f'{workers} × ' if workers > 1 else ''}{concurrency}"
         self.configuration = (
-            f"1 poller, {workers} × worker (--pool {pool} --concurrency "
-            f"{concurrency}), 1 beat, Valkey"
+            f"1 poller, {workers} × worker (--pool {pool} --concurrency {concurrency}), "
+            "1 beat, Valkey"
         )
-        self.more = env
+        self._more_env = env
 
     def env(self) -> dict[str, str]:
         assert self.valkey is not None
@@ -59,7 +60,7 @@ class Bridge(Contestant):
             "BENCH_ACTIVITIES": str(self.activities),
             "BRIDGE_TASKS": "bench.jobs",
             "CELERY_BROKER_URL": self.valkey.url,
-            **self.more,
+            **self._more_env,
         }
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""The floors: Celery without Step Functions, and signed HTTP without Celery."""
+"""Run the floors of the comparison: Celery without Step Functions, and HTTP without Celery."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIMEOUT_S = 120.0
 
 
 class RawHttp(Contestant):
-    """Polls and reports over signed HTTP: the floor of any worker."""
+    """Polls and reports over signed HTTP: the least that any worker must do."""
 
     def __init__(self, name: str, stub: StubServer, folder: Path, *, loops: int = 16) -> None:
         super().__init__(name, stub, folder)
@@ -35,9 +35,9 @@ class RawHttp(Contestant):
 
 
 class CeleryAlone(Contestant):
-    """Publishes and runs the no-op job: the floor of any Celery bridge.
+    """Publishes and runs the no-op job: the least that any bridge to Celery must do.
 
-    The "report" of a job here is its end: nobody is told.
+    Its jobs have no report.
     """
 
     def __init__(
@@ -49,14 +49,14 @@ class CeleryAlone(Contestant):
         self.configuration = (
             f"1 publisher, 1 worker (--pool {pool} --concurrency {concurrency}), Valkey"
         )
-        self.seen = self.folder / "seen"
-        self._read = 0
+        self._seen = self.folder / "seen"
+        self._lines_read = 0
 
     def start(self) -> None:
         self.valkey = LocalValkey().start()
-        env = {"CELERY_BROKER_URL": self.valkey.url, "BENCH_SEEN": str(self.seen)}
+        env = {"CELERY_BROKER_URL": self.valkey.url, "BENCH_SEEN": str(self._seen)}
         options = ["--pool", self.pool, "--concurrency", str(self.concurrency)]
-        # What is published before it is ready waits for it.
+        # No ready text: jobs that are published before it is ready wait for it.
         self.launch(
             "worker",
             python(
@@ -80,23 +80,23 @@ class CeleryAlone(Contestant):
         self._redis = redis.Redis.from_url(self.valkey.url)
 
     def batch(self, count: int, *, rate: float = 0.0) -> Batch:
-        with self.measured(count) as done:
+        with self.measured(count) as batch:
             self._publisher.send(f"{count} {rate}")
             self._publisher.read()
-            _wait(lambda: self._lines() >= self._read + count)
-        rows = self.seen.read_text().splitlines()[self._read :]
-        self._read += count
+            _wait(lambda: self._lines() >= self._lines_read + count)
+        rows = self._seen.read_text().splitlines()[self._lines_read :]
+        self._lines_read += count
         times = (map(float, row.split()) for row in rows)
-        done.tasks = [
+        batch.tasks = [
             TaskTimes(scheduled=at, handed=at, reported=None, begun=begun, ended=ended)
             for at, begun, ended in times
         ]
-        # A job counts as done once it is acknowledged, not when its line is there.
+        # A job is done once it is acknowledged, which is after its line was written.
         _wait(lambda: not self._redis.hlen("unacked"))
-        return done
+        return batch
 
     def _lines(self) -> int:
-        return self.seen.read_bytes().count(b"\n") if self.seen.exists() else 0
+        return self._seen.read_bytes().count(b"\n") if self._seen.exists() else 0
 
 
 def _wait(done: Callable[[], bool]) -> None:

@@ -1,6 +1,7 @@
-"""stefuna and heaviside, as PyPI has them, in a virtualenv of their own.
+"""Run stefuna and heaviside from PyPI, in a virtualenv of their own.
 
-Apart from ours, for their pins are their own affair; made at the first run, in ``var/bench-venv``.
+It is separate because they pin other versions than the bridge. The first run creates it, in
+``var/bench-venv``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ INSTALL_TIMEOUT_S = 180.0
 
 
 def interpreter() -> Path:
-    """The virtualenv's Python, which is made when it is missing.
+    """The Python of the virtualenv, which is created if it is missing.
 
     Raises:
         BenchError: The packages cannot be installed.
@@ -35,29 +36,29 @@ def interpreter() -> Path:
                 command, check=True, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S
             )
         except (OSError, subprocess.SubprocessError) as exc:
-            said = getattr(exc, "stderr", "") or str(exc)
-            raise BenchError(f"{', '.join(PACKAGES)}: {str(said).strip()[-300:]}") from exc
+            error = str(getattr(exc, "stderr", "") or exc).strip()
+            raise BenchError(f"cannot install {', '.join(PACKAGES)}: {error[-300:]}") from exc
     done.touch()
     return python
 
 
 def versions() -> dict[str, str]:
-    """Of the packages in the virtualenv."""
+    """Versions of the packages in the virtualenv."""
     code = (
         "from importlib.metadata import version; import sys; "
         "print(*(version(name) for name in sys.argv[1:]))"
     )
-    found = subprocess.run(
+    done = subprocess.run(
         [str(interpreter()), "-c", code, *PACKAGES, "boto3"],
         check=True,
         capture_output=True,
         text=True,
     )
-    return dict(zip([*PACKAGES, "boto3"], found.stdout.split(), strict=True))
+    return dict(zip([*PACKAGES, "boto3"], done.stdout.split(), strict=True))
 
 
 class Stefuna(Contestant):
-    """One server with a pool of processes."""
+    """One stefuna server with a pool of processes."""
 
     def __init__(self, name: str, stub: StubServer, folder: Path, *, processes: int = 4) -> None:
         super().__init__(name, stub, folder)
@@ -75,7 +76,7 @@ class Heaviside(Contestant):
     """One worker of heaviside.
 
     Args:
-        way: ``"inline"``, or ``"manager"``: a process a task.
+        way: ``"inline"``, or ``"manager"``, which starts a process for each task.
     """
 
     def __init__(self, name: str, stub: StubServer, folder: Path, *, way: str = "inline") -> None:
@@ -83,7 +84,7 @@ class Heaviside(Contestant):
         self.way = way
         self.label = "heaviside" if way == "inline" else "heaviside, a process a task"
         self.configuration = {
-            "inline": "Activity.run: polls, runs and reports one after the other",
+            "inline": "Activity.run: polls, runs and reports one task after the other",
             "manager": "ActivityManager: forks a process for each task",
         }[way]
         self.warm_up = 50 if way == "inline" else 2

@@ -1,4 +1,4 @@
-"""Workers written by hand with boto3 and threads."""
+"""Run workers that are written by hand with boto3 and threads."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from bench.stub_server import StubServer
 
 
 class Threads(Contestant):
-    """One process, ``threads`` tasks at once.
+    """One process that runs ``threads`` tasks at once.
 
     Args:
-        loops: Whether every thread polls for itself, instead of one for all.
+        loops: Whether every thread polls for itself, instead of one thread for all.
     """
 
     def __init__(

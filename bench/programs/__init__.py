@@ -1,1 +1,1 @@
-"""Programs that contestants run, each in a process of its own."""
+"""The programs that contestants and measures run, each as a process of its own."""

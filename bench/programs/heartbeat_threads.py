@@ -1,4 +1,4 @@
-"""Heartbeats as people send them: boto3, shared by 16 threads. A count a line on stdin."""
+"""Send heartbeats with one boto3 client from 16 threads, as many as each line on stdin says."""
 
 from __future__ import annotations
 

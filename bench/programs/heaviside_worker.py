@@ -1,9 +1,9 @@
-"""Runs a heaviside worker; in the virtualenv of the others' packages. ``WAY ARN``.
+"""Run a heaviside worker; arguments: ``WAY ARN``. It needs the virtualenv of ``others``.
 
-``inline``: one process polls, runs and reports, one task after the other: heaviside's cheapest.
+``inline``: one process polls, runs and reports one task after the other, heaviside's cheapest way.
 ``manager``: heaviside's ActivityManager, which starts a process for each task.
 
-Heaviside asks IAM for the number of the account, so it is told one; nothing else is adapted.
+It gets an account number, because heaviside would ask IAM for one; nothing else is adapted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from heaviside.activities import Activity, ActivityManager  # type: ignore[impor
 
 from bench.job_functions import noop
 
-KNOWN = {"region": "us-east-1", "account_id": "123456789012"}
+ACCOUNT = {"region": "us-east-1", "account_id": "123456789012"}
 
 
 class Inline(Activity):  # type: ignore[misc]
@@ -25,7 +25,7 @@ class Inline(Activity):  # type: ignore[misc]
 
 
 def inline(arn: str) -> None:
-    worker = Inline(arn.rpartition(":")[2], arn=arn, **KNOWN)
+    worker = Inline(arn.rpartition(":")[2], arn=arn, **ACCOUNT)
     print("polls", flush=True)
     worker.run(name=arn)
 
@@ -38,7 +38,7 @@ class Manager(ActivityManager):  # type: ignore[misc]
 
 def manager(arn: str) -> None:
     print("polls", flush=True)
-    Manager(arn.rpartition(":")[2], **KNOWN).run()
+    Manager(arn.rpartition(":")[2], **ACCOUNT).run()
 
 
 if __name__ == "__main__":

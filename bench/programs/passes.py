@@ -1,8 +1,8 @@
-"""Runs the beat process's passes when told to; one word a line on stdin, JSON back.
+"""Run beat's passes on request: a command a line on stdin, a line of JSON for each.
 
 ``heartbeat`` and ``recover`` run the bridge's system tasks; ``status`` reads what
-``celery -A bridge status`` shows; ``publish N`` puts that many jobs into the queue. Each answers
-{"wall_s", "cpu_s", "said"}: of this process, and what it returned.
+``celery -A bridge status`` shows; ``publish N`` puts N jobs into the queue. The answer has
+``wall_s`` and ``cpu_s`` of this process, and ``said``, what the system task returned.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bridge.store import StatusReader
 
 PASSES = ("heartbeat", "recover")
 REFUSED_S = 0.05
-"""Before a pass is asked for again: a process begins only some of a kind in a tick."""
+"""Pause before a refused pass is asked for again: a process starts only a few in each tick."""
 
 
 def main() -> None:
@@ -43,11 +43,11 @@ def main() -> None:
     }
     print("ready", flush=True)
     for line in sys.stdin:
-        word, *numbers = line.split()
+        command, *numbers = line.split()
         while True:
             wall_s, cpu_s = time.perf_counter(), time.process_time()
-            said = work[word](*map(int, numbers))
-            if said is not None or word not in PASSES:
+            said = work[command](*map(int, numbers))
+            if said is not None or command not in PASSES:
                 break
             time.sleep(REFUSED_S)
         spent = {

@@ -1,7 +1,7 @@
-"""Publishes the no-op jobs of ``bench.celery_app``: a line ``COUNT RATE`` on stdin, ``done`` back.
+"""Publish the no-op jobs of ``bench.celery_app``: ``COUNT RATE`` a line on stdin, ``done`` back.
 
-Publishes as the bridge does: ``apply_async`` with an id, from one thread. RATE is jobs a second, 0:
-as fast as it goes.
+It publishes as the bridge does: ``apply_async`` with an id, from one thread. RATE is in jobs a
+second; 0 publishes as fast as possible.
 """
 
 from __future__ import annotations

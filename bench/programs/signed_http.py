@@ -1,8 +1,8 @@
-"""The least that a worker can do: poll and report over signed HTTP, nothing else. ``ARN LOOPS``.
+"""Poll and report over signed HTTP, and do nothing else; arguments: ``ARN LOOPS``.
 
-aiohttp and botocore's SigV4Auth, as the bridge's client; no checks, no retries, no heartbeats. The
-signing is written out here, not imported from the bridge: a floor must not move with what it is
-compared to.
+Like the bridge's client it uses aiohttp and botocore's SigV4Auth; it has no checks, no retries and
+no heartbeats. The signing is not imported from the bridge, because the floor must not change when
+the bridge does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Headers(dict[str, str]):
 
 
 class _Auth(SigV4Auth):  # type: ignore[misc]
-    # botocore would copy the headers into an e-mail message, for half of a signature's time.
+    # botocore copies the headers into an e-mail message, which takes half of a signature's time.
     def headers_to_sign(self, request: _Request) -> _Headers:
         return _Headers((name.lower(), value) for name, value in request.headers.items())
 

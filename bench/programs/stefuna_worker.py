@@ -1,7 +1,8 @@
-"""Runs a stefuna server; in the virtualenv of the others' packages. ``ARN PROCESSES``.
+"""Run a stefuna server; arguments: ``ARN PROCESSES``. It needs the virtualenv of ``others``.
 
-As stefuna's own command does, without its HTTP server for health checks and with its workers forked
-instead of spawned, which differs at the start only. ``maxtasksperchild`` keeps its default of 100.
+It runs as by stefuna's own command, but without the HTTP server for health checks, and with workers
+that are forked instead of spawned, which only changes the start. ``maxtasksperchild`` keeps its
+default of 100.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A hand-written activity worker, the simpler way: every thread polls, runs, reports. ``ARN N``.
+"""Run a hand-written activity worker whose threads all poll, run and report; arguments: ``ARN N``.
 
-Each task has a thread for its heartbeats, as in ``thread_worker``.
+Each task has another thread for its heartbeats, as in ``thread_worker``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""An activity worker as people write it by hand: boto3 and threads. ``ARN THREADS``.
+"""Run a hand-written activity worker with boto3 and threads; arguments: ``ARN THREADS``.
 
-One thread polls while a thread of the pool is free, each task has a thread for its heartbeats, and
-the pool's thread runs it and reports.
+One thread polls while a thread of the pool is free. A thread of the pool runs the task and reports
+it, and each task has another thread for its heartbeats.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ def heartbeats(client: Any, token: str, ended: threading.Event) -> None:
 
 def work(client: Any, token: str, text: str, free: threading.Semaphore) -> None:
     ended = threading.Event()
-    beating = threading.Thread(target=heartbeats, args=(client, token, ended), daemon=True)
-    beating.start()
+    sender = threading.Thread(target=heartbeats, args=(client, token, ended), daemon=True)
+    sender.start()
     try:
         output = noop(json.loads(text))
         client.send_task_success(taskToken=token, output=json.dumps(output))
-    except Exception as exc:  # noqa: BLE001 (whatever the task raises)
+    except Exception as exc:  # noqa: BLE001 (a task may raise anything)
         client.send_task_failure(taskToken=token, error=type(exc).__name__, cause=str(exc))
     finally:
         ended.set()
-        beating.join()
+        sender.join()
         free.release()
 
 
 def main(arn: str, threads: int) -> None:
-    # As many connections as threads use: with boto3's ten, a hundred threads would reconnect.
+    # As many connections as threads: with boto3's default of ten, threads would keep reconnecting.
     config = Config(read_timeout=70, max_pool_connections=2 * threads + 1)
     client = boto3.client("stepfunctions", config=config)
     pool, free = ThreadPoolExecutor(threads), threading.Semaphore(threads)

@@ -1,8 +1,8 @@
-"""``celery -A bridge poll`` with ``BENCH_WIDTH`` polls open on each activity, as after much work.
+"""Run ``celery -A bridge poll`` with ``BENCH_WIDTH`` polls open on each activity.
 
-The window of an activity is as wide as the tasks that come need, and an idle activity is granted
-one poll: without this a thousand polls would take thousands of tasks, and be gone a minute later.
-So the window is as wide as it is told and each poll is granted; the store is asked all the same.
+A poll window is as wide as an activity's tasks need, and the store grants an idle activity one
+poll. A thousand open polls would need thousands of tasks, and would close a minute later. So here
+the window keeps its width, and every poll is granted; the store is still asked.
 """
 
 from __future__ import annotations
@@ -11,43 +11,45 @@ import os
 import resource
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from bridge.loops import poll_window, poller
+from bridge.loops.poll_window import Window
 from bridge.store import ClaimStore, PollRefusal, Wish
 from bridge.store.records import Grant
 
 WIDTH = int(os.environ["BENCH_WIDTH"])
 
 
-class WideWindow(poll_window.Window):
-    """It stays as wide as it is."""
+def _keep_windows_wide() -> None:
+    """Set each window's width to ``BENCH_WIDTH`` after every call that sets it anew."""
+    for name in ("narrow", "measure"):
+        setattr(Window, name, _then_widened(getattr(Window, name)))
 
-    __slots__ = ()
 
-    def narrow(self) -> None:
-        super().narrow()
-        self.size = WIDTH
+def _then_widened(set_size: Any) -> Any:
+    def widened(window: Window, *args: Any) -> None:
+        set_size(window, *args)
+        window.size = WIDTH
 
-    def measure(self, now: float) -> None:
-        super().measure(now)
-        self.size = WIDTH
+    return widened
 
 
 def _grant_all() -> None:
-    asked = ClaimStore.grant_polls
+    """Open the polls that the poller wants, whatever the store grants."""
+    ask: Any = ClaimStore.grant_polls
 
-    async def granted(store: ClaimStore, name: str, wishes: Sequence[Wish]) -> Grant:
-        answer = await asked(store, name, wishes)
-        none = PollRefusal.NONE
-        return Grant(answer.slots, [wish.want for wish in wishes], [none] * len(wishes))
+    async def granted(store: ClaimStore, poller: str, wishes: Sequence[Wish]) -> Grant:
+        answer: Grant = await ask(store, poller, wishes)
+        wanted = [wish.want for wish in wishes]
+        return Grant(answer.slots, wanted, [PollRefusal.NONE] * len(wishes))
 
-    ClaimStore.grant_polls = granted  # type: ignore[method-assign]
+    setattr(ClaimStore, "grant_polls", granted)  # noqa: B010 (mypy refuses the assignment)
 
 
 if __name__ == "__main__":
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    poller.Window = WideWindow  # type: ignore[misc]
+    _keep_windows_wide()
     if WIDTH > 1:
         _grant_all()
     from celery.__main__ import main
