@@ -1,4 +1,4 @@
-"""The doctor: all is well on a whole deployment, and each thing that is not has a name."""
+"""``celery -A bridge doctor``: it finds no fault in a complete deployment, and names each fault."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.acceptance
 FAULTS = Path(__file__).parents[1] / "faults"
 
 
-def findings(deployment: Deployment, **env: str) -> dict[str, dict[str, str]]:
-    """What is not ok, by check."""
+def faults(deployment: Deployment, **env: str) -> dict[str, dict[str, str]]:
+    """The results that are not ok, by check."""
     done = deployment.run("doctor", "--json", **env)
     assert "Traceback" not in done.stderr
     found = json.loads(done.stdout)
@@ -33,7 +33,7 @@ def findings(deployment: Deployment, **env: str) -> dict[str, dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, local_stepfunctions):
-    """As it should be: an append-only file, a worker with slots, a poller, a beat process."""
+    """A complete deployment: an append-only file, a worker with slots, a poller, a beat process."""
     folder = tmp_path_factory.mktemp("whole")
     deployment = Deployment(
         folder,
@@ -46,13 +46,13 @@ def whole(tmp_path_factory, local_stepfunctions):
         deployment.worker(concurrency=2)
         deployment.beat()
         deployment.poller()
-        wait_until(lambda: not findings(deployment), what=str(findings(deployment)))
+        wait_until(lambda: not faults(deployment), what=str(faults(deployment)))
         yield deployment
     finally:
         deployment.stop()
 
 
-def test_all_is_well(whole):
+def test_a_complete_deployment_has_no_fault(whole):
     shown = whole.run("doctor")
     assert shown.returncode == 0
     assert "failure" not in shown.stdout
@@ -61,15 +61,15 @@ def test_all_is_well(whole):
 
 
 @pytest.mark.parametrize("rights", [None, "~* &* +@all -info", "~* &* +@all -config -info"])
-def test_what_the_user_may_not_ask_is_unknown(whole, rights):
-    """Of Redis itself; the claims are read all the same. None: the guide's user of pollers."""
+def test_what_the_stores_user_may_not_ask_is_unknown(whole, rights):
+    """The claims can be read all the same. None stands for the poller's user in the guide."""
     arguments = rights_of("poller", whole.prefix)[1:]
     if rights:
         arguments = ["reset", "on", ">s3cret", *rights.split()]
     with redis.Redis.from_url(whole.valkey.url) as admin:
         admin.execute_command("ACL SETUSER", "some", *arguments)
     url = whole.valkey.url.replace("redis://", "redis://some:s3cret@")
-    bad = findings(whole, CELERY_BROKER_URL=url)
+    bad = faults(whole, CELERY_BROKER_URL=url)
     unknown = {check for check in bad if bad[check]["detail"].startswith("unknown: the store's")}
     assert set(bad) == unknown, bad
     assert "claims survive a restart of Redis" in unknown
@@ -86,11 +86,11 @@ def test_what_the_user_may_not_ask_is_unknown(whole, rights):
         ("~* &* +@all -time", "time"),
     ],
 )
-def test_a_right_that_the_bridge_needs_is_named(whole, rights, missing):
+def test_a_missing_right_is_named(whole, rights, missing):
     with redis.Redis.from_url(whole.valkey.url) as admin:
         admin.execute_command("ACL SETUSER", "poor", "reset", "on", ">s3cret", *rights.split())
     url = whole.valkey.url.replace("redis://", "redis://poor:s3cret@")
-    bad = findings(whole, BRIDGE_STORE_URL=url)["claim store"]
+    bad = faults(whole, BRIDGE_STORE_URL=url)["claim store"]
     assert "forbids it" in bad["detail"]
     assert re.search(missing, bad["detail"]), bad
     assert "ACL SETUSER" in bad["remedy"]
@@ -111,7 +111,7 @@ def test_a_right_that_the_bridge_needs_is_named(whole, rights, missing):
     ],
 )
 def test_the_time_to_stop_is_told(whole, conf, says):
-    """Nobody sees from inside when a container will be killed: a figure to compare with."""
+    """No process can see when its container will be killed, so doctor says what to compare."""
     env = {
         "BRIDGE_TASKS": "jobs,armed",
         "PYTHONPATH": f"{HERE}:{FAULTS}",
@@ -126,23 +126,23 @@ def test_the_time_to_stop_is_told(whole, conf, says):
 
 class TestBroken:
     def test_an_activity_that_does_not_exist(self, whole):
-        bad = findings(whole, JOBS_ONLY="echo sleep")
+        bad = faults(whole, JOBS_ONLY="echo sleep")
         assert list(bad) == ["activities at Step Functions"]
         assert "activities create" in bad["activities at Step Functions"]["remedy"]
 
-    def test_a_queue_that_nobody_serves(self, whole):
+    def test_a_queue_without_a_worker(self, whole):
         (whole.folder / "elsewhere.py").write_text(
             "from celery import shared_task\n"
             f"@shared_task(activity='{whole.prefix}-echo', queue='gpu')\n"
             "def elsewhere(event): ...\n"
         )
         env = {"BRIDGE_TASKS": "elsewhere", "PYTHONPATH": str(whole.folder)}
-        bad = findings(whole, **env)
+        bad = faults(whole, **env)
         assert "nothing of" in bad["workers of queue gpu"]["detail"]
         assert "-Q gpu" in bad["workers of queue gpu"]["remedy"]
 
     def test_no_credentials(self, whole):
-        bad = findings(
+        bad = faults(
             whole,
             AWS_ACCESS_KEY_ID="",
             AWS_SECRET_ACCESS_KEY="",
@@ -153,7 +153,7 @@ class TestBroken:
         assert "permission states:SendTaskHeartbeat" in bad
 
     def test_step_functions_is_away(self, whole):
-        bad = findings(whole, AWS_ENDPOINT_URL_SFN="http://127.0.0.1:1")
+        bad = faults(whole, AWS_ENDPOINT_URL_SFN="http://127.0.0.1:1")
         assert "127.0.0.1:1" in bad["activities at Step Functions"]["detail"]
 
     def test_iam_refuses_a_call(self, whole, local_stepfunctions):
@@ -161,17 +161,17 @@ class TestBroken:
         with HttpProxy(host, int(port)) as proxy:
             denied = answer(400, "AccessDeniedException", "User is not authorized")
             proxy.rule(denied, operation="SendTaskHeartbeat")
-            bad = findings(whole, AWS_ENDPOINT_URL_SFN=proxy.url())
+            bad = faults(whole, AWS_ENDPOINT_URL_SFN=proxy.url())
         assert list(bad) == ["permission states:SendTaskHeartbeat"]
         assert "allow states:SendTaskHeartbeat" in bad[next(iter(bad))]["remedy"]
 
     def test_the_store_is_away(self, whole):
-        bad = findings(whole, BRIDGE_STORE_URL="redis://:s3cret@127.0.0.1:1/0")
+        bad = faults(whole, BRIDGE_STORE_URL="redis://:s3cret@127.0.0.1:1/0")
         assert list(bad) == ["claim store"]
         assert "s3cret" not in str(bad)
 
     def test_the_broker_is_away(self, whole):
-        bad = findings(
+        bad = faults(
             whole,
             CELERY_BROKER_URL="redis://:s3cret@127.0.0.1:1/0",
             BRIDGE_STORE_URL=whole.valkey.url,
@@ -186,19 +186,19 @@ class TestBroken:
             "ARMED_CONF": '{"broker_transport_options": {"visibility_timeout": 10}, '
             '"task_time_limit": 60}',
         }
-        bad = findings(whole, **env)
+        bad = faults(whole, **env)
         assert list(bad) == ["visibility timeout"]
         assert "60 s" in bad["visibility timeout"]["detail"]
 
-    def test_redis_forgets(self, deploy):
-        """No append-only file, and a policy that drops keys; and nobody is there."""
+    def test_a_redis_that_may_lose_claims(self, deploy):
+        """Redis has no append-only file and a policy that drops keys, and no process runs."""
         deployment = deploy(JOBS_ONLY="echo")
         deployment.create_activities()
         import redis
 
         with redis.Redis.from_url(deployment.valkey.url) as admin:
             admin.config_set("maxmemory-policy", "allkeys-lru")
-        bad = findings(deployment)
+        bad = faults(deployment)
         assert set(bad) == {
             "claims survive a restart of Redis",
             "maxmemory-policy",
@@ -210,13 +210,13 @@ class TestBroken:
         assert "never" in bad["heartbeats"]["detail"]
 
     def test_no_beat_process(self, deploy, tmp_path):
-        """Pollers stand in: a warning, not a failure. One slot is enough for two activities."""
+        """Pollers send the heartbeats, so it only warns. One slot is enough for two activities."""
         deployment = deploy(
             JOBS_ONLY="echo sleep", valkey=LocalValkey(data_dir=tmp_path / "valkey").start()
         )
         deployment.create_activities()
         deployment.worker(concurrency=1)
         deployment.poller()
-        bad = wait_until(lambda: len(found := findings(deployment)) == 1 and found)
+        bad = wait_until(lambda: len(found := faults(deployment)) == 1 and found)
         assert set(bad) == {"heartbeats"}
         assert bad["heartbeats"]["level"] == "warning"

@@ -11,7 +11,8 @@ import sys
 import pytest
 
 from bridge import versions
-from bridge.cli.doctor import checks as doctor
+from bridge.cli.doctor.installed_versions import check_optional_parts
+from bridge.cli.doctor.result import Level
 
 INSTALLED = """
 import json, sys
@@ -87,21 +88,21 @@ class TestWhatIsSaid:
 
     def test_doctor_has_a_row_and_warns_of_what_is_untested(self, installed):
         installed(kombu="5.9.1")
-        found = list(doctor.optional_parts())
-        assert {row.level for row in found} == {doctor.Level.WARNING}
+        found = list(check_optional_parts())
+        assert {row.level for row in found} == {Level.WARNING}
         (row,) = [row for row in found if row.check == "optional part: batch receiving"]
         assert "5.9.1" in row.detail
         assert "one by one" in row.remedy
 
     def test_doctor_does_not_warn_of_what_the_user_switched_off(self, installed, monkeypatch):
         monkeypatch.setenv(versions.SWITCH, "off")
-        found = list(doctor.optional_parts())
+        found = list(check_optional_parts())
         assert len(found) == len(versions.PARTS) - 1
-        assert {row.level for row in found} == {doctor.Level.OK}
+        assert {row.level for row in found} == {Level.OK}
 
     def test_doctor_has_one_row_while_all_is_on(self, installed):
-        (row,) = doctor.optional_parts()
-        assert row.level is doctor.Level.OK
+        (row,) = check_optional_parts()
+        assert row.level is Level.OK
 
 
 class TestInstall:

@@ -1,1 +1,5 @@
-"""``celery -A bridge doctor``: is this deployment set up as it should be?"""
+"""``celery -A bridge doctor``: check whether a deployment is set up as it should be.
+
+``checks`` runs every check in order. The checks stand in a module for each subject: ``app``,
+``installed_versions``, ``stepfunctions``, ``claim_store``, ``fleet``, ``broker``.
+"""

@@ -1,4 +1,4 @@
-"""``celery -A bridge doctor``: check a deployment, and print what was found."""
+"""The command ``doctor``: run the checks and print their results."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from bridge.cli.base import JSON, BridgeCommand, installation_of
 def doctor(ctx: click.Context, as_json: bool) -> None:
     """Check a deployment: credentials, activities, Redis, broker, workers, beat. Changes nothing.
 
-    Run it where the poller runs, with its settings. Exit status 1 for a warning or a failure.
+    Run it where the poller runs, with the poller's settings. The exit status is 1 if any check
+    warns or fails.
     """
-    from bridge.cli.doctor.checks import Level, examine
-    from bridge.cli.doctor.table import show_findings
+    from bridge.cli.doctor.checks import examine
+    from bridge.cli.doctor.result import Level
+    from bridge.cli.doctor.table import show_results
 
-    findings = list(examine(installation_of(ctx)))
+    results = list(examine(installation_of(ctx)))
     if as_json:
-        click.echo(json.dumps([finding.as_json() for finding in findings], indent=2))
+        click.echo(json.dumps([result.as_json() for result in results], indent=2))
     else:
-        show_findings(findings)
-    ctx.exit(0 if all(finding.level is Level.OK for finding in findings) else 1)
+        show_results(results)
+    ctx.exit(0 if all(result.level is Level.OK for result in results) else 1)

@@ -1,4 +1,4 @@
-"""What the doctor found."""
+"""The results of the doctor's checks as a table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
-from bridge.cli.doctor.checks import Finding, Level
+from bridge.cli.doctor.result import CheckResult, Level
 from bridge.cli.tables import console
 
 LEVELS = {
@@ -17,14 +17,14 @@ LEVELS = {
 }
 
 
-def show_findings(findings: Iterable[Finding]) -> None:
-    """Print what the doctor found; under each finding that needs it, the remedy."""
+def show_results(results: Iterable[CheckResult]) -> None:
+    """Print a row for each check, with the remedy below the detail where there is one."""
     rows = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("", "check", "found"):
         rows.add_column(column, overflow="fold")
-    for finding in findings:
-        detail = Text(finding.detail)
-        if finding.remedy:
-            detail.append(f"\n→ {finding.remedy}", "bold")
-        rows.add_row(LEVELS[finding.level], finding.check, detail)
+    for result in results:
+        detail = Text(result.detail)
+        if result.remedy:
+            detail.append(f"\n→ {result.remedy}", "bold")
+        rows.add_row(LEVELS[result.level], result.check, detail)
     console().print(rows)

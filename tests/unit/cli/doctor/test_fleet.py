@@ -1,4 +1,4 @@
-"""What the doctor says of workers, by what they announce."""
+"""The doctor's checks of processes, by what the claim store knows of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from bridge.cli.doctor.checks import Finding, Level, _fleet
+from bridge.cli.doctor.fleet import check_fleet
+from bridge.cli.doctor.result import CheckResult, Level
 from bridge.store import Status, WorkerStatus
 
 BEAT = WorkerStatus("beat#1", 4, ("bridge.system",), 0, 10.0, offered=4)
@@ -19,16 +20,16 @@ class Registry(dict):
     queues = ("celery",)
 
 
-def findings(*workers: WorkerStatus, activities: int = 1) -> dict[str, Finding]:
+def results(*workers: WorkerStatus, activities: int = 1) -> dict[str, CheckResult]:
     registry = Registry({f"a{n}": SimpleNamespace(queue="celery") for n in range(activities)})
     settings = SimpleNamespace(tick_s=1.0)
     status = Status([], [BEAT, *workers], ["p"], {"heartbeat": 0.1})
-    found = _fleet(SimpleNamespace(registry=registry, settings=settings), status)
+    found = check_fleet(SimpleNamespace(registry=registry, settings=settings), status)
     return {each.check: each for each in found}
 
 
-def test_what_occupies_the_slots_is_told_and_no_fault():
-    found = findings(WORKER, DRAINS, GONE)["workers of queue celery"]
+def test_occupied_slots_are_told_and_no_fault():
+    found = results(WORKER, DRAINS, GONE)["workers of queue celery"]
     assert found.level is Level.OK
     assert found.detail == (
         "workers: 1, slots: 4, claims occupy 1, ordinary tasks occupy 2, free: 1, "
@@ -38,14 +39,14 @@ def test_what_occupies_the_slots_is_told_and_no_fault():
 
 @pytest.mark.parametrize("activities", [1, 50])
 def test_few_slots_are_no_fault(activities):
-    """Idle polls take none, so each activity is polled however many there are."""
-    assert all(each.level is Level.OK for each in findings(WORKER, activities=activities).values())
+    """Idle polls take no slot, so every activity is polled, however many there are."""
+    assert all(each.level is Level.OK for each in results(WORKER, activities=activities).values())
 
 
 def test_workers_that_take_no_message_now_are_no_fault():
-    """They hold as many as their prefetch count allows: normal while they are busy."""
+    """A busy worker holds as many messages as its prefetch count allows."""
     assert not WORKER.fetches
-    assert findings(WORKER)["workers of queue celery"].level is Level.OK
+    assert results(WORKER)["workers of queue celery"].level is Level.OK
 
 
 @pytest.mark.parametrize(
@@ -56,8 +57,8 @@ def test_workers_that_take_no_message_now_are_no_fault():
         ((DRAINS,), "workers that drain and take no new job: 1, others: none"),
     ],
 )
-def test_without_a_worker_that_takes_jobs(workers, says):
-    found = findings(*workers)["workers of queue celery"]
+def test_a_queue_without_a_worker_that_takes_jobs_is_a_failure(workers, says):
+    found = results(*workers)["workers of queue celery"]
     assert found.level is Level.FAILURE
     assert found.detail == f"{says}; nothing of a0 is claimed"
     assert found.remedy.endswith("worker -Q celery")
