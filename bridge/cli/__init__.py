@@ -1,8 +1,9 @@
-"""The sub-commands of ``celery -A bridge …``, each in a module of its name: parse, ask, print.
+"""The commands of ``celery -A bridge``: each is in the module or folder of its name.
 
-``base`` has what they share, ``tables`` how tables look. ``infra``, ``lint`` and ``capacity`` are
-commands of rooms of their own (``command.py`` there).
+``base`` has what the commands share, ``tables`` the look of their tables. The commands ``infra``,
+``lint`` and ``capacity`` are in ``bridge/infra``, ``bridge/lint`` and ``bridge/capacity``.
 
-Every ``celery`` command of every app on the machine loads all of these modules (entry points of
-``celery.commands``). So a command's module imports what it needs inside its functions.
+A ``celery`` command of any app on the machine loads every command of the bridge, because they are
+entry points of ``celery.commands``. So a command's module imports what it needs inside its
+functions, and this file imports nothing.
 """

@@ -1,4 +1,4 @@
-"""``celery -A bridge activities``: create, list, describe and delete activities."""
+"""The command ``activities``: create, list, describe and delete activities."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bridge.cli.base import JSON, BridgeCommand, installation_of
 
 if TYPE_CHECKING:
     from bridge.errors import BridgeError
+    from bridge.names import ActivityAttributes
     from bridge.stepfunctions import ActivityDescription
 
 T = TypeVar("T")
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 @click.group()
 def activities() -> None:
-    """Activities at Step Functions."""
+    """Create, list, describe and delete activities in Step Functions."""
 
 
 @activities.command("create", cls=BridgeCommand)
@@ -31,10 +32,10 @@ def activities() -> None:
     multiple=True,
     metavar="KEY=VALUE",
     cls=CeleryOption,
-    help="Tag of those that are created; may be repeated.",
+    help="Tag for the created activities; may be repeated.",
 )
 @click.option(
-    "--kms-key-id", cls=CeleryOption, help="Encrypt those that are created with this KMS key."
+    "--kms-key-id", cls=CeleryOption, help="KMS key that encrypts the created activities."
 )
 @JSON
 @click.pass_context
@@ -45,38 +46,23 @@ def create(
     kms_key_id: str | None,
     as_json: bool,
 ) -> None:
-    """Create activities: NAMES, or all registered ones. Those that exist stay as they are."""
-    from pydantic import ValidationError
-
+    """Create the activities NAMES, or all registered ones. Existing activities do not change."""
     from bridge.errors import SettingsError
-    from bridge.names import ActivityAttributes, Encryption, check_activity, parse_arn
+    from bridge.names import check_activity, parse_arn
     from bridge.stepfunctions import Places, create_activity
 
     bridge = installation_of(ctx)
     places = Places(bridge.settings.roles)
     wanted = [check_activity(name) for name in names] or list(bridge.load_tasks())
-    if wrong := [tag for tag in tags if "=" not in tag]:
-        raise click.UsageError(f"--tag {wrong[0]!r} is no KEY=VALUE.", ctx)
-    try:
-        key = kms_key_id and Encryption(type="CUSTOMER_MANAGED_KMS_KEY", kms_key_id=kms_key_id)
-        made = {
-            activity: ActivityAttributes(
-                name=activity,
-                tags=dict(tag.split("=", 1) for tag in tags),
-                encryption=key or None,
-            )
-            for activity in wanted
-        }
-    except ValidationError as exc:
-        raise click.UsageError("; ".join(str(each["msg"]) for each in exc.errors()), ctx) from None
+    made = {name: _attributes(ctx, name, tags, kms_key_id) for name in wanted}
 
     def create_one(activity: str) -> str:
         there = places.connection(places.of(activity))
         arn = create_activity(made[activity], there)
         if parse_arn(activity) and arn != activity:
             raise SettingsError(
-                f"{activity} is in an account that no credentials here belong to: {arn} has been "
-                "created instead. Name a role of that account in BRIDGE_ROLES."
+                f"{activity} belongs to an account for which this process has no credentials, so "
+                f"{arn} has been created instead. Name a role of that account in BRIDGE_ROLES."
             )
         return arn
 
@@ -88,10 +74,32 @@ def create(
     _raise_all(failures)
 
 
+def _attributes(
+    ctx: click.Context, activity: str, tags: Iterable[str], kms_key_id: str | None
+) -> ActivityAttributes:
+    """What CreateActivity is told of one activity, from the command's options."""
+    from pydantic import ValidationError
+
+    from bridge.names import ActivityAttributes, Encryption
+
+    pairs = [tag.partition("=") for tag in tags]
+    if wrong := [key for key, equals, _ in pairs if not equals]:
+        raise click.UsageError(f"--tag {wrong[0]!r} is not KEY=VALUE.", ctx)
+    try:
+        encryption = None
+        if kms_key_id:
+            encryption = Encryption(type="CUSTOMER_MANAGED_KMS_KEY", kms_key_id=kms_key_id)
+        return ActivityAttributes(
+            name=activity, tags={key: value for key, _, value in pairs}, encryption=encryption
+        )
+    except ValidationError as exc:
+        raise click.UsageError("; ".join(str(each["msg"]) for each in exc.errors()), ctx) from None
+
+
 @activities.command("list", cls=BridgeCommand)
 @JSON
 def list_(as_json: bool) -> None:
-    """List the activities that Step Functions knows in this account and region."""
+    """List the activities of this account and region."""
     from bridge.stepfunctions import list_activities
 
     arns = list_activities()
@@ -106,7 +114,7 @@ def list_(as_json: bool) -> None:
 @JSON
 @click.pass_context
 def describe(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
-    """Describe activities: NAMES or ARNs, or all registered ones."""
+    """Describe the activities NAMES (names or ARNs), or all registered ones."""
     from bridge.names import check_activity
     from bridge.stepfunctions import Places, describe_activity, resolve
 
@@ -127,11 +135,14 @@ def describe(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
 
 @activities.command("delete", cls=BridgeCommand)
 @click.argument("names", nargs=-1, required=True)
-@click.option("--yes", is_flag=True, cls=CeleryOption, help="Do not ask.")
+@click.option("--yes", is_flag=True, cls=CeleryOption, help="Do not ask for confirmation.")
 @JSON
 @click.pass_context
 def delete(ctx: click.Context, names: tuple[str, ...], yes: bool, as_json: bool) -> None:
-    """Delete activities, by name or ARN. Executions that wait for them never end by themselves."""
+    """Delete the activities NAMES (names or ARNs).
+
+    An execution that waits for a deleted activity never ends by itself.
+    """
     from bridge.names import check_activity
     from bridge.stepfunctions import Places, delete_activity, resolve
 
@@ -154,7 +165,7 @@ def delete(ctx: click.Context, names: tuple[str, ...], yes: bool, as_json: bool)
 def _for_each(
     activities: Iterable[str], call: Callable[[str], T]
 ) -> tuple[dict[str, T], list[BridgeError]]:
-    """Call Step Functions for each activity; one that fails keeps no other from its turn."""
+    """Call Step Functions for each activity, also after the call for one of them has failed."""
     from bridge.errors import BridgeError
 
     done: dict[str, T] = {}
@@ -168,13 +179,13 @@ def _for_each(
 
 
 def _raise_all(failures: Sequence[BridgeError]) -> None:
-    """End the command with what went wrong, each sentence once; status 2 for settings alone."""
+    """End the command with all errors in one; a ``SettingsError`` if all of them are such."""
     from bridge.errors import BridgeError, SettingsError
 
     if failures:
         only_settings = all(isinstance(each, SettingsError) for each in failures)
-        said = " ".join(dict.fromkeys(map(str, failures)))
-        raise SettingsError(said) if only_settings else BridgeError(said)
+        message = " ".join(dict.fromkeys(map(str, failures)))
+        raise SettingsError(message) if only_settings else BridgeError(message)
 
 
 def show_activities(arns: Mapping[str, str]) -> None:
@@ -188,7 +199,7 @@ def show_activities(arns: Mapping[str, str]) -> None:
 
 
 def activity_as_json(activity: ActivityDescription) -> dict[str, Any]:
-    """What ``activities describe --json`` says of one."""
+    """One activity as ``activities describe --json`` prints it."""
     key = activity.encryption
     return {
         "name": activity.name,
@@ -199,7 +210,7 @@ def activity_as_json(activity: ActivityDescription) -> dict[str, Any]:
 
 
 def show_descriptions(activities: Iterable[ActivityDescription]) -> None:
-    """Print what Step Functions says of activities."""
+    """Print activities with their ARN, creation time and encryption."""
     from bridge.cli.tables import console, table
 
     rows = table("activity", "ARN", "created", "encryption")

@@ -1,4 +1,4 @@
-"""What every command shares: the class of commands, the option ``--json``, the app's bridge."""
+"""What the commands share: their class, the option ``--json``, the bridge of the app."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ JSON = click.option(
 
 
 class BridgeCommand(CeleryCommand):  # type: ignore[misc]
-    """A command whose errors are sentences, not tracebacks."""
+    """A command that prints an error of the bridge as a sentence, not as a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it; an error of the bridge ends it with exit status 1, a wrong setting with 2."""
+        """Run the command; a ``SettingsError`` ends it with exit status 2, other errors with 1."""
         from bridge.errors import BridgeError
 
         try:

@@ -1,4 +1,4 @@
-"""``celery -A bridge demo``: run the example pipeline on local parts."""
+"""The command ``demo``: run the example pipeline on this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bridge.cli.base import JSON, BridgeCommand
     default=20,
     show_default=True,
     cls=CeleryOption,
-    help="Executions to start.",
+    help="Number of executions to start.",
 )
 @click.option(
     "--keep", is_flag=True, cls=CeleryOption, help="Leave everything running until Ctrl-C."
@@ -23,7 +23,7 @@ from bridge.cli.base import JSON, BridgeCommand
 @JSON
 @click.pass_context
 def demo(ctx: click.Context, executions: int, keep: bool, as_json: bool) -> None:
-    """Run the example pipeline on local parts: Step Functions, Valkey, and the whole Procfile."""
+    """Run the example pipeline with local Step Functions and Valkey, and the whole Procfile."""
     from bridge.local.demo import run_demo
 
     ctx.exit(run_demo(executions=executions, keep=keep, as_json=as_json))

@@ -1,4 +1,4 @@
-"""``celery -A bridge local``: run Step Functions, and Valkey, on this machine."""
+"""The command ``local``: run Step Functions, and Valkey, on this machine."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from bridge.cli.base import JSON, BridgeCommand
     default=8083,
     show_default=True,
     cls=CeleryOption,
-    help="Port of Step Functions on 127.0.0.1; 0 takes a free one.",
+    help="Port of Step Functions on 127.0.0.1; 0 chooses a free port.",
 )
 @click.option(
     "--valkey-port",
     type=int,
     cls=CeleryOption,
-    help="Also start Valkey, on this port; 0 takes a free one.",
+    help="Also start Valkey, on this port; 0 chooses a free port.",
 )
 @click.option(
     "--valkey-dir",
     type=click.Path(file_okay=False),
     cls=CeleryOption,
-    help="Keep Valkey's data here (append-only file).",
+    help="Keep Valkey's data in this folder (append-only file).",
 )
 @click.option(
     "--hold-s",
     default=60.0,
     show_default=True,
     cls=CeleryOption,
-    help="How long a poll without a task is held; 60 s at AWS.",
+    help="Seconds that a poll waits for a task; AWS waits 60 s.",
 )
 @JSON
 def local(

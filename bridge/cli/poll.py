@@ -1,4 +1,4 @@
-"""``celery -A bridge poll``: claim activity tasks, enqueue them, report their outcomes."""
+"""The command ``poll``: claim activity tasks, enqueue them as Celery jobs, report outcomes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from bridge.cli.base import BridgeCommand, installation_of
 def poll(ctx: click.Context, loglevel: int, logfile: str | None) -> None:
     """Claim activity tasks, enqueue them as Celery jobs, and report their outcomes.
 
-    Polls only while workers have room. SIGTERM and SIGINT drain: open polls return, up to
-    a minute, and what they bring is enqueued; a second signal ends at once.
+    Polls are opened only while workers have room. After SIGTERM or SIGINT the poller drains: it
+    waits up to a minute for its open polls to return, and enqueues the tasks that they bring. A
+    second signal ends it at once.
     """
     import asyncio
 
@@ -35,8 +36,9 @@ def poll(ctx: click.Context, loglevel: int, logfile: str | None) -> None:
     left = asyncio.run(serve(bridge, arns, places))
     if left is not None:
         logging.getLogger("bridge").error(
-            "ended at once, and leaves: %d open polls (their next tasks are swallowed), "
-            "claims neither stored nor dispatched: %s, stored and not dispatched: %s",
+            "the poller ended before it had drained. It leaves open polls: %d (each may lose the "
+            "next task of its activity), claims neither stored nor dispatched: %s, claims stored "
+            "but not dispatched: %s",
             left.open_polls,
             left.unstored or "none",
             left.undispatched or "none",

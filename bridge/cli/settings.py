@@ -1,4 +1,4 @@
-"""``celery -A bridge settings``: show the settings in force."""
+"""The command ``settings``: show the settings in force."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @JSON
 @click.pass_context
 def settings(ctx: click.Context, as_json: bool) -> None:
-    """Show the effective settings; secrets are masked."""
+    """Show the settings in force, with secrets masked."""
     effective = effective_settings(installation_of(ctx))
     if as_json:
         click.echo(json.dumps(effective, indent=2))
@@ -28,7 +28,7 @@ def settings(ctx: click.Context, as_json: bool) -> None:
 
 
 def effective_settings(bridge: Installation) -> dict[str, dict[str, Any]]:
-    """The settings in force, by where they come from; secrets masked."""
+    """The settings in force in the sections "bridge", "celery" and "aws"; secrets are masked."""
     from bridge.stepfunctions import describe_connection
     from bridge.support.masking import masked
 

@@ -1,4 +1,4 @@
-"""How every table looks."""
+"""The look of every table that the commands print."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from rich.table import Table
 from rich.text import Text
 
 PIPE_WIDTH = 240
+"""Width of a table that is not printed to a terminal: enough for an ARN."""
 LEFT = ("state", "value", "from", "ARN", "created", "encryption", "queues", "note")
-"""Columns of words; the first of a table always is one."""
+"""Columns of text, aligned to the left as the first column of each table is."""
 
 
 def console() -> Console:
-    """As wide as the terminal; wide enough for an ARN where the output goes elsewhere."""
+    """A console as wide as the terminal; at least ``PIPE_WIDTH`` if there is no terminal."""
     made = Console()
     return made if made.is_terminal else Console(width=max(made.width, PIPE_WIDTH))
 
 
 def table(*columns: str) -> Table:
-    """An empty table; numbers stand on the right."""
+    """An empty table whose columns of numbers are aligned to the right."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         right = index > 0 and column not in LEFT
@@ -33,7 +34,7 @@ def table(*columns: str) -> Table:
 
 
 def age(seconds: float | None) -> str:
-    """A duration as people say it: ``42s``, ``11m08s``, ``3h02m``; ``-`` for none."""
+    """A duration for people: ``42s``, ``11m08s``, ``3h02m``; ``-`` for None."""
     if seconds is None:
         return "-"
     minutes, rest = divmod(int(seconds), 60)

@@ -11,18 +11,20 @@ from bridge.cli.doctor.fleet import check_fleet
 from bridge.cli.doctor.result import CheckResult, failure, ok, warning
 from bridge.errors import BridgeError, SchemaMismatch
 from bridge.store import ServerInfo, StatusReader, describe_server
-from bridge.store.redis_errors import Refusal, refusal_of
+from bridge.store.redis_errors import StoreRefusal, refusal_of
 from bridge.support.masking import mask_url
 
 CLOCK_SKEW_S = 5.0
 OLDEST_REDIS = (6, 2)
 
 _REMEDIES = {
-    Refusal.AWAY: "start Redis, or set BRIDGE_STORE_URL",
-    Refusal.FORBIDDEN: "give the user of the store's URL the right that the message names, with "
-    "ACL SETUSER; only workers need access to fewer keys: see docs/howto/secure.md",
-    Refusal.FULL: "give Redis more memory (maxmemory), or remove keys that are not the bridge's",
-    Refusal.READ_ONLY: "name the primary in BRIDGE_STORE_URL, or mend what the message names",
+    StoreRefusal.AWAY: "start Redis, or set BRIDGE_STORE_URL",
+    StoreRefusal.FORBIDDEN: (
+        "give the user of the store's URL the right that the message names, with ACL SETUSER; only "
+        "workers need access to fewer keys: see docs/howto/secure.md"
+    ),
+    StoreRefusal.FULL: "give Redis more memory (maxmemory), or remove other programs' keys",
+    StoreRefusal.READ_ONLY: "name the primary in BRIDGE_STORE_URL, or mend what the message names",
 }
 
 
@@ -37,7 +39,7 @@ def check_store(bridge: Installation) -> Iterator[CheckResult]:
         return
     except BridgeError as exc:
         refusal = refusal_of(exc.__cause__) if isinstance(exc.__cause__, Exception) else None
-        yield failure(check, str(exc), _REMEDIES[refusal or Refusal.AWAY])
+        yield failure(check, str(exc), _REMEDIES[refusal or StoreRefusal.AWAY])
         return
     version = f"version {server.version or 'unknown'}"
     yield ok(check, f"{mask_url(bridge.settings.store_url)}, {version}")

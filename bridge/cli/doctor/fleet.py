@@ -8,7 +8,7 @@ from bridge.app_state import Installation
 from bridge.cli.doctor.result import CheckResult, failure, ok, warning
 from bridge.errors import app_name
 from bridge.registry import SYSTEM_QUEUE
-from bridge.store import Occupancy, Status, WorkerStatus
+from bridge.store import SlotUsage, Status, WorkerStatus
 
 
 def check_fleet(bridge: Installation, status: Status) -> Iterator[CheckResult]:
@@ -32,7 +32,7 @@ def _check_workers(
 ) -> CheckResult:
     """Whether a worker takes jobs from a queue. Occupied slots are normal, and no warning."""
     check = f"workers of queue {queue}"
-    found, draining = Occupancy.of(serving), sum(worker.draining for worker in serving)
+    found, draining = SlotUsage.of(serving), sum(worker.draining for worker in serving)
     if found.slots:
         occupants = {
             "claims": found.claims,

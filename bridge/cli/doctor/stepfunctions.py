@@ -17,7 +17,8 @@ from bridge.errors import (
     TokenClosed,
     app_name,
 )
-from bridge.stepfunctions import Connection, Places, RetryPolicy, StepFunctions, resolve
+from bridge.stepfunctions import Connection, Places, StepFunctions, resolve
+from bridge.support.backoff import RetryPolicy
 
 INVALID_TOKEN = "celery-stepfunctions-doctor"  # noqa: S105 (no secret: the calls use it as a token)
 TWICE = RetryPolicy(attempts=2, base_s=0.5, cap_s=0.5, within_s=10.0)

@@ -1,5 +1,5 @@
-"""``celery -A bridge status``: what is claimed, polled and occupied, and why nothing is claimed.
+"""``celery -A bridge status``: show claims, polls and slots, or explain why nothing is claimed.
 
-``overview`` joins what the store knows with the activities of an app, ``screen`` prints it as
-tables, ``why`` answers ``--why ACTIVITY``.
+``overview`` joins what the claim store knows with the activities of the app. ``screen`` prints it
+as tables. ``why`` answers ``--why ACTIVITY``.
 """

@@ -1,6 +1,6 @@
-"""``celery -A bridge status``: parse its options, read the store, print.
+"""The command ``status``: parse its options, read the claim store, print.
 
-Celery has a command of this name too. It is replaced for apps with the bridge.
+Celery has a command of this name too. For apps with the bridge this one takes its place.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 @click.command(cls=BridgeCommand)
 @JSON
-@click.option("--watch", is_flag=True, cls=CeleryOption, help="Show it until Ctrl-C, each second.")
+@click.option(
+    "--watch", is_flag=True, cls=CeleryOption, help="Refresh the status each second until Ctrl-C."
+)
 @click.option(
     "--why",
     metavar="ACTIVITY",
     cls=CeleryOption,
-    help="Say why nothing more of this activity is claimed.",
+    help="Explain why the bridge claims nothing more of this activity.",
 )
 @click.pass_context
 def status(ctx: click.Context, as_json: bool, watch: bool, why: str | None) -> None:
@@ -39,13 +41,13 @@ def status(ctx: click.Context, as_json: bool, watch: bool, why: str | None) -> N
 
     if watch and (as_json or why):
         other = "--why" if why else "--json"
-        raise click.UsageError(f"--watch is for people; ask for {other} again and again.", ctx)
+        raise click.UsageError(f"--watch cannot be combined with {other}.", ctx)
     bridge = installation_of(ctx)
     bridge.app.loader.import_default_modules()
     bridge.app.finalize()
     reader = StatusReader(bridge.settings)
     if why:
-        ctx.exit(_say_why(why, bridge, reader, as_json=as_json))
+        ctx.exit(_explain(why, bridge, reader, as_json=as_json))
 
     def read() -> Overview:
         return Overview.of(reader.read(list(bridge.registry)), bridge.registry)
@@ -62,10 +64,10 @@ def status(ctx: click.Context, as_json: bool, watch: bool, why: str | None) -> N
     ctx.exit(1 if overview.needs_attention else 0)
 
 
-def _say_why(name: str, bridge: Installation, reader: StatusReader, *, as_json: bool) -> int:
-    """Answer ``--why``; the exit status."""
+def _explain(name: str, bridge: Installation, reader: StatusReader, *, as_json: bool) -> int:
+    """Print the answer to ``--why``; returns the exit status."""
     from bridge.cli.status.why.answer import Answer, settled, show_answer
-    from bridge.cli.status.why.reasons import explain
+    from bridge.cli.status.why.facts import Facts
     from bridge.names import parse_arn
     from bridge.stepfunctions import Places
 
@@ -73,12 +75,12 @@ def _say_why(name: str, bridge: Installation, reader: StatusReader, *, as_json: 
     if activity is None:
         known = ", ".join(bridge.registry) or "none"
         raise click.UsageError(f"No task of this app has the activity {name}. Known: {known}.")
-    # One that is registered by its name is where the process is: no region has to be known here.
+    # An activity with a plain name is in this process's region, which need not be known here.
     place = str(Places(bridge.settings.roles).of(name)) if parse_arn(name) else ""
 
     def ask() -> Answer:
         room = reader.room(name, activity.queue, place)
-        return explain(activity, reader.read([name]), room, bridge.settings)
+        return Answer.of(Facts.gather(activity, reader.read([name]), room, bridge.settings))
 
     answer = settled(ask)
     if as_json:
@@ -88,7 +90,7 @@ def _say_why(name: str, bridge: Installation, reader: StatusReader, *, as_json: 
     return 1 if answer.attention else 0
 
 
-# Where Celery's own cannot be replaced; elsewhere the same command under a second name.
+# The same command under a second name, for where Celery's own cannot be replaced; hidden elsewhere.
 bridge_status = BridgeCommand(
     "bridge-status",
     callback=status.callback,
@@ -98,14 +100,15 @@ bridge_status = BridgeCommand(
 )
 
 
-class _Status(CeleryCommand):  # type: ignore[misc]
-    """Celery's own ``status``; of an app with the bridge, the bridge's.
+class StatusOfEitherApp(CeleryCommand):  # type: ignore[misc]
+    """Celery's command ``status``, which runs the bridge's for an app with the bridge.
 
-    Celery adds its commands after the plugins', so one of the same name would lose.
+    An entry point of that name would not help: Celery adds its own commands after the entry points'
+    and so overwrites them.
     """
 
     def get_short_help_str(self, limit: int = 45) -> str:
-        """Ours: ``celery --help`` is answered before the app is loaded."""
+        """The bridge's help, because ``celery --help`` is answered before the app is loaded."""
         ours: str = status.get_short_help_str(limit)
         return ours
 
@@ -116,6 +119,7 @@ class _Status(CeleryCommand):  # type: ignore[misc]
         parent: click.Context | None = None,
         **extra: Any,
     ) -> click.Context:
+        """Choose the command by the app."""
         if parent is not None and hasattr(parent.obj.app, "bridge"):
             ours: click.Context = status.make_context(info_name, args, parent, **extra)
             return ours
@@ -124,4 +128,4 @@ class _Status(CeleryCommand):  # type: ignore[misc]
 
 
 if enabled("status command"):
-    celery_status.__class__ = _Status
+    celery_status.__class__ = StatusOfEitherApp

@@ -1,4 +1,4 @@
-"""The status of a deployment, joined with the activities of an app."""
+"""Join what the claim store knows with the activities of an app."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ from typing import Any
 from bridge.registry import SYSTEM_QUEUE, Registry
 from bridge.store import ActivityStatus, SlotUsage, Status, WorkerStatus
 
+SUMMED = (
+    *("in_flight", "queued", "waiting", "countdown", "held_back", "running"),
+    *("polls", "fresh", "idle"),
+    *("outbox", "lost", "succeeded", "failed"),
+)
+"""Fields of an activity whose sums over all activities stand in the totals."""
+
 
 def state_of(row: ActivityStatus) -> str:
-    """Where an activity stands, in a word, by what the store knows: Step Functions is not asked.
+    """The state of an activity in one word, from the claim store alone.
 
-    "processing" while claims are in flight, else "polling" while polls are open; else "created"
-    before its first outcome, "idle" after it.
+    Returns:
+        "processing" while claims are in flight, else "polling" while polls are open, else "created"
+        before the activity's first outcome and "idle" after it.
     """
     if row.in_flight:
         return "processing"
@@ -22,12 +30,12 @@ def state_of(row: ActivityStatus) -> str:
     return "idle" if row.succeeded or row.failed else "created"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """The status of a deployment, joined with what is registered.
+    """The status of a deployment, with the slots that each registered activity has.
 
     Attributes:
-        slots: Slots of the live workers, by activity.
+        slots: Registered activity → slots of the live workers that serve its queue.
     """
 
     activities: list[ActivityStatus]
@@ -37,17 +45,22 @@ class Overview:
 
     @classmethod
     def of(cls, status: Status, registry: Registry) -> Overview:
-        """Join what the store says with the activities of this app."""
+        """Join a status with the activities of this app."""
         live = [worker for worker in status.workers if worker.live]
         slots = {
             name: sum(worker.slots for worker in live if activity.queue in worker.queues)
             for name, activity in registry.items()
         }
-        return cls(status.activities, slots, status.workers, status.pollers)
+        return cls(
+            activities=status.activities,
+            slots=slots,
+            workers=status.workers,
+            pollers=status.pollers,
+        )
 
     @property
     def live_workers(self) -> list[WorkerStatus]:
-        """Workers with a lease that serve users' queues."""
+        """Live workers, without those that serve only the bridge's own queue."""
         return [worker for worker in self.workers if worker.live and not _is_beat_only(worker)]
 
     @property
@@ -57,20 +70,22 @@ class Overview:
 
     @property
     def beats(self) -> list[WorkerStatus]:
-        """Workers with a lease that serve the bridge's own queue."""
+        """Live workers that serve the bridge's own queue."""
         return [worker for worker in self.workers if worker.live and SYSTEM_QUEUE in worker.queues]
 
     @property
     def warnings(self) -> list[str]:
-        """What a person should look at, a sentence each."""
+        """What a person should look at, in one sentence each."""
         found = []
         for row in self.activities:
             if row.lost:
                 found.append(f"{row.activity}: {row.lost} claims on workers that died")
             if row.in_flight and row.activity not in self.slots:
-                found.append(f"{row.activity}: {row.in_flight} claims, and no task has it any more")
+                found.append(
+                    f"{row.activity}: {row.in_flight} claims, and no task has this activity"
+                )
             elif row.queued and not self.slots[row.activity]:
-                found.append(f"{row.activity}: {row.queued} jobs wait and no worker serves them")
+                found.append(f"{row.activity}: {row.queued} jobs wait, and no worker serves them")
         in_flight = sum(row.in_flight for row in self.activities)
         if in_flight and not self.beats:
             instead = "pollers send the heartbeats" if self.pollers else "no heartbeats are sent"
@@ -79,28 +94,13 @@ class Overview:
 
     @property
     def needs_attention(self) -> bool:
-        """Whether the exit status should say so."""
+        """Whether there is any warning: the exit status is 1 then."""
         return bool(self.warnings)
 
     def as_json(self) -> dict[str, Any]:
-        """For programs; documented in docs/cli.md and kept stable."""
+        """The overview for programs; docs/cli.md documents it, and it is kept stable."""
         rows = [_row_as_json(row, self.slots.get(row.activity, 0)) for row in self.activities]
-        counted = (
-            "in_flight",
-            "queued",
-            "waiting",
-            "countdown",
-            "held_back",
-            "running",
-            "polls",
-            "fresh",
-            "idle",
-            "outbox",
-            "lost",
-            "succeeded",
-            "failed",
-        )
-        totals = {key: sum(int(str(row[key])) for row in rows) for key in counted}
+        totals = {key: sum(row[key] for row in rows) for key in SUMMED}
         occupancy = SlotUsage.of(self.live_workers)
         totals |= {
             "slots": occupancy.slots,

@@ -1,4 +1,4 @@
-"""The status as tables: activities, and the workers with what occupies them."""
+"""Print the status as tables: activities, then the workers with what occupies their slots."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from bridge.store import WorkerStatus
 
 RATE_WINDOW_S = 60.0
 MOST_WORKERS = 20
-"""Of more workers those with the same queues share a row."""
-RARE = ("count-\ndown", "held\nback", "lost")
-"""Columns that are shown only where there is any."""
+"""With more workers than this, those with the same queues share a row."""
+RARE = ("count-\ndown", "held\nback", "lost", "unwanted", "note")
+"""Columns that are shown only if a value in them is neither 0 nor empty."""
 ALARMING = ("failed", "lost")
 LEAST_WANTED = ("state", "completed", "outbox", "oldest")
-"""What a narrow terminal does without, in this order."""
+"""Columns that a narrow terminal leaves out, the first of these first."""
 NAME_WIDTH = 24
+"""A longer name of an activity is folded if the terminal is narrow."""
 
 
 def show_status(overview: Overview) -> None:
     """Print the status."""
     terminal = console()
-    terminal.print(_status(overview, terminal.width))
+    terminal.print(rendered(overview, terminal.width))
 
 
 def watch_status(read: Callable[[], Overview]) -> None:
-    """Show the status until Ctrl-C, as it stands each second, with what ended lately per minute."""
+    """Show the status each second until Ctrl-C, with the jobs that ended per minute lately."""
     terminal = Console()
     seen: deque[tuple[float, dict[str, int]]] = deque()
 
@@ -49,7 +50,7 @@ def watch_status(read: Callable[[], Overview]) -> None:
         minutes = max(now - since, 1.0) / 60
         rates = {name: (count - before.get(name, count)) / minutes for name, count in after.items()}
         return Group(
-            _status(overview, terminal.width, rates), f"{datetime.now():%H:%M:%S}, Ctrl-C ends"
+            rendered(overview, terminal.width, rates), f"{datetime.now():%H:%M:%S}, Ctrl-C ends"
         )
 
     with Live(screen(), console=terminal, screen=terminal.is_terminal, auto_refresh=False) as live:
@@ -58,7 +59,8 @@ def watch_status(read: Callable[[], Overview]) -> None:
             live.update(screen(), refresh=True)
 
 
-def _status(overview: Overview, width: int, rates: Mapping[str, float] | None = None) -> Group:
+def rendered(overview: Overview, width: int, rates: Mapping[str, float] | None = None) -> Group:
+    """Everything that ``status`` prints, for a terminal of this width in characters."""
     counts = (
         f"workers: {len(overview.live_workers)}, pollers: {len(overview.pollers)}, "
         f"beat processes: {len(overview.beats)}"
@@ -70,7 +72,7 @@ def _status(overview: Overview, width: int, rates: Mapping[str, float] | None = 
 
 
 def _activities(overview: Overview, rates: Mapping[str, float] | None, width: int) -> Group:
-    """A row an activity; what is rare has a column only where there is any."""
+    """The table with a row for each activity, and a note on the columns that are left out."""
     rows = overview.activities
     columns: dict[str, list[str]] = {
         "activity": [row.activity for row in rows],
@@ -90,25 +92,35 @@ def _activities(overview: Overview, rates: Mapping[str, float] | None, width: in
     }
     if rates is not None:
         columns["ended/min"] = [f"{rates.get(row.activity, 0.0):.0f}" for row in rows]
-    for rare in RARE:
-        if not any(value != "0" for value in columns[rare]):
-            del columns[rare]
+    columns = _without_rare(columns)
     left_out = []
     for least in LEAST_WANTED:
         if _width(columns) <= width:
             break
         left_out += [least] if columns.pop(least, None) else []
+    note = f"The terminal is too narrow for: {', '.join(left_out)}."
+    return Group(_filled(columns), *([Text(note, "dim")] if left_out else []))
+
+
+def _without_rare(columns: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    return {
+        name: values
+        for name, values in columns.items()
+        if name not in RARE or any(value not in ("0", "") for value in values)
+    }
+
+
+def _filled(columns: Mapping[str, Sequence[str]]) -> Table:
+    """The table that has these columns."""
     made = table(*columns)
-    for values in zip(*columns.values(), strict=True):
-        made.add_row(
-            *(Text(value, _style(name, value)) for name, value in zip(columns, values, strict=True))
-        )
-    said = f"The terminal is too narrow for: {', '.join(left_out)}."
-    return Group(made, *([Text(said, "dim")] if left_out else []))
+    for row in zip(*columns.values(), strict=True):
+        cells = zip(columns, row, strict=True)
+        made.add_row(*(Text(value, _style(name, value)) for name, value in cells))
+    return made
 
 
 def _width(columns: Mapping[str, Sequence[str]]) -> int:
-    """Characters that the table takes; a long name of an activity may be folded."""
+    """The width of the table in characters, with long names of activities folded."""
     widths = [
         max(map(len, (*name.split("\n"), *values)), default=0) for name, values in columns.items()
     ]
@@ -120,35 +132,26 @@ def _style(name: str, value: str) -> str:
 
 
 def _workers(workers: Sequence[WorkerStatus]) -> Table:
-    """What occupies the slots, a row a worker; of many workers, a row for those of equal queues."""
-    unwanted = any(worker.unwanted for worker in workers)
-    noted = any(map(_note, workers))
-    made = table(
-        "worker",
-        "queues",
-        "slots",
-        "claims",
-        "ordinary",
-        *(["unwanted"] if unwanted else []),
-        "free",
-        *(["note"] if noted else []),
+    """What occupies the slots: a row for each worker, or for all workers with the same queues."""
+    labels, groups = zip(*_grouped(workers), strict=True)
+    return _filled(
+        _without_rare(
+            {
+                "worker": list(labels),
+                "queues": [", ".join(first.queues) or "-" for first, *_ in groups],
+                "slots": [str(sum(each.slots for each in group)) for group in groups],
+                "claims": [str(sum(each.running for each in group)) for group in groups],
+                "ordinary": [str(sum(each.ordinary for each in group)) for group in groups],
+                "unwanted": [str(sum(each.unwanted for each in group)) for group in groups],
+                "free": [str(sum(each.free for each in group)) for group in groups],
+                "note": [_note(first) for first, *_ in groups],
+            }
+        )
     )
-    for label, group in _rows(workers):
-        cells = [
-            label,
-            ", ".join(group[0].queues) or "-",
-            str(sum(worker.slots for worker in group)),
-            str(sum(worker.running for worker in group)),
-            str(sum(worker.ordinary for worker in group)),
-            *([str(sum(worker.unwanted for worker in group))] if unwanted else []),
-            str(sum(worker.free for worker in group)),
-            *([_note(group[0])] if noted else []),
-        ]
-        made.add_row(*map(Text, cells))
-    return made
 
 
-def _rows(workers: Sequence[WorkerStatus]) -> Iterable[tuple[str, list[WorkerStatus]]]:
+def _grouped(workers: Sequence[WorkerStatus]) -> Iterable[tuple[str, list[WorkerStatus]]]:
+    """The rows of the workers' table: a label, and the workers that share the row."""
     if len(workers) <= MOST_WORKERS:
         names = Counter(_node(worker) for worker in workers)
         for worker in workers:
@@ -163,7 +166,7 @@ def _rows(workers: Sequence[WorkerStatus]) -> Iterable[tuple[str, list[WorkerSta
 
 
 def _node(worker: WorkerStatus) -> str:
-    """Celery's name of it, without what makes each of its starts unique."""
+    """Celery's name of the worker, without the suffix that makes each of its starts unique."""
     return worker.worker.rpartition("#")[0] or worker.worker
 
 

@@ -9,49 +9,56 @@ from typing import Any
 
 from rich.text import Text
 
+from bridge.cli.status.why.facts import Facts
+from bridge.cli.status.why.reasons import NOT_POLLED, reasons
+from bridge.cli.status.why.situation import situation
 from bridge.cli.tables import console
-from bridge.store import ActivityStatus, Room, SlotUsage
 
-NOT_POLLED = "not polled"
-"""Nothing forbids a poll, and none is open: normal for a moment, while a poller asks."""
 SETTLES_WITHIN_S = 4.0
-"""A poller that would open a poll asks once a second at least."""
+"""Each poller asks for polls at least once a second; this leaves time for several of them."""
 LOOK_AGAIN_S = 0.25
 MOST_WIDTH = 100
 """Longer lines are hard to read."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """Why nothing more of an activity is claimed.
 
     Attributes:
-        occupancy: What occupies the live workers that serve its queue.
-        draining: How many more serve it, and take no new job.
+        facts: The numbers behind the answer.
         reason: In a word or two: "no poller", "no worker", "throttled", "held back", "idle poll",
             "no room", "share", "fresh poll", "not polled".
         attention: Whether a person has to do something.
-        sentences: What is so, with numbers.
-        remedy: What to do; empty where nothing has to be done.
+        sentences: The situation and the reasons, with numbers.
+        remedy: What to do; empty if nothing has to be done.
     """
 
-    activity: ActivityStatus
-    queue: str
-    room: Room
-    occupancy: SlotUsage
-    draining: int
-    pollers: int
+    facts: Facts
     reason: str
     attention: bool
     sentences: tuple[str, ...]
     remedy: str
 
+    @classmethod
+    def of(cls, facts: Facts) -> Answer:
+        """Explain why nothing more is claimed."""
+        found = reasons(facts)
+        said = [sentence for reason in found for sentence in reason.sentences]
+        return cls(
+            facts=facts,
+            reason=found[0].name,
+            attention=any(reason.attention for reason in found),
+            sentences=(*situation(facts), *said),
+            remedy=" ".join(reason.remedy for reason in found),
+        )
+
     def as_json(self) -> dict[str, Any]:
-        """For programs; documented in docs/cli.md and kept stable."""
-        row, room, occupancy = self.activity, self.room, self.occupancy
+        """The answer for programs; docs/cli.md documents it, and it is kept stable."""
+        row, room, occupancy = self.facts.row, self.facts.room, self.facts.occupancy
         return {
             "activity": row.activity,
-            "queue": self.queue,
+            "queue": self.facts.queue,
             "reason": self.reason,
             "refusal": str(room.refusal),
             "attention": self.attention,
@@ -69,7 +76,7 @@ class Answer:
             "polls": {"fresh": row.fresh, "idle": row.idle},
             "workers": {
                 "live": room.workers,
-                "draining": self.draining,
+                "draining": len(self.facts.draining),
                 "slots": occupancy.slots,
                 "claims": occupancy.claims,
                 "ordinary": occupancy.ordinary,
@@ -86,7 +93,7 @@ class Answer:
                 "short": room.short,
                 "longest_s": room.longest_s,
             },
-            "pollers": self.pollers,
+            "pollers": len(self.facts.status.pollers),
         }
 
 
@@ -100,7 +107,11 @@ def show_answer(answer: Answer) -> None:
 
 
 def settled(ask: Callable[[], Answer], *, within_s: float = SETTLES_WITHIN_S) -> Answer:
-    """The first answer that is not of a moment between two polls; after ``within_s``, the last."""
+    """Ask until the answer is not "not polled", which is normal for a moment between two polls.
+
+    Returns:
+        The first other answer; after ``within_s`` seconds the last one.
+    """
     deadline = time.monotonic() + within_s
     while True:
         answer = ask()
