@@ -1,4 +1,4 @@
-"""The claims that the bench fills a store with are the bridge's own."""
+"""The store takes the filler's claims for its own."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def valkey():
         yield server
 
 
-def test_filled_claims_are_in_flight(valkey):
-    """Running on the workers that were announced, spread over the activities."""
+def test_filled_claims_run_or_wait_as_asked(valkey):
+    """They are spread evenly over the activities and the announced workers."""
     settings = settings_of(valkey.url, "filled")
     filler = Filler(settings)
     filler.announce(2)
@@ -32,12 +32,12 @@ def test_filled_claims_are_in_flight(valkey):
     filler.close()
     assert [(row.running, row.queued) for row in status.activities] == [(500, 300), (500, 0)]
     assert [worker.running for worker in status.workers] == [500, 500]
-    if task is not None:  # wherever the store keeps it, it is as long as AWS's are
+    if task is not None:  # the store may keep the token elsewhere
         assert len(task.partition(b"\n")[0]) == TOKEN_BYTES
 
 
-def test_filled_claims_can_be_made_due(valkey):
-    """At once, though their interval is an hour; and no others."""
+def test_only_the_chosen_claims_are_made_due(valkey):
+    """They are due at once, although their heartbeat interval is an hour."""
     settings = settings_of(valkey.url, "due")
     filler = Filler(settings)
     filler.announce(1)
@@ -51,4 +51,4 @@ def test_filled_claims_can_be_made_due(valkey):
         await store.close()
         return due
 
-    assert sorted(beat.claim_id for beat in asyncio.run(take()).heartbeats) == ids[:7]
+    assert sorted(due.claim_id for due in asyncio.run(take()).heartbeats) == ids[:7]

@@ -1,4 +1,4 @@
-"""A run of the bench becomes the planner's figures, or says what it lacks."""
+"""The planner's figures are written from a run of the bench."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def write(tmp_path):
     return run
 
 
-def test_figures_and_on_what_they_were_measured(write):
+def test_the_figures_are_written_with_the_machine_and_the_date(write):
     result, output = write(RESULT)
     assert result.exit_code == 0, result.output
     costs = Costs(**json.loads(output.read_text()))
@@ -86,28 +86,29 @@ def test_figures_and_on_what_they_were_measured(write):
     assert costs.measured["packages"] == {"celery": "5.7.0"}
 
 
-def test_of_several_sizes_the_largest_counts(write):
-    """Tables and scripts that are there once are spread over the most there."""
+def test_the_largest_of_several_sizes_counts(write):
+    """There, what the store and the poller need once weighs least."""
     _, output = write(RESULT)
     costs = Costs(**json.loads(output.read_text()))
     assert (costs.claim_bytes, costs.poll_rss_kb) == (700, 4.0)
 
 
 @pytest.mark.parametrize(
-    ("gone", "said"),
+    ("missing", "message"),
     [
         (("measures", "growth"), "measure 'growth'"),
         (("measures", "cost", "contestants", "bridge-threads", "parts"), "figure 'parts'"),
         (("date",), "figure 'date'"),
     ],
 )
-def test_what_is_not_there_is_named_and_nothing_is_written(write, gone, said):
+def test_a_missing_figure_is_named_and_nothing_is_written(write, missing, message):
     result = copy.deepcopy(RESULT)
-    where = result
-    for key in gone[:-1]:
-        where = where[key]
-    del where[gone[-1]]
+    *path, last = missing
+    part_of_result = result
+    for key in path:
+        part_of_result = part_of_result[key]
+    del part_of_result[last]
     done, output = write(result)
     assert done.exit_code == 1
-    assert said in done.output
+    assert message in done.output
     assert not output.exists()

@@ -1,11 +1,11 @@
-"""What is calculated from a simulation: beat processes, and the share of the quota."""
+"""What the simulation calculates: beat processes, and the share of the quota."""
 
 from __future__ import annotations
 
 from bench.simulate import tables
 from bench.stats import spread
 
-FOUND = {
+FIGURES = {
     "claims": 100_000,
     "quota": 500,
     "burst": 20_000,
@@ -21,9 +21,9 @@ FOUND = {
 }
 
 
-def test_beat_processes_and_quota_by_interval():
-    """100,000 claims: 5,000 heartbeats a second at 20 s, which three times 2,000 bear."""
-    _, intervals = tables(FOUND)
+def test_beat_processes_and_quota_follow_from_the_interval():
+    """100,000 claims need 5,000 heartbeats a second at 20 s: three processes that send 2,000."""
+    _, intervals = tables(FIGURES)
     rows = {row[0]: row[1:] for row in intervals.rows}
     assert rows["20 s"] == ["5,000", "3", "1,000 %"]
     assert rows["600 s"] == ["167", "1", "33 %"]

@@ -1,4 +1,4 @@
-"""What the bench counts as fetched ahead."""
+"""Which tasks the measure counts as fetched ahead."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ def task(handed, begun, ended):
     return TaskTimes(scheduled=0.0, handed=handed, reported=ended, begun=begun, ended=ended)
 
 
-def test_what_is_handed_out_beyond_the_slots_is_fetched_ahead():
-    """One slot. A long job runs from 0.4 s to 5.4 s: two were fetched behind it before it was known
-    as long, none while it ran, one behind each of the others; then three behind a short one."""
+def test_tasks_handed_out_beyond_the_slots_are_fetched_ahead():
+    """One slot. The first long job runs from 0.4 s to 5.4 s.
+
+    Two tasks are fetched behind it before it is known as long, and none while it runs; one is
+    fetched behind each other long job, and three behind a short one.
+    """
     short = [task(0.0, 0.1, 0.2), task(0.1, 0.2, 0.3), task(0.15, 0.3, 0.4)]
     long = [
         task(0.3, 0.4, 5.4),
@@ -37,14 +40,17 @@ def test_what_is_handed_out_beyond_the_slots_is_fetched_ahead():
     }
 
 
-def test_without_more_fetched_ahead_it_is_never_back():
+def test_back_within_is_none_if_no_more_is_fetched_ahead_again():
     one = [task(0.0, 0.1, 0.2)]
     long, again = [task(0.2, 0.3, 9.0)], [task(9.1, 9.2, 9.3)]
     assert fetched_ahead(one, long, again, slots=1)["back_within"] is None
 
 
-def test_what_is_fetched_ahead_is_judged_by_the_default_settings():
-    """8 slots: 4 a slot at a switch, 10 claims in all for long jobs, 20 short ones to be back."""
+def test_the_limits_follow_from_the_default_settings():
+    """8 slots: 4 a slot may wait at a switch, and 10 claims may be held while jobs are long.
+
+    After 20 short jobs, and those that run meanwhile, more must be fetched ahead again.
+    """
     found = {
         "slots": 8,
         "short": 300,

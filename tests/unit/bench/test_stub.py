@@ -1,4 +1,4 @@
-"""The bench's stub answers as Step Functions does, as far as the contestants can tell."""
+"""The stub answers workers as Step Functions does, and the bench as it asks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sfn(stub):
 
 
 def test_a_task_is_handed_out_once_and_reported(stub, sfn):
-    """Its five moments are in the figures, in their order."""
+    """The figures have its five moments, in their order."""
     first = stub.schedule("one", 1)
     task = sfn.get_activity_task(activityArn=ARN + "one", workerName="w")
     begun = time.time()
@@ -50,16 +50,16 @@ def test_a_task_is_handed_out_once_and_reported(stub, sfn):
     assert stub.counts()["heartbeats"] == 1
 
 
-def test_it_says_what_it_has_cost(stub):
-    """By a finer clock than /proc's 10 ms, and no other figure than it."""
+def test_the_stub_tells_its_own_cpu(stub):
+    """The figure agrees with /proc's, whose steps are 10 ms."""
     before = stub.cpu_s
     by_proc_s = weigh(stub.pid).cpu_s
     assert 0 < before <= stub.cpu_s
     assert by_proc_s == pytest.approx(before, abs=0.05)
 
 
-def test_a_poll_waits_for_its_task(stub, sfn):
-    """A parked poll is answered when a task is scheduled, not before."""
+def test_an_open_poll_is_answered_when_a_task_is_scheduled(stub, sfn):
+    """It is not answered before."""
     stub.create("later")
     timer = threading.Timer(0.3, stub.schedule, ("later", 1))
     began = time.monotonic()
@@ -70,8 +70,8 @@ def test_a_poll_waits_for_its_task(stub, sfn):
     assert time.monotonic() - began >= 0.3
 
 
-def test_a_poll_whose_client_has_gone_swallows_no_task(stub, sfn):
-    """The next poll gets it."""
+def test_a_poll_whose_client_has_disconnected_takes_no_task(stub, sfn):
+    """The next poll gets the task."""
     stub.create("gone")
     held = stub.counts()["open"]
     hasty = boto3.client(
@@ -93,7 +93,7 @@ def test_a_poll_whose_client_has_gone_swallows_no_task(stub, sfn):
 
 
 def test_a_second_report_is_refused(stub, sfn):
-    """As Step Functions does; it is counted, for a contestant must not report twice."""
+    """It is also counted, because no contestant may report a task twice."""
     stub.schedule("twice", 1)
     token = sfn.get_activity_task(activityArn=ARN + "twice", workerName="w")["taskToken"]
     sfn.send_task_success(taskToken=token, output="{}")
@@ -102,7 +102,7 @@ def test_a_second_report_is_refused(stub, sfn):
     assert stub.counts()["others"]["reported twice"] == 1
 
 
-def test_tasks_come_at_their_rate(stub):
+def test_tasks_are_scheduled_at_the_rate_asked_for(stub):
     """Twenty tasks at 100 a second take a fifth of a second."""
     first = stub.schedule("rated", 20, rate=100.0)
     time.sleep(0.5)
@@ -111,8 +111,8 @@ def test_tasks_come_at_their_rate(stub):
     assert 0.15 < scheduled[-1] - scheduled[0] < 0.35
 
 
-def test_what_a_worker_asks_at_its_start(stub, sfn):
-    """Activities are created, listed and described."""
+def test_activities_are_created_listed_and_described(stub, sfn):
+    """Workers make these calls at their start."""
     arn = sfn.create_activity(name="made")["activityArn"]
     assert arn == ARN + "made"
     assert arn in [row["activityArn"] for row in sfn.list_activities()["activities"]]
