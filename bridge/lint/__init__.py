@@ -1,5 +1,6 @@
-"""A linter of Step Functions definitions that use activities of the bridge.
+"""A linter for Step Functions definitions that use activities of the bridge.
 
-``engine`` looks at one definition; ``celery -A bridge lint`` (``command``) at files and at what is
-deployed. Everything but ``command``, ``files`` and ``deployed`` is pure.
+``rules`` is the catalogue, and says how to add a rule. ``engine`` runs the checks on one
+definition; ``command`` is ``celery -A bridge lint``, which reads files and deployed state machines.
+Only ``command``, ``files``, ``run`` and ``deployed`` do I/O.
 """

@@ -1,6 +1,6 @@
-"""``celery -A bridge lint``: read, lint, print.
+"""The command ``celery -A bridge lint``.
 
-Loaded by every ``celery`` command, like ``bridge.cli``: imports stand inside the commands.
+Every ``celery`` command loads this module, so it imports the linter inside its functions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from celery.bin.base import CeleryOption
 from bridge.cli.base import JSON, BridgeCommand
 
 if TYPE_CHECKING:
-    from bridge.lint.run import Options, Report
+    from bridge.lint.run import LintResult, Options
 
 
 @click.command(cls=BridgeCommand)
@@ -33,29 +33,29 @@ if TYPE_CHECKING:
     "everything",
     is_flag=True,
     cls=CeleryOption,
-    help="Lint all deployed state machines of the account and region.",
+    help="Lint all deployed state machines in the account and region.",
 )
 @click.option(
     "--type",
     "type_",
     type=click.Choice(["standard", "express"]),
     cls=CeleryOption,
-    help="Of state machines in files that do not say it.",
+    help="Type of the state machines in files that do not say it.",
 )
-@click.option("--region", cls=CeleryOption, help="That the files are deployed to.")
+@click.option("--region", cls=CeleryOption, help="Region that the files are deployed to.")
 @click.option(
     "--visibility-timeout",
     "visible_s",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
     cls=CeleryOption,
-    help="Of the Celery broker. Default: the app's.",
+    help="Visibility timeout of the Celery broker. Default: the app's.",
 )
 @click.option(
     "--no-registry",
     is_flag=True,
     cls=CeleryOption,
-    help="Without the app's tasks: leave out what needs them.",
+    help="Do not load the app's tasks; skip the rules that need them.",
 )
 @click.option(
     "--ignore",
@@ -63,13 +63,13 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="RULE",
     cls=CeleryOption,
-    help="Leave out this rule, such as BR013; may be repeated.",
+    help="Skip this rule, such as BR013; may be repeated.",
 )
 @click.option(
     "--fix",
     is_flag=True,
     cls=CeleryOption,
-    help="Write what is safe to the files; what is left is printed.",
+    help="Write the safe fixes to the files, and print the other findings.",
 )
 @click.option(
     "--format",
@@ -78,21 +78,21 @@ if TYPE_CHECKING:
     default="text",
     show_default=True,
     cls=CeleryOption,
-    help="Of what is printed.",
+    help="Output format.",
 )
 @JSON
 @click.pass_context
 def lint(ctx: click.Context, /, **given: Any) -> None:
     """Lint Step Functions definitions that use activities: FILES (JSON, YAML, templates)."""
     from bridge.lint.output import FORMATS
-    from bridge.lint.run import Report
+    from bridge.lint.run import LintResult
 
     _check(ctx, given)
-    total, unreadable = Report(), list[str]()
-    for report in _reports(given, _options(ctx, given), unreadable):
-        total.findings += report.findings
-        total.looked += report.looked
-        total.mended += report.mended
+    total, unreadable = LintResult(), list[str]()
+    for result in _results(given, _options(ctx, given), unreadable):
+        total.findings += result.findings
+        total.looked += result.looked
+        total.mended += result.mended
     form = "json" if given["as_json"] else given["form"]
     if total.looked or form in ("json", "sarif"):
         text = FORMATS[form](total.findings, total.looked)
@@ -114,11 +114,15 @@ def _check(ctx: click.Context, given: dict[str, Any]) -> None:
     if not given["files"] and not deployed:
         raise click.UsageError("give FILES, --state-machine ARN or --all.", ctx)
     if given["fix"] and deployed:
-        raise click.UsageError("--fix writes files only, nothing that is deployed.", ctx)
+        raise click.UsageError("--fix changes files only, no deployed state machines.", ctx)
     if wrong := [each for each in given["ignored"] if each not in BY_ID]:
-        raise click.UsageError(f"--ignore {wrong[0]!r}: no such rule; see docs/lint.md.", ctx)
+        raise click.UsageError(
+            f"--ignore {wrong[0]!r}: no such rule; docs/lint.md lists them.", ctx
+        )
     if wrong := [each for each in given["arns"] if region_of(each) is None]:
-        raise click.UsageError(f"--state-machine {wrong[0]!r} is no state machine's ARN.", ctx)
+        raise click.UsageError(
+            f"--state-machine {wrong[0]!r} is not the ARN of a state machine.", ctx
+        )
 
 
 def _options(ctx: click.Context, given: dict[str, Any]) -> Options:
@@ -145,7 +149,9 @@ def _options(ctx: click.Context, given: dict[str, Any]) -> Options:
     )
 
 
-def _reports(given: dict[str, Any], options: Options, unreadable: list[str]) -> Iterator[Report]:
+def _results(
+    given: dict[str, Any], options: Options, unreadable: list[str]
+) -> Iterator[LintResult]:
     from bridge.lint.files import Unreadable, read_file
     from bridge.lint.run import fix_file, lint_document
 
@@ -160,7 +166,7 @@ def _reports(given: dict[str, Any], options: Options, unreadable: list[str]) -> 
         yield from _deployed(given, options)
 
 
-def _deployed(given: dict[str, Any], options: Options) -> Iterator[Report]:
+def _deployed(given: dict[str, Any], options: Options) -> Iterator[LintResult]:
     from bridge.lint.deployed import described, listed
     from bridge.lint.run import lint_deployed
     from bridge.stepfunctions.activities import control_client

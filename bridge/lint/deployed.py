@@ -1,4 +1,4 @@
-"""Definitions of deployed state machines, from a client of Step Functions."""
+"""Read the definitions of deployed state machines with a client of Step Functions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ARN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """A state machine as Step Functions has it."""
+    """A deployed state machine."""
 
     document: Document
     type_: str
@@ -24,19 +24,19 @@ class Deployed:
 
 
 def region_of(arn: str) -> str | None:
-    """The region of a state machine's ARN, also of a version's or an alias's; None for no such."""
+    """The region in the ARN of a state machine, version or alias; None when it is no such ARN."""
     match = _ARN.fullmatch(arn)
     return match["region"] if match else None
 
 
 def described(client: Any, arns: Iterable[str]) -> Iterator[Deployed]:
-    """Ask for each state machine.
+    """Read each state machine.
 
     Args:
-        client: boto3's of ``stepfunctions``; its errors pass through.
+        client: A boto3 client of ``stepfunctions``; its errors are not caught.
 
     Raises:
-        Unreadable: What came back is no definition.
+        Unreadable: A definition is not an object.
 
     Source: botocore stepfunctions 2016-11-23, DescribeStateMachine.
     """
@@ -44,11 +44,11 @@ def described(client: Any, arns: Iterable[str]) -> Iterator[Deployed]:
         answer = client.describe_state_machine(stateMachineArn=arn)
         document = parse(arn, answer["definition"])
         if not isinstance(document.value, dict):
-            raise Unreadable(f"{arn}: the definition is no object.")
+            raise Unreadable(f"{arn}: the definition is not an object.")
         yield Deployed(document, answer["type"], region_of(arn) or "")
 
 
 def listed(client: Any) -> list[str]:
-    """The ARNs of all state machines of the account and region."""
+    """The ARNs of all state machines in the account and region."""
     pages = client.get_paginator("list_state_machines").paginate()
     return [row["stateMachineArn"] for page in pages for row in page["stateMachines"]]

@@ -1,4 +1,4 @@
-"""Read the files that are linted: JSON or YAML, with the place of every value."""
+"""Read a JSON or YAML file, with the position of every value in it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any, Literal
 
 from bridge.errors import SettingsError
 from bridge.lint.json_marks import Mark, json_marks
-from bridge.lint.model import Pointer
+from bridge.lint.json_tree import Pointer
 
 YAML_SUFFIXES = (".yaml", ".yml")
 
 
 class Unreadable(SettingsError):
-    """A file is no JSON, no YAML, or holds no state machine: exit status 2."""
+    """A file is neither JSON nor YAML, or has no state machine: exit status 2."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A text that was read.
+    """A parsed text.
 
     Attributes:
-        name: Its path as given, or what else people know it by.
-        marks: Where each value stands in the text.
+        name: Name for messages: the path as given, or the ARN of a state machine.
+        marks: Position of each value in the text.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Document:
     marks: dict[Pointer, Mark]
 
     def mark(self, at: Pointer) -> Mark | None:
-        """Where a value stands; of what encloses it if that is not known."""
+        """The position of a value, or of the nearest value around it whose position is known."""
         for length in range(len(at), -1, -1):
             mark = self.marks.get(at[:length])
             if mark is not None:
@@ -46,7 +46,8 @@ def read_file(path: Path) -> Document:
     """Read a file.
 
     Raises:
-        Unreadable: It says why, with the line where the syntax breaks.
+        Unreadable: The file cannot be read or parsed; the message says why, with the line of a
+            syntax error.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -57,17 +58,23 @@ def read_file(path: Path) -> Document:
 
 
 def parse(name: str, text: str, *, yaml: bool = False) -> Document:
-    """Read a text: JSON where it looks like JSON, YAML otherwise.
+    """Parse a text: as JSON when it begins like JSON, otherwise as YAML.
 
     Raises:
         Unreadable: It is neither.
     """
     try:
         if not yaml and text.lstrip()[:1] in ("{", "["):
-            return Document(name, "json", text, json.loads(text), json_marks(text))
+            return Document(
+                name=name,
+                form="json",
+                text=text,
+                value=json.loads(text),
+                marks=json_marks(text),
+            )
         return _yaml(name, text)
     except json.JSONDecodeError as exc:
-        raise Unreadable(f"{name}:{exc.lineno}: no valid JSON: {exc.msg}.") from None
+        raise Unreadable(f"{name}:{exc.lineno}: invalid JSON: {exc.msg}.") from None
     except RecursionError:
         raise Unreadable(f"{name} is nested too deeply.") from None
 
@@ -85,7 +92,7 @@ def _yaml(name: str, text: str) -> Document:
         value, marks = read_yaml(text)
     except yaml.MarkedYAMLError as exc:
         line = f":{exc.problem_mark.line + 1}" if exc.problem_mark else ""
-        raise Unreadable(f"{name}{line}: no valid YAML: {exc.problem}.") from None
+        raise Unreadable(f"{name}{line}: invalid YAML: {exc.problem}.") from None
     except (yaml.YAMLError, ValueError) as exc:
-        raise Unreadable(f"{name}: no valid YAML: {exc}.") from None
-    return Document(name, "yaml", text, value, marks)
+        raise Unreadable(f"{name}: invalid YAML: {exc}.") from None
+    return Document(name=name, form="yaml", text=text, value=value, marks=marks)

@@ -1,4 +1,4 @@
-"""Add what findings say to a file's text: everything else, comments too, stays as it is."""
+"""Add the members that findings propose to a text. All else in it, comments too, is kept."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from bridge.lint.files import Document, Unreadable, parse
-from bridge.lint.model import Addition, Finding, Pointer
+from bridge.lint.finding import Addition, Finding
+from bridge.lint.json_tree import Pointer
 
 
 def fixed(document: Document, findings: Iterable[Finding]) -> str:
-    """The document's text with all additions of the findings.
+    """The text of the document with the additions of all findings.
 
     Raises:
-        Unreadable: The text would not say what was meant, so that nothing is written.
+        Unreadable: The edited text does not parse to the expected value. Nothing is written.
     """
     additions = {
         (each.addition.to, each.addition.key): each.addition for each in findings if each.addition
@@ -30,7 +31,9 @@ def fixed(document: Document, findings: Iterable[Finding]) -> str:
     for (offset, _), text in sorted(edits.items(), reverse=True):
         made = made[:offset] + text + made[offset:]
     if parse(document.name, made, yaml=document.form == "yaml").value != expected:
-        raise Unreadable(f"{document.name} cannot be fixed without changing more: mend it by hand.")
+        raise Unreadable(
+            f"{document.name} cannot be fixed without further changes: correct it by hand."
+        )
     return made
 
 
@@ -41,7 +44,7 @@ def _get(value: Any, at: Pointer) -> Any:
 
 
 def _in_json(document: Document, addition: Addition) -> tuple[int, str]:
-    """Behind the member ``after``, or the last; set like that one."""
+    """Offset and text: after the member ``after``, or after the last; with the same spacing."""
     keys = list(_get(document.value, addition.to))
     beside = addition.after if addition.after in keys else keys[-1]
     mark = document.marks[(*addition.to, beside)]
@@ -51,12 +54,17 @@ def _in_json(document: Document, addition: Addition) -> tuple[int, str]:
 
 
 def _in_yaml(document: Document, addition: Addition) -> tuple[int, str]:
-    """Before the member behind ``after``, or the last one whose comment it does not part."""
+    """Offset and text: before the member that follows ``after``.
+
+    A member under a comment is passed over, so that the comment stays with its member.
+    """
     keys = [
         key for key in _get(document.value, addition.to) if (*addition.to, key) in document.marks
     ]
     if not keys:
-        raise Unreadable(f"{document.name} cannot be fixed: an anchor holds what would change.")
+        raise Unreadable(
+            f"{document.name} cannot be fixed: an anchor defines the object that would change."
+        )
     wanted = keys.index(addition.after) + 1 if addition.after in keys else len(keys) - 1
     order = [*keys[wanted:], *reversed(keys[:wanted])]
     marks = [document.marks[(*addition.to, key)] for key in order]

@@ -1,4 +1,4 @@
-"""Where each member of a JSON text stands."""
+"""Find the position of each value in a JSON text."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import json
 import re
 from dataclasses import dataclass
 
-from bridge.lint.model import Pointer
+from bridge.lint.json_tree import Pointer
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where a value stands.
+    """The position of a value. It begins with the value's key; in a list, with the value.
 
     Attributes:
-        line: Of its key, or of itself in a list; from 1.
-        start: Offset of its key, or of itself in a list.
-        end: Offset behind it; -1 where it is not known.
-        column: Of ``start``, from 0.
-        flow: Whether it stands between brackets, as all JSON does.
-        quoted: Whether its key is quoted.
-        literal: Whether it is a block of YAML text, which begins on the next line.
+        line: Line of the beginning, from 1.
+        start: Offset of the beginning.
+        end: Offset after the value; -1 where it is not known.
+        column: Column of the beginning, from 0.
+        flow: Whether the value is written between brackets, as in all JSON.
+        quoted: Whether the key is quoted.
+        literal: Whether the value is a block of YAML text, which begins on the next line.
     """
 
     line: int
@@ -35,7 +35,7 @@ class Mark:
 
 
 def json_marks(text: str) -> dict[Pointer, Mark]:
-    """The marks of every value; ``text`` must be valid JSON."""
+    """The position of every value; ``text`` must be valid JSON."""
     return _Scanner(text).marks
 
 
@@ -70,7 +70,7 @@ class _Scanner:
             end = self._members(at)
         elif opened == "[":
             end = self._items(at)
-        self.marks[at] = Mark(line, marked, end)
+        self.marks[at] = Mark(line=line, start=marked, end=end)
 
     def _members(self, at: Pointer) -> int:
         while self._peek() != "}":

@@ -1,16 +1,16 @@
-"""What the linter wants of a registry and its app."""
+"""What the linter takes from the app: its activities, and the broker's visibility timeout."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery
 
 from bridge.addresses.broker import scheme_of
-from bridge.lint.model import Known
 from bridge.registry import Registry
 
-# Redelivers what is not acknowledged in time; Kombu's defaults.
+# Brokers that deliver a message again when it is not acknowledged in time, with kombu's defaults.
 _VISIBILITY_S = {
     "redis": 3600.0,
     "rediss": 3600.0,
@@ -20,12 +20,32 @@ _VISIBILITY_S = {
 }
 
 
-def known_of(registry: Registry, app: Celery) -> dict[str, Known]:
-    """What is known of every activity, by name as registered."""
+@dataclass(frozen=True, slots=True)
+class KnownActivity:
+    """What the linter knows of an activity for which the app has a task.
+
+    Attributes:
+        heartbeat_s: Interval between heartbeats.
+        time_limit_s: Hard time limit of the task; None without one.
+        manual: Whether heartbeats are sent only while the job calls
+            ``bridge.current().heartbeat()``.
+    """
+
+    heartbeat_s: float
+    time_limit_s: float | None = None
+    manual: bool = False
+
+
+def known_of(registry: Registry, app: Celery) -> dict[str, KnownActivity]:
+    """The activities of an app, by name or ARN as registered."""
     known = {}
     for name, activity in registry.items():
         limit: Any = activity.task.time_limit or app.conf.task_time_limit
-        known[name] = Known(activity.heartbeat_s, float(limit) if limit else None, activity.manual)
+        known[name] = KnownActivity(
+            heartbeat_s=activity.heartbeat_s,
+            time_limit_s=float(limit) if limit else None,
+            manual=activity.manual,
+        )
     return known
 
 

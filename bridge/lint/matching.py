@@ -1,4 +1,4 @@
-"""Which error names a Retry or a Catch matches, as Step Functions defines it.
+"""Which errors a Retry or a Catch matches, by the rules of Step Functions.
 
 Source: AWS Step Functions Developer Guide, "Handling errors in Step Functions workflows".
 """
@@ -9,7 +9,7 @@ import difflib
 from typing import Any
 
 from bridge.errors import ErrorName
-from bridge.lint.model import Json
+from bridge.lint.json_tree import Json
 
 ALL = "States.ALL"
 TASK_FAILED = "States.TaskFailed"
@@ -39,9 +39,9 @@ STATES = frozenset(
         "States.Runtime",
     }
 )
-# No wildcard matches these.
+# Neither States.ALL nor States.TaskFailed matches these.
 _TERMINAL = frozenset({"States.DataLimitExceeded", "States.Runtime"})
-# What Celery raises where the bridge's outcome has a name of its own.
+# Celery's exceptions, and the names that the bridge reports instead of them.
 _CELERYS = {
     "WorkerLostError": ErrorName.WORKER_LOST.value,
     "WorkerLost": ErrorName.WORKER_LOST.value,
@@ -73,12 +73,12 @@ def matches(pattern: str, error: str) -> bool:
         return True
     if pattern == TASK_FAILED:
         return error != TIMEOUT
-    # The older name: Step Functions reports both kinds of time-out under it.
+    # The older name, which matches both kinds of time-out.
     return pattern == TIMEOUT and error == HEARTBEAT_TIMEOUT
 
 
 def first_match(blocks: list[tuple[int, Json]], error: str) -> tuple[int, Json] | None:
-    """The Retry or Catch that Step Functions uses for an error."""
+    """The Retry or Catch that Step Functions uses for an error, and its index; None: no match."""
     for place, block in blocks:
         if any(matches(name, error) for name in names(block)):
             return place, block
@@ -86,14 +86,17 @@ def first_match(blocks: list[tuple[int, Json]], error: str) -> tuple[int, Json] 
 
 
 def misspelt(name: str) -> str | None:
-    """The name of the bridge that was probably meant; empty: none is near. None: it is right."""
+    """The name of the bridge that was probably meant.
+
+    Empty when no name is similar; None when ``name`` is right, or not a name of the bridge.
+    """
     if not name.lower().startswith("bridge.") or name in REPORTED:
         return None
     return _nearest(name, REPORTED) or ""
 
 
 def doubtful(name: str) -> str | None:
-    """The name that was probably meant instead of Celery's or a misspelt one of AWS's."""
+    """The name that was probably meant by one of Celery's, or by a misspelt one of AWS's."""
     if name in _CELERYS:
         return _CELERYS[name]
     if name.lower().startswith("states.") and name not in STATES:

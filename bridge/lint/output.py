@@ -1,4 +1,4 @@
-"""Findings as text, JSON, SARIF 2.1.0 and annotations of GitHub Actions."""
+"""Write findings as text, JSON, SARIF 2.1.0 or annotations of GitHub Actions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
-from bridge.lint.model import Finding, Rule, Severity
+from bridge.lint.finding import Finding, Rule, Severity
 from bridge.lint.rules import RULES
 
 _SARIF_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
@@ -19,13 +19,13 @@ _ABOUT = "docs/lint.md"
 
 
 def summary(findings: Sequence[Finding], looked: int) -> dict[str, int]:
-    """How many of each severity, in how many state machines."""
+    """The number of findings of each severity, and of state machines."""
     count = Counter(each.severity for each in findings)
     return {"state_machines": looked, **{str(each): count[each] for each in Severity}}
 
 
 def as_text(findings: Sequence[Finding], looked: int) -> str:
-    """For people."""
+    """Text for people."""
     lines = []
     for each in findings:
         line = f":{each.line}" if each.line else ""
@@ -47,7 +47,7 @@ def _counted(count: int, what: str) -> str:
 
 
 def as_json(findings: Sequence[Finding], looked: int) -> str:
-    """For programs."""
+    """JSON for programs."""
     made = {"findings": [each.as_json() for each in findings], "summary": summary(findings, looked)}
     return json.dumps(made, indent=2)
 
@@ -113,7 +113,7 @@ def _sarif_result(finding: Finding) -> dict[str, Any]:
     if finding.line:
         physical["region"] = {"startLine": finding.line}
     name = finding.pointer or "/"
-    # Lines move; the place in the definition and the rule do not.
+    # Other edits move lines, but not the path in the definition.
     same = hashlib.sha256(f"{finding.rule.id}\n{uri}\n{name}".encode()).hexdigest()[:32]
     return {
         "ruleId": finding.rule.id,

@@ -1,4 +1,4 @@
-"""What the Resource of a Task state names, and what can be wrong with it."""
+"""Read the Resource of a Task state, and check it when it is, or should be, an activity."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from enum import Enum
 from typing import Any
 
 from bridge.lint import rules
-from bridge.lint.model import Finding, Known, Pointer
+from bridge.lint.finding import Finding
+from bridge.lint.json_tree import Pointer
+from bridge.lint.known import KnownActivity
 from bridge.names import parse_arn
 
 PLACEHOLDER = re.compile(r"\$\{!?([^{}]+)\}")
 _STATES_ARN = re.compile(r"arn:[^:]*:states:[^:]*:[^:]*:(?P<kind>[^:]*)(?P<rest>:.*)?", re.DOTALL)
 _MACHINE = re.compile(r"arn:[^:]*:states:[^:]+:[^:]+:(stateMachine|express|execution):")
-# A placeholder as a part of an ARN: it may be any one region, account or name.
+# Valid values that replace placeholders while the rest of an ARN is checked.
 _STAND_IN = {"region": "us-east-1", "account": "000000000000"}
 _SHAPE = "arn:aws:states:REGION:ACCOUNT:activity:NAME"
 
 
-class Kind(Enum):
-    """What a Resource is."""
+class ResourceKind(Enum):
+    """What a Resource names."""
 
     ACTIVITY = "activity"
     MACHINE = "state machine"
@@ -32,46 +34,46 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A Resource, read.
+    """The Resource of a Task state.
 
     Attributes:
-        name: The activity's name; None where a placeholder stands for it.
-        region: None where it is not known.
-        text: As written.
+        text: The Resource as written.
+        name: Name of the activity; None when a placeholder stands in its place.
+        region: Region of the activity; None when it is not known.
     """
 
-    kind: Kind
+    kind: ResourceKind
     text: str
     name: str | None = None
     region: str | None = None
 
 
-# What a template says of a placeholder: an activity and its name, something else, or nothing.
+# Maps a placeholder to what the template says about it; None when it says nothing.
 Resolve = Callable[[str], Resource | None]
 
 
 def nothing_known(placeholder: str) -> Resource | None:
-    """No template: placeholders say nothing but their names."""
+    """Resolve nothing: there is no template."""
     return None
 
 
 def read(value: Any, resolve: Resolve = nothing_known) -> Resource:
-    """What a Resource names; placeholders of templates are tolerated."""
+    """Read a Resource, which may have placeholders of a template."""
     text = as_text(value)
     if text is None:
-        return Resource(Kind.OTHER, "")
+        return Resource(ResourceKind.OTHER, "")
     whole = PLACEHOLDER.fullmatch(text)
     if whole:
-        said = resolve(whole[1].strip())
-        if said is not None:
-            return said
-        kind = Kind.ACTIVITY if "activit" in whole[1].lower() else Kind.OTHER
+        resolved = resolve(whole[1].strip())
+        if resolved is not None:
+            return resolved
+        kind = ResourceKind.ACTIVITY if "activit" in whole[1].lower() else ResourceKind.OTHER
         return Resource(kind, text)
     return _arn(text)
 
 
 def as_text(value: Any) -> str | None:
-    """A Resource as text, with CloudFormation's intrinsic functions as placeholders."""
+    """A Resource as text, with CloudFormation's intrinsic functions written as placeholders."""
     if isinstance(value, str):
         return value.strip()
     if not isinstance(value, Mapping) or len(value) != 1:
@@ -91,32 +93,35 @@ def as_text(value: Any) -> str | None:
 def _arn(text: str) -> Resource:
     plain = _filled(text)
     if _MACHINE.match(plain):
-        return Resource(Kind.MACHINE, text)
+        return Resource(ResourceKind.MACHINE, text)
     arn = parse_arn(plain)
     if arn is not None:
         regions = text.split(":")[3:4] if "${" not in text else _parts(text)[3:4]
         region = regions[0] if regions and "${" not in regions[0] else None
         name = _parts(text)[-1]
-        return Resource(Kind.ACTIVITY, text, None if "${" in name else name, region)
+        return Resource(
+            ResourceKind.ACTIVITY, text, name=None if "${" in name else name, region=region
+        )
     states = _STATES_ARN.fullmatch(plain)
     if states is None:
         looks = ":activity:" in plain.lower() or plain.lower().startswith("activity:")
     else:
-        # Service integrations have neither region nor account: arn:aws:states:::lambda:invoke.
+        # The ARN of a service integration has no region and no account, as in
+        # arn:aws:states:::lambda:invoke.
         kind = states["kind"].lower()
         looks = kind in ("activity", "activities") or (
             ":states:::" not in plain and bool(difflib.get_close_matches(kind, ["activity"]))
         )
-    return Resource(Kind.MALFORMED if looks else Kind.OTHER, text)
+    return Resource(ResourceKind.MALFORMED if looks else ResourceKind.OTHER, text)
 
 
 def _parts(text: str) -> list[str]:
-    """The parts of an ARN; colons inside a placeholder, as in AWS::Region, part nothing."""
+    """Split an ARN at its colons, but not inside a placeholder such as ``${AWS::Region}``."""
     return re.split(r":(?![^{]*\})", text)
 
 
 def _filled(text: str) -> str:
-    """The ARN with something valid for each placeholder."""
+    """The ARN with a valid value in place of each placeholder."""
     if "${" not in text:
         return text
     parts = _parts(text)
@@ -129,8 +134,8 @@ def _filled(text: str) -> str:
     return ":".join(parts)
 
 
-def lookup(resource: Resource, activities: Mapping[str, Known]) -> Known | None:
-    """What is known of the activity; it may be registered by its name or its full ARN."""
+def lookup(resource: Resource, activities: Mapping[str, KnownActivity]) -> KnownActivity | None:
+    """What the app knows of the activity, which may be registered by name or by full ARN."""
     found = activities.get(resource.text)
     if found is None and resource.name is not None:
         found = activities.get(resource.name)
@@ -147,53 +152,58 @@ def _name(activity: str) -> str:
 
 
 def check(
-    resource: Resource, at: Pointer, activities: Mapping[str, Known], region: str | None
+    resource: Resource, at: Pointer, activities: Mapping[str, KnownActivity], region: str | None
 ) -> Iterator[Finding]:
-    """The faults of a Resource that is, or should be, an activity's ARN."""
+    """Yield the faults of a Resource that is, or should be, the ARN of an activity."""
     at = (*at, "Resource")
-    if resource.kind is Kind.MACHINE:
+    if resource.kind is ResourceKind.MACHINE:
         yield Finding(
-            rules.STATE_MACHINE_ARN,
-            at,
-            f"{resource.text} is a state machine or an execution, not an activity.",
-            f"Write {_SHAPE}; or arn:aws:states:::states:startExecution.sync:2 to start it.",
+            rule=rules.STATE_MACHINE_ARN,
+            at=at,
+            message=f"{resource.text} is a state machine or an execution, not an activity.",
+            fix=f"Write {_SHAPE}; to start a state machine, write "
+            "arn:aws:states:::states:startExecution.sync:2.",
         )
-    elif resource.kind is Kind.MALFORMED:
+    elif resource.kind is ResourceKind.MALFORMED:
         yield Finding(
-            rules.MALFORMED_ARN,
-            at,
-            f"{resource.text!r} is no activity ARN.",
-            f"Write {_SHAPE}, with 12 digits for ACCOUNT and up to 80 characters for NAME.",
+            rule=rules.MALFORMED_ARN,
+            at=at,
+            message=f"{resource.text!r} is not a valid activity ARN.",
+            fix=f"Write {_SHAPE}, with 12 digits for ACCOUNT and up to 80 characters for NAME.",
         )
-    elif resource.kind is Kind.ACTIVITY:
+    elif resource.kind is ResourceKind.ACTIVITY:
         yield from _of_activity(resource, at, activities, region)
 
 
 def _of_activity(
-    resource: Resource, at: Pointer, activities: Mapping[str, Known], region: str | None
+    resource: Resource, at: Pointer, activities: Mapping[str, KnownActivity], region: str | None
 ) -> Iterator[Finding]:
     if region is not None and resource.region not in (None, region):
         yield Finding(
-            rules.OTHER_REGION,
-            at,
-            f"the activity is in {resource.region}, the state machine in {region}.",
-            f"Create the activity in {region} and name that one.",
+            rule=rules.OTHER_REGION,
+            at=at,
+            message=f"the activity is in {resource.region}, the state machine in {region}.",
+            fix=f"Create the activity in {region}, and use its ARN.",
         )
         return
-    # An app without activities says nothing about which are wrong.
+    # An app without activities cannot tell which activities are unknown.
     if not activities or resource.name is None or lookup(resource, activities) is not None:
         return
     near = difflib.get_close_matches(resource.name, sorted({_name(each) for each in activities}))
     if resource.name in near:
-        said, fix = "only an ARN of another place is", "Check region and account."
+        hint = "only its ARN in another region or account is registered."
+        fix = "Check region and account."
     elif near:
-        said, fix = "is it misspelt?", f"Write {near[0]!r}, if that is meant."
+        hint, fix = "is it misspelt?", f"Write {near[0]!r}, if that is meant."
     else:
-        said = "registered: " + ", ".join(sorted(activities)[:10])
-        fix = f'Give a task activity="{resource.name}", or --ignore BR020 if others serve it.'
+        hint = f"registered: {', '.join(sorted(activities)[:10])}."
+        fix = (
+            f'Give a task activity="{resource.name}"; or use --ignore BR020 if another app has '
+            "the task."
+        )
     yield Finding(
-        rules.UNKNOWN_ACTIVITY,
-        at,
-        f"no task is registered for activity {resource.name!r}; {said}",
-        fix,
+        rule=rules.UNKNOWN_ACTIVITY,
+        at=at,
+        message=f"no task is registered for activity {resource.name!r}; {hint}",
+        fix=fix,
     )

@@ -1,4 +1,4 @@
-"""Lint what was read: every state machine of a document, with its place in the file."""
+"""Lint every state machine of a document, with the position of each finding in the file."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from pathlib import Path
 from bridge.lint.deployed import Deployed
 from bridge.lint.engine import lint_definition
 from bridge.lint.files import Document, parse, read_file
+from bridge.lint.finding import Finding
 from bridge.lint.fix import fixed
-from bridge.lint.model import Finding, Known
+from bridge.lint.known import KnownActivity
 from bridge.lint.templates import Machine, machines
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What every state machine is looked at with; see ``lint_definition``.
+    """The options of a run, for every state machine; see ``lint_definition``.
 
     Attributes:
-        type_: Where a file does not say one.
-        ignored: Ids of rules.
+        type_: Type of state machines in files that do not say it.
+        region: Region of state machines in files that do not say it.
+        ignored: Ids of the rules whose findings are left out.
     """
 
-    activities: Mapping[str, Known] = field(default_factory=dict)
+    activities: Mapping[str, KnownActivity] = field(default_factory=dict)
     type_: str | None = None
     region: str | None = None
     visibility_timeout_s: float | None = None
@@ -31,39 +33,45 @@ class Options:
 
 
 @dataclass(slots=True)
-class Report:
-    """What was found, in how many state machines; and how much was mended."""
+class LintResult:
+    """The findings, in how many state machines (``looked``), and how many were ``mended``."""
 
     findings: list[Finding] = field(default_factory=list)
     looked: int = 0
     mended: int = 0
 
 
-def lint_document(document: Document, options: Options) -> Report:
-    """Lint a file that was read.
+def lint_document(document: Document, options: Options) -> LintResult:
+    """Lint the state machines of a document.
 
     Raises:
-        Unreadable: It holds no state machine.
+        Unreadable: It has no state machine.
     """
-    report = Report()
+    result = LintResult()
     for machine in machines(document):
-        report.findings += _lint(machine, options)
-        report.looked += 1
-    return report
+        result.findings += _lint(machine, options)
+        result.looked += 1
+    return result
 
 
-def lint_deployed(deployed: Deployed, options: Options) -> Report:
-    """Lint what Step Functions has: type and region are certain."""
+def lint_deployed(deployed: Deployed, options: Options) -> LintResult:
+    """Lint a deployed state machine, whose type and region are known."""
     document = deployed.document
-    machine = Machine(document, document.value, type_=deployed.type_, region=deployed.region)
-    return Report(_lint(machine, options), 1)
+    machine = Machine(
+        document=document,
+        definition=document.value,
+        type_=deployed.type_,
+        region=deployed.region,
+    )
+    return LintResult(findings=_lint(machine, options), looked=1)
 
 
-def fix_file(path: Path, options: Options) -> Report:
-    """Write what is safe to a file; what is left to a person.
+def fix_file(path: Path, options: Options) -> LintResult:
+    """Write the safe fixes to a file, and return the findings that a person must correct.
 
     Raises:
-        Unreadable: As for ``lint_document``; or it cannot be fixed safely, and stays as it is.
+        Unreadable: As for ``lint_document``; or the file cannot be fixed safely. The file is then
+            unchanged.
     """
     document = read_file(path)
     before = lint_document(document, options)
@@ -93,7 +101,7 @@ def _lint(machine: Machine, options: Options) -> list[Finding]:
 def _placed(finding: Finding, machine: Machine) -> Finding:
     addition, fix = finding.addition, finding.fix
     if addition is not None and machine.inner is not None:
-        # A text in a text: its quoting and its Fn::Sub are not ours to write.
+        # The definition is a string with quoting and Fn::Sub of its own: editing it is not safe.
         addition, fix = None, f"{fix} --fix does not write into a DefinitionString."
     elif addition is not None:
         addition = replace(addition, to=(*machine.base, *addition.to))

@@ -1,4 +1,4 @@
-"""Find the state machines in a document: plain ones, and those of CloudFormation and SAM."""
+"""Find the state machines in a document: a definition, or a template of CloudFormation or SAM."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from typing import Any
 
 from bridge.lint.deployed import region_of
 from bridge.lint.files import Document, Unreadable, parse
-from bridge.lint.model import Json, Pointer
-from bridge.lint.resources import Kind, Resolve, Resource, as_text, nothing_known, read
+from bridge.lint.json_tree import Json, Pointer
+from bridge.lint.resources import Resolve, Resource, ResourceKind, as_text, nothing_known, read
 
 _MACHINES = ("AWS::StepFunctions::StateMachine", "AWS::Serverless::StateMachine")
 _ACTIVITY = "AWS::StepFunctions::Activity"
 _STRING_OR_PLACEHOLDER = re.compile(r'"(?:[^"\\]|\\.)*"|\$\{[^{}"]+\}', re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """A state machine in a document.
 
     Attributes:
-        base: Where its definition begins.
-        inner: The definition as a document of its own, when it is a text in the outer one.
-        type_: ``STANDARD`` or ``EXPRESS``; None when the document does not say.
-        region: None when the document does not say.
+        base: Path to its definition in the document.
+        inner: The definition as a document of its own, when it is a string in the outer one.
+        type_: ``STANDARD`` or ``EXPRESS``; None when the document does not say which.
+        resolve: What a template says about a placeholder in the definition.
+        region: Region of the state machine; None when the document does not say which.
     """
 
     document: Document
@@ -38,7 +39,7 @@ class Machine:
     region: str | None = None
 
     def line(self, at: Pointer) -> int | None:
-        """The line of a place in the definition."""
+        """The line of a value in the definition."""
         outer = self.document.mark((*self.base, *at) if self.inner is None else self.base)
         if outer is None or self.inner is None or not outer.literal:
             return outer.line if outer else None
@@ -50,21 +51,21 @@ def machines(document: Document) -> list[Machine]:
     """The state machines of a document.
 
     Raises:
-        Unreadable: There is none, or one's definition is no JSON or YAML.
+        Unreadable: There is none, or a definition is neither JSON nor YAML.
     """
     value = document.value
     if not isinstance(value, Mapping):
         raise Unreadable(
-            f"{document.name} holds no object: neither a state machine nor a template."
+            f"{document.name} is not an object, so it is neither a state machine nor a template."
         )
     if isinstance(value.get("States"), Mapping):
-        return [Machine(document, value)]
+        return [Machine(document=document, definition=value)]
     if isinstance(value.get("stateMachineArn"), str) and isinstance(value.get("definition"), str):
-        return [_answer(document, value)]
+        return [_described(document, value)]
     resources = value.get("Resources")
     if not isinstance(resources, Mapping):
         raise Unreadable(
-            f"{document.name} is no state machine (no States) and no template (no Resources)."
+            f"{document.name} is neither a state machine (no States) nor a template (no Resources)."
         )
     found, elsewhere = [], []
     for name, resource in resources.items():
@@ -78,17 +79,23 @@ def machines(document: Document) -> list[Machine]:
         return found
     raise Unreadable(
         f"{document.name}: the definition of {', '.join(elsewhere)} is in another file "
-        "(DefinitionUri, DefinitionS3Location): lint that one."
+        "(DefinitionUri, DefinitionS3Location). Lint that file."
         if elsewhere
         else f"{document.name} is a template without a state machine."
     )
 
 
-def _answer(document: Document, answer: Json) -> Machine:
-    """What ``aws stepfunctions describe-state-machine`` printed."""
+def _described(document: Document, answer: Json) -> Machine:
+    """The state machine in the output of ``aws stepfunctions describe-state-machine``."""
     inner = _parsed(f"{document.name} (definition)", answer["definition"])
-    type_, region = answer.get("type"), region_of(answer["stateMachineArn"])
-    return Machine(document, inner.value, ("definition",), inner, type_, region=region)
+    return Machine(
+        document=document,
+        definition=inner.value,
+        base=("definition",),
+        inner=inner,
+        type_=answer.get("type"),
+        region=region_of(answer["stateMachineArn"]),
+    )
 
 
 def _machine(document: Document, resources: Json, at: Pointer, resource: Json) -> Machine | None:
@@ -102,17 +109,26 @@ def _machine(document: Document, resources: Json, at: Pointer, resource: Json) -
     for key in ("Definition", "DefinitionString"):
         given, base = properties.get(key), (*at, "Properties", key)
         if isinstance(given, Mapping) and isinstance(given.get("States"), Mapping):
-            return Machine(document, given, base, None, type_, resolve)
+            return Machine(
+                document=document, definition=given, base=base, type_=type_, resolve=resolve
+            )
         text = _definition_text(given)
         if text is None:
             continue
         inner = _parsed(f"{document.name} ({at[1]})", text)
-        return Machine(document, inner.value, base, inner, type_, resolve)
+        return Machine(
+            document=document,
+            definition=inner.value,
+            base=base,
+            inner=inner,
+            type_=type_,
+            resolve=resolve,
+        )
     return None
 
 
 def _definition_text(given: Any) -> str | None:
-    """The text of a DefinitionString, with intrinsic functions as placeholders."""
+    """The text of a DefinitionString, with intrinsic functions written as placeholders."""
     if isinstance(given, str):
         return given
     if isinstance(given, Mapping) and "Fn::Join" in given:
@@ -128,18 +144,18 @@ def _parsed(name: str, text: str) -> Document:
     try:
         json.loads(text)
     except ValueError:
-        # A placeholder where JSON wants a number, or a value of its own.
+        # A placeholder without quotes, where JSON needs a number or another value.
         text = _STRING_OR_PLACEHOLDER.sub(
             lambda match: match[0] if match[0].startswith('"') else f'"{match[0]}"', text
         )
     document = parse(name, text)
     if not isinstance(document.value, Mapping):
-        raise Unreadable(f"{name} holds no object.")
+        raise Unreadable(f"{name} is not an object.")
     return document
 
 
 def _resolver(resources: Json, substitutions: Json) -> Resolve:
-    """What a template says of a placeholder in its definition."""
+    """A function that says what a template says about a placeholder in a definition."""
 
     def resolve(placeholder: str, depth: int = 0) -> Resource | None:
         if placeholder in substitutions and depth == 0:
@@ -150,12 +166,12 @@ def _resolver(resources: Json, substitutions: Json) -> Resolve:
         if not isinstance(resource, Mapping):
             return None
         if resource.get("Type") in _MACHINES:
-            return Resource(Kind.MACHINE, f"${{{placeholder}}}")
+            return Resource(ResourceKind.MACHINE, f"${{{placeholder}}}")
         if resource.get("Type") != _ACTIVITY or attribute not in ("", "Arn"):
-            return Resource(Kind.OTHER, f"${{{placeholder}}}")
+            return Resource(ResourceKind.OTHER, f"${{{placeholder}}}")
         properties = resource.get("Properties")
         name = properties.get("Name") if isinstance(properties, Mapping) else None
         plain = name if isinstance(name, str) and "${" not in name else None
-        return Resource(Kind.ACTIVITY, f"${{{placeholder}}}", plain)
+        return Resource(ResourceKind.ACTIVITY, f"${{{placeholder}}}", plain)
 
     return resolve

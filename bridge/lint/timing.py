@@ -1,4 +1,4 @@
-"""Time-outs and heartbeats of a state, against those of its task."""
+"""Check the time-outs and HeartbeatSeconds of a state against the options of its task."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from bridge.heartbeat_ratio import (
     longest_interval_s,
 )
 from bridge.lint import rules
-from bridge.lint.model import Addition, Finding, Json, Known
-from bridge.lint.walk import Place
+from bridge.lint.finding import Addition, Finding
+from bridge.lint.json_tree import Json
+from bridge.lint.known import KnownActivity
+from bridge.lint.task_states import TaskState
 
 
 def seconds(state: Json, key: str) -> float | None:
-    """The number that a field says; None without one, or where an expression stands for it."""
+    """The number in a field; None when the field is missing or holds an expression."""
     value: Any = state.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
@@ -26,56 +28,56 @@ def seconds(state: Json, key: str) -> float | None:
 
 
 def has(state: Json, key: str) -> bool:
-    """Whether a field is there, be it as a number, an expression or a path."""
+    """Whether a state has a field, as a number, an expression or a path."""
     return state.get(key) is not None or state.get(key + "Path") is not None
 
 
 def check(
-    place: Place, known: Known | None, visibility_timeout_s: float | None
+    task: TaskState, known: KnownActivity | None, visibility_timeout_s: float | None
 ) -> Iterator[Finding]:
-    """The faults of the time-outs of one activity state."""
-    yield from _heartbeat(place, known)
-    timeout_s = seconds(place.state, "TimeoutSeconds")
-    heartbeat_s = seconds(place.state, "HeartbeatSeconds")
-    if not has(place.state, "TimeoutSeconds"):
+    """Yield the faults in the time-outs of one activity state."""
+    yield from _heartbeat(task, known)
+    timeout_s = seconds(task.state, "TimeoutSeconds")
+    heartbeat_s = seconds(task.state, "HeartbeatSeconds")
+    if not has(task.state, "TimeoutSeconds"):
         yield Finding(
-            rules.NO_TIMEOUT,
-            place.at,
-            f"state {place.name!r} has no TimeoutSeconds.",
-            "Add TimeoutSeconds: the longest wait for a worker plus the longest run.",
+            rule=rules.NO_TIMEOUT,
+            at=task.at,
+            message=f"state {task.name!r} has no TimeoutSeconds.",
+            fix="Add TimeoutSeconds: the longest wait for a worker plus the longest run.",
         )
     if timeout_s is not None and heartbeat_s is not None and timeout_s <= heartbeat_s:
         yield Finding(
-            rules.TIMEOUT_BELOW_HEARTBEAT,
-            (*place.at, "TimeoutSeconds"),
-            f"TimeoutSeconds={timeout_s:g} is not above HeartbeatSeconds={heartbeat_s:g}.",
-            f"Use TimeoutSeconds of {heartbeat_s + 1:g} or more, or a shorter heartbeat.",
+            rule=rules.TIMEOUT_BELOW_HEARTBEAT,
+            at=(*task.at, "TimeoutSeconds"),
+            message=f"TimeoutSeconds={timeout_s:g} is not above HeartbeatSeconds={heartbeat_s:g}.",
+            fix=f"Use TimeoutSeconds of {heartbeat_s + 1:g} or more, or shorter HeartbeatSeconds.",
         )
     if known is not None and known.time_limit_s:
-        yield from _limits(place, timeout_s, known.time_limit_s, visibility_timeout_s)
+        yield from _time_limit(task, timeout_s, known.time_limit_s, visibility_timeout_s)
 
 
-def _heartbeat(place: Place, known: Known | None) -> Iterator[Finding]:
-    if not has(place.state, "HeartbeatSeconds"):
-        yield _missing(place, known)
+def _heartbeat(task: TaskState, known: KnownActivity | None) -> Iterator[Finding]:
+    if not has(task.state, "HeartbeatSeconds"):
+        yield _no_heartbeat(task, known)
         return
-    heartbeat_s = seconds(place.state, "HeartbeatSeconds")
-    if heartbeat_s is None or known is None or known.manual:
+    given_s = seconds(task.state, "HeartbeatSeconds")
+    if given_s is None or known is None or known.manual:
         return
-    beat_s, enough_s = known.heartbeat_s, heartbeat_seconds(known.heartbeat_s)
-    if is_enough(heartbeat_s, beat_s):
+    interval_s = known.heartbeat_s
+    if is_enough(given_s, interval_s):
         return
-    rule = rules.HEARTBEAT_TIGHT if heartbeat_s > beat_s else rules.HEARTBEAT_TOO_SHORT
     yield Finding(
-        rule,
-        (*place.at, "HeartbeatSeconds"),
-        f"HeartbeatSeconds={heartbeat_s:g}, and the task of state {place.name!r} sends a heartbeat "
-        f"every {beat_s:g} s.",
-        f"Use {enough_s} or more, or heartbeat={longest_interval_s(heartbeat_s):.3g} at the task.",
+        rule=rules.HEARTBEAT_TIGHT if given_s > interval_s else rules.HEARTBEAT_TOO_SHORT,
+        at=(*task.at, "HeartbeatSeconds"),
+        message=f"HeartbeatSeconds={given_s:g}, and the task of state {task.name!r} sends a "
+        f"heartbeat every {interval_s:g} s.",
+        fix=f"Use {heartbeat_seconds(interval_s)} or more, or set "
+        f"heartbeat={longest_interval_s(given_s):.3g} on the task.",
     )
 
 
-def _missing(place: Place, known: Known | None) -> Finding:
+def _no_heartbeat(task: TaskState, known: KnownActivity | None) -> Finding:
     fix = f"Add HeartbeatSeconds: {RATIO_IN_WORDS} heartbeat intervals of the task."
     addition = None
     if known is not None and known.manual:
@@ -89,37 +91,41 @@ def _missing(place: Place, known: Known | None) -> Finding:
             f'Add "HeartbeatSeconds": {enough_s}, {RATIO_IN_WORDS} intervals of '
             f"{known.heartbeat_s:g} s."
         )
-        timeout_s = seconds(place.state, "TimeoutSeconds")
-        # An expression may say less: then adding one fault would mend another.
-        certain = timeout_s is not None or not has(place.state, "TimeoutSeconds")
+        timeout_s = seconds(task.state, "TimeoutSeconds")
+        # The value of an expression may be smaller: the addition would then be a new fault.
+        certain = timeout_s is not None or not has(task.state, "TimeoutSeconds")
         if certain and (timeout_s is None or enough_s < timeout_s):
-            addition = Addition(place.at, "HeartbeatSeconds", enough_s, after="Resource")
+            addition = Addition(
+                to=task.at, key="HeartbeatSeconds", value=enough_s, after="Resource"
+            )
         else:
             fix += " TimeoutSeconds must be above it: decide on both."
     return Finding(
-        rules.NO_HEARTBEAT,
-        place.at,
-        f"state {place.name!r} has no HeartbeatSeconds.",
-        fix,
-        addition,
+        rule=rules.NO_HEARTBEAT,
+        at=task.at,
+        message=f"state {task.name!r} has no HeartbeatSeconds.",
+        fix=fix,
+        addition=addition,
     )
 
 
-def _limits(
-    place: Place, timeout_s: float | None, limit_s: float, visibility_timeout_s: float | None
+def _time_limit(
+    task: TaskState, timeout_s: float | None, limit_s: float, visibility_timeout_s: float | None
 ) -> Iterator[Finding]:
     if timeout_s is not None and limit_s >= timeout_s:
         yield Finding(
-            rules.TIME_LIMIT_ABOVE_TIMEOUT,
-            (*place.at, "TimeoutSeconds"),
-            f"TimeoutSeconds={timeout_s:g}, and the task's time_limit is {limit_s:g} s.",
-            f"Use TimeoutSeconds above {limit_s:g}, with the wait for a worker, or a lower limit.",
+            rule=rules.TIME_LIMIT_ABOVE_TIMEOUT,
+            at=(*task.at, "TimeoutSeconds"),
+            message=f"TimeoutSeconds={timeout_s:g}, and the task's time_limit is {limit_s:g} s.",
+            fix=f"Use TimeoutSeconds above {limit_s:g} plus the wait for a worker, or a shorter "
+            "time_limit.",
         )
     if visibility_timeout_s is not None and visibility_timeout_s < limit_s:
         yield Finding(
-            rules.VISIBILITY_TIMEOUT,
-            (*place.at, "Resource"),
-            f"the broker's visibility_timeout is {visibility_timeout_s:g} s, the time_limit of the "
-            f"task of state {place.name!r} {limit_s:g} s.",
-            f'broker_transport_options = {{"visibility_timeout": {math.ceil(limit_s * 2)}, …}}',
+            rule=rules.VISIBILITY_TIMEOUT,
+            at=(*task.at, "Resource"),
+            message=f"the broker's visibility_timeout is {visibility_timeout_s:g} s, and the "
+            f"time_limit of the task of state {task.name!r} is {limit_s:g} s.",
+            fix="Set broker_transport_options = "
+            f'{{"visibility_timeout": {math.ceil(limit_s * 2)}, …}}.',
         )

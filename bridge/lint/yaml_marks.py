@@ -1,4 +1,7 @@
-"""YAML with CloudFormation's short tags, and where each value stands. Needs PyYAML."""
+"""Read YAML with CloudFormation's short tags, and find the position of each value.
+
+Needs PyYAML.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,14 @@ from typing import Any
 import yaml
 
 from bridge.lint.json_marks import Mark
-from bridge.lint.model import Pointer
+from bridge.lint.json_tree import Pointer
 
-# Aliases of aliases can stand for more places than memory has.
+# Nested aliases can stand for more values than fit into memory.
 _MOST_MARKS = 500_000
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe, with ``!Sub`` and its like as their long forms."""
+    """A safe loader that reads short tags such as ``!Sub`` as their long forms."""
 
 
 def _long_form(loader: _Loader, suffix: str, node: yaml.Node) -> Any:
@@ -34,11 +37,11 @@ _Loader.add_multi_constructor("!", _long_form)
 
 
 def read_yaml(text: str) -> tuple[Any, dict[Pointer, Mark]]:
-    """The first document and its marks.
+    """The value of the first document, and the position of each value in it.
 
     Raises:
-        yaml.YAMLError: It is no YAML; the message says where.
-        RecursionError: It is nested too deeply, or in itself.
+        yaml.YAMLError: The text is not valid YAML; the message says where.
+        RecursionError: A value is nested too deeply, or contains itself.
     """
     loader = _Loader(text)
     try:
@@ -57,7 +60,13 @@ def _note(node: yaml.Node, at: Pointer, marks: dict[Pointer, Mark]) -> None:
         return
     start = node.start_mark
     marks.setdefault(
-        at, Mark(start.line + 1, start.index, column=start.column, literal=_literal(node))
+        at,
+        Mark(
+            line=start.line + 1,
+            start=start.index,
+            column=start.column,
+            literal=_literal(node),
+        ),
     )
     if isinstance(node, yaml.SequenceNode):
         for index, each in enumerate(node.value):
@@ -69,8 +78,8 @@ def _note(node: yaml.Node, at: Pointer, marks: dict[Pointer, Mark]) -> None:
             continue
         begin = key.start_mark
         marks[(*at, key.value)] = Mark(
-            begin.line + 1,
-            begin.index,
+            line=begin.line + 1,
+            start=begin.index,
             column=begin.column,
             flow=bool(node.flow_style),
             quoted=key.style == '"',

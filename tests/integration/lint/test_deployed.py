@@ -1,4 +1,4 @@
-"""``celery -A bridge lint`` of state machines that Step Functions has."""
+"""``celery -A bridge lint`` of deployed state machines."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def deployed(sfn):
         sfn.delete_state_machine(stateMachineArn=arn)
 
 
-def test_one_whose_type_only_aws_knows(deployed):
+def test_the_type_of_a_deployed_state_machine_is_known(deployed):
     express, standard = deployed(there(CLEAN), "EXPRESS"), deployed(there(CLEAN))
     result = run("--state-machine", express)
     assert result.exit_code == 1
@@ -66,7 +66,7 @@ def test_one_whose_type_only_aws_knows(deployed):
     )
 
 
-def test_all(deployed):
+def test_all_lints_every_state_machine(deployed):
     wanted = {deployed(there(clean(TimeoutSeconds=...))) for _ in range(3)}
     result = run("--all", "--json")
     assert result.exit_code == 1
@@ -77,11 +77,11 @@ def test_all(deployed):
     ]
 
 
-def test_its_region_is_known(deployed):
+def test_the_region_of_a_deployed_state_machine_is_known(deployed):
     assert "BR023" in run("--state-machine", deployed(json.dumps(CLEAN))).output
 
 
-def test_one_that_does_not_exist_is_told():
+def test_a_state_machine_that_does_not_exist_is_an_error():
     arn = f"arn:aws:states:{REGION}:123456789012:stateMachine:none"
     result = run("--state-machine", arn)
     assert result.exit_code in (1, 2)

@@ -25,12 +25,12 @@ class TestEachPartition:
     def test_its_activities_are_read(self, region, partition):
         arn = f"arn:{partition}:states:{region}:{ACCOUNT}:activity:resize"
         assert parse_arn(arn) == (region, ACCOUNT, "resize")
-        assert resources.read(arn).kind is resources.Kind.ACTIVITY
+        assert resources.read(arn).kind is resources.ResourceKind.ACTIVITY
 
     def test_its_state_machines_are_read(self, region, partition):
         arn = f"arn:{partition}:states:{region}:{ACCOUNT}:stateMachine:order"
         assert region_of(arn) == region
-        assert resources.read(arn).kind is resources.Kind.MACHINE
+        assert resources.read(arn).kind is resources.ResourceKind.MACHINE
 
     def test_its_roles_are_taken(self, region, partition):
         role = f"arn:{partition}:iam::{ACCOUNT}:role/bridge"

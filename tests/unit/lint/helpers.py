@@ -1,4 +1,4 @@
-"""A clean definition to plant faults in, and what the fleet of the tests is said to serve."""
+"""A definition without faults, and the activities that the app of the tests has tasks for."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import copy
 from pathlib import Path
 
 from bridge.lint.engine import lint_definition
-from bridge.lint.model import Known
+from bridge.lint.known import KnownActivity
 
 CORPUS = Path(__file__).parent / "corpus"
 REGION = "eu-west-1"
 ARN = "arn:aws:states:eu-west-1:123456789012:activity:"
 ACTIVITIES = {
-    "resize-image": Known(15.0),
-    "send-invoice": Known(10.0, time_limit_s=600.0),
-    "encode": Known(20.0, time_limit_s=3600.0),
-    "review": Known(10.0, manual=True),
+    "resize-image": KnownActivity(15.0),
+    "send-invoice": KnownActivity(10.0, time_limit_s=600.0),
+    "encode": KnownActivity(20.0, time_limit_s=3600.0),
+    "review": KnownActivity(10.0, manual=True),
 }
 LOST = ["Bridge.WorkerLost", "States.Timeout", "States.HeartbeatTimeout"]
 CLEAN = {

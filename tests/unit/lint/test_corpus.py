@@ -1,4 +1,4 @@
-"""Definitions as people write them, with all that should be found in each, and where."""
+"""Realistic definitions, with every finding that each should have, and its place."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def found(report):
 
 
 @pytest.mark.parametrize("name", FOUND)
-def test_all_is_found_and_nothing_else(name):
+def test_every_planted_fault_is_found_and_nothing_else(name):
     report = lint_document(read_file(CORPUS / name), OPTIONS)
     assert found(report) == set(FOUND[name])
     assert len(report.findings) == len(FOUND[name])
     assert report.looked == 1
 
 
-def test_every_file_is_looked_at():
+def test_every_file_of_the_corpus_has_expectations():
     assert {each.name for each in CORPUS.iterdir()} == set(FOUND)
 
 

@@ -1,4 +1,4 @@
-"""--fix adds members, and touches nothing else."""
+"""``--fix`` adds members, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 import pytest
 
 from bridge.lint.files import Unreadable, parse, read_file
+from bridge.lint.finding import Addition, Finding
 from bridge.lint.fix import fixed
-from bridge.lint.model import Addition, Finding
 from bridge.lint.rules import NO_JITTER
 from bridge.lint.run import Options, fix_file, lint_document
 from tests.unit.lint.helpers import ACTIVITIES, ARN, CORPUS, clean
@@ -22,23 +22,23 @@ def fix(text, *, yaml=False):
 
 
 class TestJson:
-    def test_additions_are_set_like_their_neighbours(self):
+    def test_additions_are_spaced_like_their_neighbours(self):
         text = (CORPUS / "nested.asl.json").read_text()
         space = " " * 28
         resource = f'{space}"Resource": "{ARN}resize-image",\n'
         assert resource in text
         assert fix(text) == text.replace(resource, f'{resource}{space}"HeartbeatSeconds": 45,\n')
 
-    def test_on_one_line(self):
+    def test_an_object_on_one_line_stays_on_one_line(self):
         definition = clean(Retry=[{"ErrorEquals": ["States.ALL"]}])
         made = fix(json.dumps(definition))
         assert '{"ErrorEquals": ["States.ALL"], "JitterStrategy": "FULL"}' in made
 
-    def test_without_any_space(self):
+    def test_an_object_without_spaces_is_extended(self):
         made = fix(json.dumps(clean(HeartbeatSeconds=...), separators=(",", ":")))
         assert json.loads(made)["States"]["Encode"]["HeartbeatSeconds"] == 60
 
-    def test_all_three_at_once_leave_nothing(self):
+    def test_three_additions_at_once_leave_no_fixable_finding(self):
         definition = clean(
             HeartbeatSeconds=...,
             Retry=[{"ErrorEquals": ["Bridge.Rejected"]}, {"ErrorEquals": ["States.ALL"]}],
@@ -52,14 +52,14 @@ class TestJson:
         assert lint_document(parse("x", made), OPTIONS).findings == []
         assert fix(made) == made
 
-    def test_names_that_need_escapes(self):
+    def test_state_names_that_need_escapes_are_found(self):
         definition = clean(HeartbeatSeconds=...)
         definition["States"]['a"b/c~\\ \u00e4{}[],:'] = definition["States"].pop("Encode")
         for ascii_ in (True, False):
             made = fix(json.dumps(definition, ensure_ascii=ascii_))
             assert lint_document(parse("x", made), OPTIONS).findings == []
 
-    def test_line_ends_and_byte_order_mark_stay(self, tmp_path):
+    def test_line_ends_and_byte_order_mark_are_kept(self, tmp_path):
         path = tmp_path / "x.json"
         text = json.dumps(clean(HeartbeatSeconds=...), indent=2).replace("\n", "\r\n")
         path.write_bytes(b"\xef\xbb\xbf" + text.encode())
@@ -70,7 +70,7 @@ class TestJson:
 
 
 class TestYaml:
-    def test_comments_stay_where_they_belong(self):
+    def test_comments_stay_with_their_member(self):
         text = (CORPUS / "media.sam.yaml").read_text()
         made = fix(text, yaml=True)
         added = [line for line in made.splitlines() if line not in text.splitlines()]
@@ -90,36 +90,37 @@ class TestYaml:
         assert made.count("JitterStrategy") == 1
         assert lint_document(parse("x", made, yaml=True), OPTIONS).findings == []
 
-    def test_between_brackets(self):
+    def test_a_value_between_brackets_is_extended(self):
         text = json.dumps(clean(Retry=[{"ErrorEquals": ["States.ALL"]}]))
         assert '"JitterStrategy": "FULL", "ErrorEquals": ["States.ALL"]' in fix(text, yaml=True)
 
 
 class TestNotSafe:
-    def test_a_heartbeat_that_timeout_seconds_does_not_allow(self):
+    def test_no_heartbeat_is_added_that_timeout_seconds_does_not_allow(self):
         for timeout in (60, "${Timeout}"):
             definition = clean(HeartbeatSeconds=..., TimeoutSeconds=timeout)
             text = json.dumps(definition)
             assert fix(text) == text
 
     @pytest.mark.parametrize("name", ["review", "unknown"])
-    def test_a_heartbeat_that_nobody_knows(self, name):
+    def test_no_heartbeat_is_added_when_the_interval_is_not_known(self, name):
         text = json.dumps(clean(HeartbeatSeconds=..., Resource=ARN + name))
         assert fix(text) == text
 
     @pytest.mark.parametrize("name", ["billing.cfn.yaml", "cdk.template.json"])
-    def test_a_text_in_a_text(self, name):
+    def test_a_definition_string_is_not_changed(self, name):
         document = read_file(CORPUS / name)
         findings = lint_document(document, OPTIONS).findings
         assert fixed(document, findings) == document.text
         assert any("does not write into a DefinitionString" in each.fix for each in findings)
 
-    def test_what_would_change_more_is_refused(self):
-        """A duplicate key: the place that is found is not the one that counts."""
+    def test_a_fix_that_would_change_more_is_refused(self):
+        """With a duplicate key, the position that is found may not be that of the used value."""
         text = '{"A": {"x": 1}, "A": {"x": 1}}'
         document = parse("x", text)
-        finding = Finding(NO_JITTER, (), "", "", Addition(("A",), "y", 2))
+        addition = Addition(to=("A",), key="y", value=2)
+        finding = Finding(rule=NO_JITTER, at=(), message="", fix="", addition=addition)
         assert json.loads(fixed(document, [finding]))["A"] == {"x": 1, "y": 2}
         merged = "base: &b {x: 1}\nA:\n  <<: *b\n"
-        with pytest.raises(Unreadable, match="an anchor holds"):
+        with pytest.raises(Unreadable, match="an anchor defines the object"):
             fixed(parse("x", merged, yaml=True), [finding])

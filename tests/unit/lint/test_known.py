@@ -1,16 +1,15 @@
-"""What the linter takes from a registry and its app."""
+"""What the linter takes from the app: its activities, and the visibility timeout."""
 
 from __future__ import annotations
 
 import pytest
 from celery import Celery
 
-from bridge.lint.known import known_of, visibility_timeout_s
-from bridge.lint.model import Known
+from bridge.lint.known import KnownActivity, known_of, visibility_timeout_s
 from bridge.registry import Activity, Registry
 
 
-def test_known_of_a_registry():
+def test_heartbeats_and_time_limits_are_taken_from_the_registry_and_the_app():
     app = Celery("test", set_as_current=False)
     app.conf.task_time_limit = 90
 
@@ -23,8 +22,8 @@ def test_known_of_a_registry():
         [Activity("a", limited, "q", 10.0), Activity("b", plain, "q", 20.0, manual=True)]
     )
     assert known_of(registry, app) == {
-        "a": Known(10.0, time_limit_s=30.0),
-        "b": Known(20.0, time_limit_s=90.0, manual=True),
+        "a": KnownActivity(10.0, time_limit_s=30.0),
+        "b": KnownActivity(20.0, time_limit_s=90.0, manual=True),
     }
 
 
@@ -37,7 +36,7 @@ def test_known_of_a_registry():
         ("amqp://h", {"visibility_timeout": 60}, None),
     ],
 )
-def test_visibility_timeout(broker, options, expected):
+def test_visibility_timeout_is_the_brokers_or_the_default_of_kombu(broker, options, expected):
     app = Celery("test", broker=broker, set_as_current=False)
     app.conf.broker_transport_options = options
     assert visibility_timeout_s(app) == expected

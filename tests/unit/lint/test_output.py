@@ -1,4 +1,4 @@
-"""The formats: text, JSON, SARIF and GitHub's."""
+"""The output formats: text, JSON, SARIF and annotations of GitHub."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def findings():
     return lint_document(document, Options(activities=ACTIVITIES, region="eu-west-1")).findings
 
 
-def test_text(findings):
+def test_text_has_place_rule_and_fix_of_each_finding(findings):
     lines = FORMATS["text"](findings, 1).splitlines()
     assert lines[0] == "a b/legacy,1%.json:1 /"
     assert lines[1].startswith("  BR005 warning: the state machine has no TimeoutSeconds.")
@@ -111,7 +111,7 @@ def test_text(findings):
     assert lines[-1] == "4 errors, 7 warnings, 3 infos in 1 state machine"
 
 
-def test_json(findings):
+def test_json_has_every_field_and_a_summary(findings):
     made = json.loads(FORMATS["json"](findings, 1))
     assert made["summary"] == {"state_machines": 1, "error": 4, "warning": 7, "info": 3}
     assert len(made["findings"]) == 14
@@ -129,7 +129,7 @@ def test_json(findings):
     }
 
 
-def test_sarif(findings):
+def test_sarif_is_valid_and_fingerprints_are_unique(findings):
     made = json.loads(FORMATS["sarif"](findings, 1))
     Draft202012Validator(SARIF).validate(made)
     (run,) = made["runs"]
@@ -144,14 +144,14 @@ def test_sarif(findings):
     assert location["artifactLocation"]["uri"] == "a%20b/legacy%2C1%25.json"
 
 
-def test_sarif_of_what_is_deployed(findings):
+def test_sarif_names_a_deployed_state_machine_by_its_arn(findings):
     arn = "arn:aws:states:eu-west-1:123456789012:stateMachine:x"
     made = json.loads(FORMATS["sarif"]([replace(findings[0], source=arn, line=None)], 1))
     (location,) = made["runs"][0]["results"][0]["locations"]
     assert location["physicalLocation"] == {"artifactLocation": {"uri": arn}}
 
 
-def test_github(findings):
+def test_github_annotations_are_escaped_workflow_commands(findings):
     lines = FORMATS["github"](findings, 1).splitlines()
     assert len(lines) == 14
     assert lines[0].startswith(
@@ -161,7 +161,7 @@ def test_github(findings):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_without_findings(form):
+def test_every_format_can_be_empty(form):
     made = FORMATS[form]([], 2)
     if form == "sarif":
         Draft202012Validator(SARIF).validate(json.loads(made))
