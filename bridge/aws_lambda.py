@@ -58,7 +58,7 @@ class TaskLost(BridgeError):
     """The time is over, and a poll is still open or its task is not stored."""
 
 
-class Context(Protocol):
+class LambdaContext(Protocol):
     """What is used of Lambda's context."""
 
     def get_remaining_time_in_millis(self) -> int:
@@ -95,7 +95,7 @@ class Function:
         self._app = app
         self._arns: dict[str, str] = {}
 
-    def __call__(self, event: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:
+    def __call__(self, event: Mapping[str, Any] | None, context: LambdaContext) -> dict[str, Any]:
         """Poll once for ``event["activity"]``, or once for each activity, all at a time.
 
         Returns:
@@ -175,7 +175,7 @@ class Function:
             # Without the store there is nothing to wait for: its lease ends by itself.
             ends = {asyncio.create_task(poller.run()), asyncio.create_task(poller.stuck.wait())}
             await asyncio.wait(ends, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
-            left = poller.leftovers()
+            left = poller.unfinished_work()
         finally:
             await poll.end_tasks()
             await clients.close()

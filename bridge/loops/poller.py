@@ -47,7 +47,7 @@ MIN_EMPTY_POLL_S = 0.2
 
 
 @dataclass(slots=True)
-class Leftovers:
+class UnfinishedWork:
     """What a poller that was told to end at once leaves behind."""
 
     open_polls: int = 0
@@ -168,10 +168,10 @@ class Poller:
         if self._refusals:
             self._ask_now()
 
-    def leftovers(self) -> Leftovers:
+    def unfinished_work(self) -> UnfinishedWork:
         """What would be left behind if the process ended now."""
         intake = self._intake
-        return Leftovers(self._open(), sorted(intake.unstored), sorted(intake.undispatched))
+        return UnfinishedWork(self._open(), sorted(intake.unstored), sorted(intake.undispatched))
 
     def _open(self) -> int:
         return sum(lane.open for lane in self._lanes)

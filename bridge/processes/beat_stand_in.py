@@ -27,7 +27,7 @@ MAX_PASSES = 4
 """Of one kind at once: while Step Functions hangs, those that come due meanwhile must not wait."""
 
 
-class StandIn:
+class BeatStandIn:
     """Takes over what is overdue, until ``stop``."""
 
     def __init__(
@@ -42,14 +42,14 @@ class StandIn:
         self._tick_s = bridge.settings.tick_s
         self._store = store
         self._work: dict[PassKind, Callable[[], Awaitable[object]]] = {
-            PassKind.HEARTBEAT: lambda: heartbeat.beat_due(
+            PassKind.HEARTBEAT: lambda: heartbeat.send_due_heartbeats(
                 clients=clients,
                 store=store,
                 on_unfinished=dispatcher.revoke_soon,
                 concurrent_calls=bridge.settings.concurrent_calls,
                 meters=meters,
             ),
-            PassKind.RECOVERY: lambda: recovery.sweep(
+            PassKind.RECOVERY: lambda: recovery.recover(
                 store=store, jobs=bridge.jobs, dispatcher=dispatcher, meters=meters
             ),
         }

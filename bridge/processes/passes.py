@@ -105,12 +105,12 @@ def _close_calls(**_: Any) -> None:
         calls.close()
 
 
-def beat_tokens(bridge: Installation, calls: Calls) -> dict[str, int]:
+def send_heartbeats(bridge: Installation, calls: Calls) -> dict[str, int]:
     """Heartbeat the tokens that are due."""
     calls.wait(calls.store.watch_clock())
     calls.wait(calls.store.note_beat_pass(PassKind.HEARTBEAT))
     done = calls.wait(
-        heartbeat.beat_due(
+        heartbeat.send_due_heartbeats(
             clients=calls.clients,
             store=calls.store,
             on_unfinished=calls.dispatcher.revoke_soon,
@@ -148,7 +148,7 @@ def recover(bridge: Installation, calls: Calls) -> dict[str, int]:
     calls.wait(calls.store.watch_clock())
     calls.wait(calls.store.note_beat_pass(PassKind.RECOVERY))
     done = calls.wait(
-        recovery.sweep(
+        recovery.recover(
             store=calls.store,
             jobs=bridge.jobs,
             dispatcher=calls.dispatcher,
@@ -159,7 +159,7 @@ def recover(bridge: Installation, calls: Calls) -> dict[str, int]:
 
 
 PASSES: dict[str, Callable[[Installation, Calls], Any]] = {
-    HEARTBEAT: beat_tokens,
+    HEARTBEAT: send_heartbeats,
     FLUSH: flush,
     RECOVER: recover,
     METRICS: publish_metrics,

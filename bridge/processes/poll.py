@@ -11,10 +11,10 @@ from contextlib import suppress
 from bridge.app_state import Installation, process_name
 from bridge.errors import SettingsError, StoreUnavailable
 from bridge.loops.dispatcher import Dispatcher
-from bridge.loops.poller import Leftovers, Poller
+from bridge.loops.poller import Poller, UnfinishedWork
 from bridge.loops.reporter import Reporter
 from bridge.metrics.instruments import Instruments
-from bridge.processes.beat_stand_in import StandIn
+from bridge.processes.beat_stand_in import BeatStandIn
 from bridge.settings import Settings
 from bridge.stepfunctions import Clients, Places
 from bridge.store import ClaimStore, check_schema
@@ -24,7 +24,9 @@ from bridge.versions import log_off
 logger = logging.getLogger(__name__)
 
 
-async def serve(bridge: Installation, arns: Mapping[str, str], places: Places) -> Leftovers | None:
+async def serve(
+    bridge: Installation, arns: Mapping[str, str], places: Places
+) -> UnfinishedWork | None:
     """Poll and report until SIGTERM or SIGINT, then drain.
 
     Args:
@@ -65,7 +67,7 @@ async def serve(bridge: Installation, arns: Mapping[str, str], places: Places) -
         on_closing=poller.wake,
         meters=meters,
     )
-    stand_in = StandIn(
+    stand_in = BeatStandIn(
         bridge=bridge, clients=clients, store=store, dispatcher=dispatcher, meters=meters
     )
 
@@ -99,7 +101,7 @@ async def serve(bridge: Installation, arns: Mapping[str, str], places: Places) -
     try:
         await asyncio.wait({polling, cut_short}, return_when=asyncio.FIRST_COMPLETED)
         if at_once.is_set():
-            return poller.leftovers()
+            return poller.unfinished_work()
         await polling
         reporter.stop()
         stand_in.stop()

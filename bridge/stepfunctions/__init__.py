@@ -16,15 +16,15 @@ from bridge.stepfunctions.activities import (
 from bridge.stepfunctions.aws import Connection, describe_connection
 from bridge.stepfunctions.client import ActivityTask, StepFunctions
 from bridge.stepfunctions.credentials import SharedCredentials
-from bridge.stepfunctions.places import HOME, Clients, Place, Places
+from bridge.stepfunctions.places import HOME, AwsPlace, Clients, Places
 
 __all__ = [
     "HOME",
     "ActivityDescription",
     "ActivityTask",
+    "AwsPlace",
     "Clients",
     "Connection",
-    "Place",
     "Places",
     "SharedCredentials",
     "StepFunctions",

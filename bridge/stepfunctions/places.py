@@ -17,7 +17,7 @@ from bridge.stepfunctions.client import StepFunctions
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AwsPlace:
     """A region, and who calls there.
 
     Attributes:
@@ -33,7 +33,7 @@ class Place:
         return f"{self.region}/{self.account}" if self.region or self.account else ""
 
 
-HOME = Place()
+HOME = AwsPlace()
 
 
 class Places:
@@ -50,7 +50,7 @@ class Places:
         self._roles = roles or {}
         self._connections = {HOME: Connection.from_environment()}
 
-    def of(self, activity: str) -> Place:
+    def of(self, activity: str) -> AwsPlace:
         """Where an activity is, by its name or ARN as registered."""
         arn = parse_arn(activity)
         if arn is None:
@@ -58,9 +58,9 @@ class Places:
         account = arn.account if arn.account in self._roles else ""
         if not account and arn.region == self._connections[HOME].region:
             return HOME
-        return Place(arn.region, account)
+        return AwsPlace(arn.region, account)
 
-    def connection(self, place: Place = HOME) -> Connection:
+    def connection(self, place: AwsPlace = HOME) -> Connection:
         """How to get there.
 
         Raises:
@@ -86,7 +86,7 @@ class Clients:
     ) -> None:
         self._places = places
         self._on_throttled = on_throttled
-        self._clients: dict[Place, StepFunctions] = {}
+        self._clients: dict[AwsPlace, StepFunctions] = {}
 
     def of(self, activity: str) -> StepFunctions:
         """The client for an activity, by its name or ARN as registered.

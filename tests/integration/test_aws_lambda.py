@@ -136,19 +136,19 @@ class Scene:
     def pollers(self) -> list[str]:
         return self.read().pollers
 
-    def recover(self) -> recovery.Sweep:
+    def recover(self) -> recovery.RecoveryCounts:
         """One pass of recovery, as beat does it."""
 
-        async def sweep():
+        async def recover():
             claims = ClaimStore(self.settings)
             try:
-                return await recovery.sweep(
+                return await recovery.recover(
                     store=claims, jobs=self.jobs, dispatcher=Dispatcher(self.app.bridge)
                 )
             finally:
                 await claims.close()
 
-        return asyncio.run(sweep())
+        return asyncio.run(recover())
 
 
 @pytest.fixture

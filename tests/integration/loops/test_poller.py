@@ -15,13 +15,14 @@ from types import SimpleNamespace
 import pytest
 from celery import Celery
 
-from bridge.errors import StoreUnavailable
+from bridge.errors import StoreUnavailable, Throttled, TooManyPollers
 from bridge.loops.poll_window import IDLE_AFTER_S
 from bridge.loops.poller import GRANT_INTERVAL_S, IDLE_INTERVAL_S, Poller
 from bridge.processes.poll import end_tasks
 from bridge.registry import Activity, Registry
 from bridge.stepfunctions import ActivityTask
 from bridge.store import ClaimStore, JobStore, PollRefusal, Wish
+from tests.integration.loops.fakes import TASK, FaultyClient, FaultyDispatcher, polling
 
 TIMEOUT_S = 20.0
 HOLD_S = 60.0
@@ -331,6 +332,32 @@ class TestAskAgain:
             assert len(scene.claims.asked) - before <= 2
 
         play(steps, activities=50, slots=100)
+
+
+class TestPollsThatFail:
+    def test_a_poller_task_that_dies_is_replaced_and_says_so(self, store, registry, caplog):
+        client = FaultyClient(ZeroDivisionError("a bug"), TASK)
+        dispatcher = FaultyDispatcher()
+        polling(store, registry, client, dispatcher, lambda: dispatcher.published)
+        assert "a poller task of resize died; it is replaced" in caplog.text
+        assert store.status().queued == 1
+
+    @pytest.mark.parametrize("fault", [Throttled("slow down"), TooManyPollers("1,000 are open")])
+    def test_a_refused_poll_is_backed_off_and_opened_again(self, store, registry, caplog, fault):
+        client = FaultyClient(fault, TASK)
+        dispatcher = FaultyDispatcher()
+        polling(store, registry, client, dispatcher, lambda: dispatcher.published)
+        assert str(fault) in caplog.text
+        assert client.polled >= 2
+
+    def test_empty_polls_that_come_at_once_do_not_spin(self, store, registry):
+        client = FaultyClient(*[None] * 3, TASK)
+        dispatcher = FaultyDispatcher()
+        loop_s = asyncio.new_event_loop()
+        started = loop_s.time()
+        polling(store, registry, client, dispatcher, lambda: dispatcher.published)
+        assert loop_s.time() - started > 3 * 0.2
+        loop_s.close()
 
 
 class TestDrain:

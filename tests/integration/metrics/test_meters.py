@@ -197,7 +197,7 @@ def test_heartbeats(store, meters, fault, result):
     store.claim(interval_s=0.05)
     store.run(asyncio.sleep(0.06))
     store.run(
-        heartbeat.beat_due(
+        heartbeat.send_due_heartbeats(
             clients=Client(fault),
             store=store.claims,
             concurrent_calls=4,
@@ -209,9 +209,9 @@ def test_heartbeats(store, meters, fault, result):
 
 
 class TestRecoveries:
-    def sweep(self, store, meters) -> list[tuple]:
+    def recover(self, store, meters) -> list[tuple]:
         store.run(
-            recovery.sweep(
+            recovery.recover(
                 store=store.claims, jobs=store.jobs, dispatcher=Recording(), meters=meters
             )
         )
@@ -221,7 +221,7 @@ class TestRecoveries:
         store.running("token-1", worker="w1", max_attempts=2)
         store.running("token-2", worker="w1", activity="render")
         store.run(asyncio.sleep(1.1))
-        wait_until(lambda: len(self.sweep(store, meters)) == 3, timeout_s=10)
+        wait_until(lambda: len(self.recover(store, meters)) == 3, timeout_s=10)
         assert sorted(meters.events) == [
             ("recovered", "render", "failed"),
             ("recovered", "resize", "again"),
@@ -231,7 +231,7 @@ class TestRecoveries:
     def test_a_claim_that_nobody_published(self, store, meters):
         store.claim()
         store.run(asyncio.sleep(0.25))
-        assert self.sweep(store, meters) == [("recovered", "resize", "dispatched")]
+        assert self.recover(store, meters) == [("recovered", "resize", "dispatched")]
 
     def test_a_silent_job_is_given_up(self, store, meters):
         store.running(interval_s=0.05, manual=True)
@@ -239,7 +239,7 @@ class TestRecoveries:
         def given_up():
             store.worker()
             store.run(
-                heartbeat.beat_due(
+                heartbeat.send_due_heartbeats(
                     clients=Client(),
                     store=store.claims,
                     concurrent_calls=4,

@@ -53,7 +53,7 @@ def watch(store) -> None:
 
 def beat(store, aws) -> heartbeat.PassKind:
     return store.run(
-        heartbeat.beat_due(
+        heartbeat.send_due_heartbeats(
             clients=aws, store=store.claims, concurrent_calls=4, on_unfinished=unwanted
         )
     )

@@ -249,13 +249,13 @@ def test_everything_in_flight_drains(store, settings):
     with full(settings):
         store.worker()
         store.run(
-            heartbeat.beat_due(
+            heartbeat.send_due_heartbeats(
                 clients=aws, store=store.claims, concurrent_calls=4, on_unfinished=lambda _: None
             )
         )
         assert set(aws.beats) >= {"token-claimed", "token-queued", "token-running", "token-retried"}
         assert store.jobs.end_lease("w2") == 1
-        store.run(recovery.sweep(store=store.claims, jobs=store.jobs, dispatcher=aws))
+        store.run(recovery.recover(store=store.claims, jobs=store.jobs, dispatcher=aws))
         assert aws.published == [Job(lost.claim_id, 2)]
         for job, retry in [(claimed.job, 0), (queued.job, 0), (retried, 1), (aws.published[0], 0)]:
             assert store.jobs.start(job, retry=retry, worker="w1", run=job.id) is Start.RUN

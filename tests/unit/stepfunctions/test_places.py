@@ -11,8 +11,8 @@ from bridge.errors import CredentialsUnavailable, InvalidRequest, TokenClosed
 from bridge.names import ActivityAttributes
 from bridge.stepfunctions import (
     HOME,
+    AwsPlace,
     Clients,
-    Place,
     Places,
     create_activity,
     list_activities,
@@ -46,12 +46,12 @@ class TestPlace:
 
     def test_an_arn_of_another_region(self, server):
         place = Places().of(arn(region="us-east-1"))
-        assert place == Place("us-east-1")
+        assert place == AwsPlace("us-east-1")
         assert str(place) == "us-east-1/"
 
     def test_an_account_with_a_role(self, server):
         places = Places({OTHER: ROLE})
-        assert places.of(arn(account=OTHER)) == Place(REGION, OTHER)
+        assert places.of(arn(account=OTHER)) == AwsPlace(REGION, OTHER)
         assert places.of(arn()) == HOME
 
     def test_connections_are_made_once(self, server):
