@@ -12,7 +12,7 @@ a claim, by an exception that is not expected  STORE_CLAIM_BUG     loops/intake.
 a job that the broker did not take             PUBLISH             loops/intake.py
 the reporter's loop                            LOOP_RETRY_S        loops/reporter.py
 the renewal of a worker's lease                LEASE_RETRY_S       worker/lease.py
-a call of the store that a job waits for       OUTCOME_RETRY_S     worker/task_runner.py
+a call of the store that a job waits for       OUTCOME_RETRY_S     worker/store_wait.py
 a Celery retry that the broker did not take    CELERY_RETRY_S      worker/tasks.py
 
 Which errors are worth another try is a property of their class: ``bridge.errors``, ``retryable``.

@@ -24,9 +24,10 @@ from bridge.app_state import Installation, worker_id
 from bridge.errors import ErrorName
 from bridge.model import Job, Outcome
 from bridge.store import Delivery, JobStore
+from bridge.worker.last_run import has_ended, note_end
 from bridge.worker.outcome import failure_of
 from bridge.worker.pools import in_pool_process
-from bridge.worker.task_runner import ended_here, insist, note_end
+from bridge.worker.store_wait import wait_for_store
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def connect() -> None:
 
 def _on_failure(sender: Task, task_id: str, exception: BaseException, **_: Any) -> None:
     job = _job_of(sender, task_id)
-    if job is None or ended_here(job):
+    if job is None or has_ended(job):
         return
     of = Delivery.ANY
     if isinstance(exception, TimeLimitExceeded):
@@ -79,7 +80,7 @@ def _on_failure(sender: Task, task_id: str, exception: BaseException, **_: Any) 
 def _on_internal_error(sender: Task, task_id: str, exception: BaseException, **_: Any) -> None:
     """Celery failed outside the task's code; its ``task_failure`` follows and says nothing more."""
     job = _job_of(sender, task_id)
-    if job is None or ended_here(job):
+    if job is None or has_ended(job):
         return
     note_end(job)
     logger.warning(
@@ -163,7 +164,7 @@ def _write(app: Celery, job: Job, write: Callable[[JobStore], str]) -> None:
         return
 
     def go_on() -> None:
-        answer = insist(lambda: write(bridge.jobs))
+        answer = wait_for_store(lambda: write(bridge.jobs))
         logger.info("job %s ended without an outcome of its own: %s", job.id, answer)
 
     if in_pool_process():  # which Celery may end before a thread is through

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from typing import Any
 
 from bridge.errors import ActivityError, BridgeError, ErrorName
@@ -47,26 +46,14 @@ def failure_of(exc: BaseException) -> Outcome:
     if isinstance(exc, ActivityError | OutputRefused):
         # A subclass may have set neither, or no text.
         return Outcome.failure(str(exc.error or "").strip() or _name_of(exc), str(exc.cause or ""))
-    return Outcome.failure(_name_of(exc), words_of(exc))
-
-
-def is_of_green_pool(exc: BaseException, *, limit_s: float | None) -> bool:
-    """Whether a pool of greenlets ended the job by it: Celery then says why, and not the job.
-
-    gevent and eventlet raise ``GreenletExit`` in what is terminated, gevent its own ``Timeout`` at
-    a hard time limit. A ``Timeout`` of other seconds is the task's own.
-    """
-    greenlet, gevent = sys.modules.get("greenlet"), sys.modules.get("gevent")
-    if greenlet and isinstance(exc, greenlet.GreenletExit):
-        return True
-    return bool(limit_s and gevent and isinstance(exc, gevent.Timeout) and exc.seconds == limit_s)
+    return Outcome.failure(_name_of(exc), text_of(exc))
 
 
 def _name_of(exc: BaseException) -> str:
     return type(exc).__name__ or "Exception"
 
 
-def words_of(what: object) -> str:
+def text_of(what: object) -> str:
     """What an exception, or its reason, says of itself, whatever its methods do."""
     for say in (str, repr):
         try:

@@ -22,7 +22,8 @@ from bridge.statemachine import unwrap
 from bridge.support.backoff import CELERY_RETRY_S
 from bridge.support.publish_errors import is_final
 from bridge.worker.current import Current, running_here
-from bridge.worker.task_runner import begin, run_job
+from bridge.worker.last_run import note_begin
+from bridge.worker.task_runner import run_job
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class _ActivityTask(Task):  # type: ignore[misc]
 
     def before_start(self, *args: Any, **kwargs: Any) -> None:
         """Called by Celery before each run."""
-        begin()
+        note_begin()
         super().before_start(*args, **kwargs)
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
