@@ -1,13 +1,13 @@
-"""Files that are there as a whole or not at all."""
+"""Write files so that a reader sees either all of a file or none of it."""
 
 from pathlib import Path
 from uuid import uuid4
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write under another name, then rename.
+    """Write the file under another name, then rename it.
 
-    A task may run twice, even at once: whoever reads the file meets one run's content, never half.
+    A task may run twice, even at the same time: then the file has the whole content of one run.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}")

@@ -1,4 +1,4 @@
-"""E-mail: write a message, ready to be sent, into a folder. Nothing goes over the network."""
+"""Write an e-mail that is ready to be sent into a folder; nothing is sent."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -32,12 +32,12 @@ class Written(BaseModel):
     message_id: str
 
 
-# pydantic=True is Celery's: the input is checked and becomes a Mail, and Written becomes a dict.
-# on_lost stays "fail": for all the bridge knows a lost worker had already sent the message. The
-# state machine's Retry decides, and sends it again under the same Message-ID.
+# pydantic=True is Celery's: it checks the input and makes a Mail of it, and a dict of Written.
+# on_lost stays "fail", because a lost worker may already have sent the message. The state machine's
+# Retry decides to run the task again, and the second message has the same Message-ID.
 @shared_task(activity="email-sending-activity", heartbeat=5, pydantic=True)
 def announce(mail: Mail) -> Written:
-    """Write the message as ``announcement.eml``, which e-mail programs open."""
+    """Write the message as ``announcement.eml``, which e-mail programs can open."""
     message = EmailMessage(policy=SMTP)
     message["From"] = SENDER
     message["To"] = mail.to

@@ -1,4 +1,4 @@
-"""Orders: check a file of them, then add it up month by month."""
+"""Check a file of orders, and add up the revenue of each month."""
 
 import csv
 import datetime
@@ -17,7 +17,7 @@ PROBLEMS_SHOWN = 5
 
 
 class SourceUnavailable(Exception):
-    """The orders cannot be read now; trying again helps, so the state machine retries it."""
+    """The orders cannot be read now; the state machine retries this error."""
 
 
 class Order(BaseModel):
@@ -34,12 +34,12 @@ class Order(BaseModel):
 
     @property
     def month(self) -> str:
-        """Such as ``2025-03``."""
+        """The month of the order, such as ``2025-03``."""
         return f"{self.date:%Y-%m}"
 
     @property
     def revenue_eur(self) -> Decimal:
-        """What the order brought."""
+        """The revenue of the order."""
         return self.quantity * self.unit_price_eur
 
 
@@ -50,7 +50,7 @@ class OrdersFile(TypedDict):
 
 
 class ValidOrders(TypedDict):
-    """Output of ``validate``: what the state machine maps over."""
+    """Output of ``validate``; the state machine's Map runs once for each month."""
 
     rows: int
     months: list[str]
@@ -76,7 +76,7 @@ class MonthlyRevenue(TypedDict):
 
 @shared_task(activity="data-validation-activity", heartbeat=5, on_lost="retry")
 def validate(event: OrdersFile) -> ValidOrders:
-    """Refuse a file with bad rows; tell which months a good one covers."""
+    """Refuse a file with bad rows; return which months a good one covers."""
     months: Counter[str] = Counter()
     problems: list[str] = []
     for row, fields in _rows(Path(event["orders"])):
@@ -92,14 +92,14 @@ def validate(event: OrdersFile) -> ValidOrders:
         shown = problems[:PROBLEMS_SHOWN] or ["it has no orders"]
         more = len(problems) - len(shown)
         tail = f"; and {more} more" if more > 0 else ""
-        # A name of our choice: the state machine's Catch sends this one to AnnounceRefusal.
+        # The state machine's Catch of this error name continues with AnnounceRefusal.
         raise ActivityError("ProcessingError", f"{event['orders']}: {'; '.join(shown)}{tail}")
     return {"rows": months.total(), "months": sorted(months)}
 
 
 @shared_task(activity="etl-process-activity", heartbeat=5, on_lost="retry")
 def aggregate(event: MonthOfOrders) -> MonthlyRevenue:
-    """Add up one month."""
+    """Add up the orders of one month."""
     if event["month"] == event.get("outage"):
         _fail_once(Path(event["output_dir"]) / f"outage-{event['month']}")
     orders = [order for order in read(Path(event["orders"])) if order.month == event["month"]]
@@ -115,13 +115,13 @@ def aggregate(event: MonthOfOrders) -> MonthlyRevenue:
 
 
 def read(path: Path) -> Iterator[Order]:
-    """The orders of a file that ``validate`` has let pass."""
+    """The orders of a file that ``validate`` has accepted."""
     for _, fields in _rows(path):
         yield Order.model_validate(fields)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Each row with its number as editors count: the header is row 1."""
+    """Each row with its line number in the file; the header is row 1."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file, restkey="beyond the last")
@@ -132,7 +132,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _fail_once(marker: Path) -> None:
-    """Play an outage that is over at the next attempt, to show the state machine's Retry."""
+    """Fail at the first attempt only, to show the state machine's Retry."""
     marker.parent.mkdir(parents=True, exist_ok=True)
     try:
         marker.touch(exist_ok=False)

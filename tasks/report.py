@@ -1,4 +1,4 @@
-"""The report: the year's revenue in one sentence and one chart."""
+"""Report the year's revenue in one sentence and one chart."""
 
 import random
 import statistics
@@ -15,8 +15,8 @@ from tasks.orders import MonthlyRevenue
 
 ROUNDS = 50
 RESAMPLES_PER_ROUND = 20
-# Fifty rounds take five seconds, longer than HeartbeatSeconds of the state: the bridge keeps the
-# step alive. Most of each is sleep, which leaves a small machine to the others.
+# Fifty rounds take five seconds, longer than the state's HeartbeatSeconds, so this task shows that
+# the bridge sends heartbeats. It mostly sleeps, to leave a small machine to other processes.
 ROUND_S = 0.1
 
 
@@ -39,7 +39,7 @@ class Report(TypedDict):
 
 @shared_task(activity="report-generation-activity", heartbeat=1, on_lost="retry")
 def draw(event: Year) -> Report:
-    """Draw the chart; a thorough one shows how sure each month's revenue is."""
+    """Draw the chart; a thorough one also shows each month's interval of revenue."""
     months = sorted(event["months"], key=lambda month: month["month"])
     totals = {month["month"]: sum(month["revenue_eur"].values()) for month in months}
     strongest = max(totals, key=totals.__getitem__)
@@ -54,11 +54,11 @@ def draw(event: Year) -> Report:
 
 
 def _intervals(path: Path) -> chart.Intervals:
-    """Each month's 95 % bootstrap interval of revenue: what another year like it might bring."""
+    """Each month's 95 % bootstrap interval: the revenue that another year like it might bring."""
     amounts = defaultdict(list)
     for order in orders.read(path):
         amounts[order.month].append(float(order.revenue_eur))
-    rng = random.Random(0)  # noqa: S311 (seeded: a second run must draw the same chart)
+    rng = random.Random(0)  # noqa: S311 (seeded, so that a second run draws the same chart)
     resampled = defaultdict(list)
     for _ in range(ROUNDS):
         end = time.monotonic() + ROUND_S

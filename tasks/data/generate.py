@@ -1,6 +1,6 @@
-"""Make orders.csv, a year of orders, and malformed.csv, which must be refused.
+"""Make orders.csv, a year of orders, and malformed.csv, which ``validate`` must refuse.
 
-``python tasks/data/generate.py`` writes both beside itself, the same every time.
+``python tasks/data/generate.py`` writes both into its own folder, with the same content each time.
 """
 
 import csv
@@ -20,7 +20,7 @@ MONTH_WEIGHTS = (9, 7, 8, 7, 6, 5, 4, 6, 10, 10, 13, 15)  # a quiet summer, a bu
 RISE_FROM = datetime.date(YEAR, 7, 1)
 RISE = 1.04
 MALFORMED_ROWS = 60
-# Row as editors count it (the header is row 1), column, and what stands there instead.
+# Line of the file (the header is row 1), column, and the bad value.
 FAULTS = (
     (14, "quantity", "two"),
     (27, "unit_price_eur", "-59.90"),
@@ -30,7 +30,7 @@ FAULTS = (
 
 def orders() -> list[dict[str, object]]:
     """A year of orders by date."""
-    rng = random.Random(YEAR)  # noqa: S311 (made-up orders keep no secret)
+    rng = random.Random(YEAR)  # noqa: S311 (these orders are no secret)
     days = []
     for month in rng.choices(range(1, 13), MONTH_WEIGHTS, k=ORDERS):
         first = datetime.date(YEAR, month, 1)
@@ -50,7 +50,7 @@ def _order(rng: random.Random, number: int, day: datetime.date) -> dict[str, obj
 
 
 def malformed() -> list[dict[str, object]]:
-    """The first orders of the year with a few faults, as someone's spreadsheet would have them."""
+    """The first orders of the year, with a few faults as people make them in spreadsheets."""
     rows = orders()[:MALFORMED_ROWS]
     for row, column, value in FAULTS:
         rows[row - 2][column] = value

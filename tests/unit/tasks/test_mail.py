@@ -1,4 +1,4 @@
-"""Messages are whole, readable, and recognisable when written twice."""
+"""The message is complete, and has the same Message-ID when it is written twice."""
 
 import email
 import email.policy
@@ -72,7 +72,7 @@ def test_incomplete_input_is_refused(mail):
         announce(mail)
 
 
-def test_header_cannot_be_smuggled_in(mail):
+def test_a_subject_cannot_add_a_header(mail):
     mail["subject"] = "Report\nBcc: everyone@example.com"
 
     with pytest.raises(ValueError, match="linefeed"):

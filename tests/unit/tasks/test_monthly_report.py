@@ -1,4 +1,4 @@
-"""The state machine and the tasks fit each other, and Step Functions takes the definition."""
+"""The state machine fits the tasks, and Step Functions accepts the definition."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def test_every_activity_is_used_and_every_used_one_has_a_task(activities):
 
 
 @pytest.mark.parametrize("name", sorted(STATES))
-def test_heartbeat_fits_that_of_the_task(activities, name):
+def test_heartbeat_seconds_are_three_times_the_tasks_heartbeat(activities, name):
     state = STATES[name]
     by_placeholder = {f"${{{placeholder(name)}}}": activities[name] for name in activities}
     activity = by_placeholder[state["Resource"]]
@@ -75,7 +75,7 @@ def test_lost_workers_and_lost_tokens_are_retried(name):
 
 
 @pytest.mark.parametrize("name", sorted(STATES))
-def test_every_activity_learns_its_execution(name):
+def test_every_activity_gets_its_execution(name):
     inputs = (
         STATES[name].get("Parameters")
         or json.loads(DEFINITION)["States"]["EachMonth"]["ItemSelector"]
@@ -84,7 +84,7 @@ def test_every_activity_learns_its_execution(name):
     assert inputs["execution.$"] == "$.execution"
 
 
-def test_only_sending_is_not_run_again_unasked(activities):
+def test_only_the_email_task_is_not_run_again_after_a_lost_worker(activities):
     assert {name: activity.on_lost for name, activity in activities.items()} == {
         "data-validation-activity": "retry",
         "etl-process-activity": "retry",
@@ -94,7 +94,7 @@ def test_only_sending_is_not_run_again_unasked(activities):
 
 
 @mock_aws
-def test_step_functions_takes_the_definition(activities, monkeypatch):
+def test_step_functions_accepts_the_definition(activities, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     client = boto3.client("stepfunctions", region_name="us-east-1")
@@ -112,7 +112,7 @@ def test_step_functions_takes_the_definition(activities, monkeypatch):
     assert answer["stateMachineArn"].endswith(":monthly-report")
 
 
-def test_demo_cases_name_files_that_ship():
+def test_demo_cases_name_files_of_the_repository():
     cases = json.loads((FOLDER / "demo.json").read_text())
 
     assert len({case["name"] for case in cases}) == len(cases)

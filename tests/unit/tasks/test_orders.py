@@ -1,4 +1,4 @@
-"""Checking orders and adding them up, on the data that ships."""
+"""Checking orders and adding them up, with the data of the repository."""
 
 import math
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_files_are_what_the_generator_makes():
 
 
 class TestValidate:
-    def test_tells_the_months(self):
+    def test_returns_the_months(self):
         months = [f"2025-{month:02}" for month in range(1, 13)]
 
         assert validate({"orders": ORDERS}) == {"rows": 2_000, "months": months}
@@ -47,7 +47,7 @@ class TestValidate:
         for row, column, value in generate.FAULTS:
             assert f"row {row}, column {column} has {value!r}" in refusal.value.cause
 
-    def test_refusal_is_short_when_much_is_wrong(self, orders):
+    def test_refusal_is_short_for_many_bad_rows(self, orders):
         bad = [f"{number},2025-01-01,DE,Desk,none,1.00" for number in range(1_000)]
 
         with pytest.raises(ActivityError) as refusal:
@@ -100,7 +100,7 @@ class TestAggregate:
             "revenue_eur": {"Desk": 10.0, "Lamp": 0.3},
         }
 
-    def test_months_make_up_the_year(self, tmp_path):
+    def test_the_months_add_up_to_the_year(self, tmp_path):
         months = [
             aggregate({"orders": ORDERS, "month": month, "output_dir": str(tmp_path)})
             for month in validate({"orders": ORDERS})["months"]

@@ -1,4 +1,4 @@
-"""The report is a picture worth showing, and the same whenever it is drawn."""
+"""The report's chart and summary; drawing it again gives the same picture."""
 
 from pathlib import Path
 
@@ -7,7 +7,6 @@ import pytest
 
 import tasks
 from tasks import report
-from tasks.files import write_whole
 from tasks.orders import aggregate, validate
 from tasks.report import draw
 
@@ -31,7 +30,7 @@ def _unpaced(monkeypatch):
     monkeypatch.setattr(report, "ROUND_S", 0.0)
 
 
-def test_chart_is_a_png_of_sensible_size(event):
+def test_chart_is_a_png_of_the_expected_size(event):
     chart = Path(draw(event)["chart"])
 
     assert chart.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
@@ -86,18 +85,3 @@ def test_one_month_is_enough(event):
     event["months"] = event["months"][:1]
 
     assert Path(draw(event)["chart"]).exists()
-
-
-def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    write_whole(path, b"old")
-
-    def fail(self, target):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write_whole(path, b"new")
-
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
