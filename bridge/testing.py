@@ -41,7 +41,7 @@ class _Jobs:
     def __init__(self, closed: str) -> None:
         self._closed = closed
 
-    def ask(self, job: Job, *, run: str) -> str:
+    def cancel_reason(self, job: Job, *, run: str) -> str:
         return self._closed
 
     def keep_alive(self, job: Job, *, run: str) -> bool:
