@@ -24,3 +24,13 @@ def test_a_test_module_that_the_page_of_failures_names_exists():
 
     assert len(named) > 20
     assert [name for name in named if not (ROOT / "tests" / f"{name}.py").exists()] == []
+
+
+def test_the_table_of_states_names_scripts_that_exist():
+    page = (ROOT / "docs" / "claim-states.md").read_text("utf-8")
+    cells = re.findall(r"^\|[^|]+\|[^|]+\| (`[^|]+) \|[^|]+\|[^|]+\|$", page, re.MULTILINE)
+    named = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    scripts = {path.stem for path in (ROOT / "bridge" / "store" / "lua").glob("*.lua")}
+
+    assert len(named) > 6
+    assert named - scripts == set()
