@@ -61,7 +61,7 @@ lint: ## Check format, style, types, the one-way imports, and the size of module
 	$(BIN)/ruff check $(ARGS)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python .ci/house.py
+	$(BIN)/python .ci/sizes_and_names.py
 
 docs: ## Build the site into build/site; a warning is an error
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=

@@ -31,7 +31,7 @@ def named(page: Path) -> set[str]:
 
 
 def exists(file: str) -> bool:
-    """Whether the root or ``bridge/`` has this file; ``{a,b}`` and ``*`` mean what they do in sh."""
+    """Whether the root or ``bridge/`` has it; ``{a,b}`` and ``*`` mean what they do in sh."""
     choice = re.search(r"\{([^}]*)\}", file)
     if choice:
         return all(exists(file.replace(choice[0], each, 1)) for each in choice[1].split(","))

@@ -81,7 +81,7 @@ def broken_rules(root: Path) -> Iterator[str]:
 def main() -> int:
     """Print what breaks a rule; the exit status."""
     broken = list(broken_rules(Path()))
-    print("\n".join(broken) or "The rules of the house are kept.")
+    print("\n".join(broken) or "Sizes and names are as they should be.")
     return 1 if broken else 0
 
 
