@@ -14,7 +14,7 @@ from bridge.app_state import Installation
 from bridge.errors import BridgeError, ErrorName
 from bridge.model import Claim, Outcome
 from bridge.registry import ACTIVITY_HEADER
-from bridge.store import Unfinished
+from bridge.store import UnfinishedJob
 from bridge.store.redis_errors import StoreRefusal, refusal_of
 from bridge.support.log_limiter import LogLimiter
 from bridge.support.publish_errors import is_final, is_outage
@@ -51,7 +51,7 @@ class Dispatcher:
         self._bridge = installation
         self._batches = enabled("batch publishing")
         self._log_limiter = LogLimiter(logger)
-        self._revocations: SimpleQueue[Unfinished] = SimpleQueue()
+        self._revocations: SimpleQueue[UnfinishedJob] = SimpleQueue()
         self._revoker: threading.Thread | None = None
 
     def publish_all(self, claims: Sequence[Claim]) -> list[Exception | None]:
@@ -156,7 +156,7 @@ class Dispatcher:
         kind = BrokerUnavailable if away else NotPublished
         return kind(f"the broker did not take {what} ({said}); it is published again until it does")
 
-    def revoke_soon(self, unfinished: Unfinished) -> None:
+    def revoke_soon(self, unfinished: UnfinishedJob) -> None:
         """Revoke a job without waiting for the broker."""
         if self._revoker is None:
             # One thread, and none of the loop's: a broker that hangs must hold up neither
@@ -175,7 +175,7 @@ class Dispatcher:
                 # it when it renews its lease.
                 self._log_limiter.warning(exc, "job %s is not revoked: %s", unfinished.job.id, exc)
 
-    def revoke(self, unfinished: Unfinished) -> None:
+    def revoke(self, unfinished: UnfinishedJob) -> None:
         """Tell the workers that a job is not wanted any more.
 
         One that runs learns it from ``bridge.current()``, or is terminated where its task says so.

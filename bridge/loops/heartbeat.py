@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from bridge.errors import BridgeError, StoreUnavailable, TokenClosed
 from bridge.metrics import OFF, Meters
 from bridge.stepfunctions import Clients
-from bridge.store import ClaimStore, DueHeartbeat, Unfinished
+from bridge.store import ClaimStore, DueHeartbeat, UnfinishedJob
 from bridge.support.backoff import HEARTBEAT_AGAIN
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ async def send_due_heartbeats(
     clients: Clients,
     store: ClaimStore,
     concurrent_calls: int,
-    on_unfinished: Callable[[Unfinished], None],
+    on_unfinished: Callable[[UnfinishedJob], None],
     meters: Meters = OFF,
 ) -> HeartbeatCounts:
     """Send the heartbeats that are due.

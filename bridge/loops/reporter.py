@@ -23,7 +23,7 @@ from bridge.errors import (
 from bridge.metrics import OFF, Meters
 from bridge.model import Outcome
 from bridge.stepfunctions import Clients
-from bridge.store import ClaimStore, PendingReport, Unfinished
+from bridge.store import ClaimStore, PendingReport, UnfinishedJob
 from bridge.support.backoff import LOOP_RETRY_S, REPORT
 from bridge.support.killpoints import KillPoint, passing
 from bridge.support.log_limiter import LogLimiter
@@ -47,7 +47,7 @@ BARE = Outcome()
 REFUSED = ErrorName.FAILURE_REFUSED.value
 """What metrics call a bare failure."""
 
-OnUnfinished = Callable[[Unfinished], None]
+OnUnfinished = Callable[[UnfinishedJob], None]
 
 
 class Reporter:

@@ -25,7 +25,7 @@ from botocore.exceptions import ClientError
 from bridge.metrics.emf import INTERVAL_S, NAMESPACE, fleet_values
 from bridge.metrics.meters import ErrorNames, Meters
 from bridge.stepfunctions import Connection
-from bridge.store import Ended, Status
+from bridge.store import EndedClaim, Status
 from bridge.support.log_limiter import LogLimiter
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class CloudWatchMeters(Meters):
         self._publisher = publisher or Publisher()
         self._errors = ErrorNames()
 
-    def reported(self, ended: Ended, error: str, *, taken: bool) -> None:
+    def reported(self, ended: EndedClaim, error: str, *, taken: bool) -> None:
         """Count the job; its failure by error name."""
         activity = ("ActivityName", ended.activity)
         worker = ("WorkerName", ended.worker.partition("#")[0] or "none")

@@ -5,7 +5,7 @@ Nothing here sees a token, an input or an output.
 
 from __future__ import annotations
 
-from bridge.store import Ended
+from bridge.store import EndedClaim
 
 MAX_ERRORS = 100
 OTHER = "other"
@@ -36,7 +36,7 @@ class Meters:
                 more, ``"given_up"`` no worker held it, its patience was over, and it failed.
         """
 
-    def reported(self, ended: Ended, error: str, *, taken: bool) -> None:
+    def reported(self, ended: EndedClaim, error: str, *, taken: bool) -> None:
         """A claim is closed after its outcome was sent.
 
         Args:
@@ -82,7 +82,7 @@ class Several(Meters):
         for each in self._meters:
             each.recovered(activity, action)
 
-    def reported(self, ended: Ended, error: str, *, taken: bool) -> None:
+    def reported(self, ended: EndedClaim, error: str, *, taken: bool) -> None:
         """Tell each."""
         for each in self._meters:
             each.reported(ended, error, taken=taken)

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from bridge.metrics import catalogue
 from bridge.metrics.catalogue import Metric
 from bridge.metrics.meters import ErrorNames, Meters
-from bridge.store import Ended
+from bridge.store import EndedClaim
 
 
 class PrometheusMeters(Meters):
@@ -55,7 +55,7 @@ class PrometheusMeters(Meters):
         """Count it."""
         self._recoveries.labels(activity, action).inc()
 
-    def reported(self, ended: Ended, error: str, *, taken: bool) -> None:
+    def reported(self, ended: EndedClaim, error: str, *, taken: bool) -> None:
         """Count it, and observe what is known of its times."""
         outcome, result = "failed" if error else "succeeded", "taken" if taken else "closed"
         name = self._errors.bounded(error) if error else ""

@@ -8,17 +8,17 @@ Each is a typed method around one script of ``store/lua``, where keys and clocks
 from bridge.store.claims import ClaimStore
 from bridge.store.jobs import Delivery, JobStore, Recovery, Renewal, Settled, Start
 from bridge.store.records import (
-    Closed,
+    ClosedClaims,
     DueHeartbeat,
     DueHeartbeats,
     DueReports,
-    Ended,
+    EndedClaim,
     LostJob,
     PassKind,
     PendingReport,
     PollRefusal,
-    Unfinished,
-    Unstarted,
+    UnfinishedJob,
+    UnstartedClaim,
     Wish,
 )
 from bridge.store.schema import check_schema
@@ -36,12 +36,12 @@ from bridge.store.status import (
 __all__ = [
     "ActivityStatus",
     "ClaimStore",
-    "Closed",
+    "ClosedClaims",
     "Delivery",
     "DueHeartbeat",
     "DueHeartbeats",
     "DueReports",
-    "Ended",
+    "EndedClaim",
     "JobStore",
     "LostJob",
     "OpenPolls",
@@ -57,8 +57,8 @@ __all__ = [
     "Start",
     "Status",
     "StatusReader",
-    "Unfinished",
-    "Unstarted",
+    "UnfinishedJob",
+    "UnstartedClaim",
     "Wish",
     "WorkerStatus",
     "check_schema",

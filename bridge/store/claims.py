@@ -10,18 +10,18 @@ from bridge.settings import Settings
 from bridge.store.clock import ClockWatch
 from bridge.store.connection import SOCKET_TIMEOUT_S, ms, translated
 from bridge.store.records import (
-    Closed,
+    ClosedClaims,
     DueHeartbeat,
     DueHeartbeats,
     DueReports,
-    Ended,
+    EndedClaim,
     Grant,
     LostJob,
     PassKind,
     PendingReport,
     PollRefusal,
-    Unfinished,
-    Unstarted,
+    UnfinishedJob,
+    UnstartedClaim,
     Wish,
 )
 from bridge.store.scripts import AsyncScripts
@@ -173,7 +173,7 @@ class ClaimStore:
             for i in range(0, len(rows), 4)
         ]
 
-    async def take_unstarted(self, limit: int, *, hold_s: float) -> list[Unstarted]:
+    async def take_unstarted(self, limit: int, *, hold_s: float) -> list[UnstartedClaim]:
         """Claims whose job was not published in time, hidden from others for ``hold_s``.
 
         And those whose job has not started for a lease, though a worker has room for it.
@@ -181,18 +181,23 @@ class ClaimStore:
         args = (limit, ms(hold_s), ms(self._settings.lease_s))
         rows = await self._scripts.call("take_unstarted", *args)
         return [
-            Unstarted(Claim(rows[i], rows[i + 1], rows[i + 4], int(rows[i + 2])), int(rows[i + 3]))
+            UnstartedClaim(
+                Claim(rows[i], rows[i + 1], rows[i + 4], int(rows[i + 2])), int(rows[i + 3])
+            )
             for i in range(0, len(rows), 5)
         ]
 
-    async def close_claims(self, claim_ids: Iterable[str], *, reason: str) -> Closed:
+    async def close_claims(self, claim_ids: Iterable[str], *, reason: str) -> ClosedClaims:
         """Forget claims whose token is closed."""
         n, *rows = await self._scripts.call("close", reason, *claim_ids)
         ended = rows[3 * n :]
-        return Closed(
-            [Unfinished(Job(rows[i], int(rows[i + 1])), rows[i + 2]) for i in range(0, 3 * n, 3)],
+        return ClosedClaims(
             [
-                Ended(*ended[i : i + 3], *map(_seconds, ended[i + 3 : i + 6]))
+                UnfinishedJob(Job(rows[i], int(rows[i + 1])), rows[i + 2])
+                for i in range(0, 3 * n, 3)
+            ],
+            [
+                EndedClaim(*ended[i : i + 3], *map(_seconds, ended[i + 3 : i + 6]))
                 for i in range(0, len(ended), 6)
             ],
         )
@@ -207,7 +212,7 @@ class ClaimStore:
         args = (limit, _not_started(patience_s).dump(), _HEARTBEAT_LOST.dump())
         looked, n, *rows = await self._scripts.call("take_heartbeats", *args)
         given_up = [
-            Unfinished(Job(rows[i], int(rows[i + 1])), rows[i + 2]) for i in range(0, 3 * n, 3)
+            UnfinishedJob(Job(rows[i], int(rows[i + 1])), rows[i + 2]) for i in range(0, 3 * n, 3)
         ]
         rows = rows[3 * n :]
         beats = [

@@ -123,14 +123,14 @@ class DueHeartbeat:
         return self.missed_ms + _MS_LEFT_PER_INTERVAL_S * self.interval_s
 
 
-class Unfinished(NamedTuple):
+class UnfinishedJob(NamedTuple):
     """A job whose claim was closed before it had ended."""
 
     job: Job
     activity: str
 
 
-class Ended(NamedTuple):
+class EndedClaim(NamedTuple):
     """What became of a claim that had an outcome, in seconds of the store's clock.
 
     Attributes:
@@ -150,11 +150,11 @@ class Ended(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class ClosedClaims:
     """What was closed: claims whose job had not ended, and those with an outcome."""
 
-    unfinished: list[Unfinished]
-    ended: list[Ended]
+    unfinished: list[UnfinishedJob]
+    ended: list[EndedClaim]
 
 
 class LostJob(NamedTuple):
@@ -165,7 +165,7 @@ class LostJob(NamedTuple):
     activity: str
 
 
-class Unstarted(NamedTuple):
+class UnstartedClaim(NamedTuple):
     """A claim whose job is to be published.
 
     Attributes:
@@ -186,4 +186,4 @@ class DueHeartbeats:
 
     heartbeats: list[DueHeartbeat]
     looked: int
-    given_up: list[Unfinished]
+    given_up: list[UnfinishedJob]

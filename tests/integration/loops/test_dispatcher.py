@@ -18,7 +18,7 @@ import bridge
 from bridge.local.valkey import LocalValkey
 from bridge.loops.dispatcher import BrokerUnavailable, Dispatcher, NotPublished, NotRegistered
 from bridge.model import Claim, Outcome, claim_id_of
-from bridge.store import Unfinished
+from bridge.store import UnfinishedJob
 from bridge.worker.redis_transport import kombu_fixes
 from tests.faults.proxy import Proxy
 from tests.waiting import wait_until
@@ -318,7 +318,7 @@ class TestWhatAFailureMeans:
 
         monkeypatch.setattr(app.control, "revoke", revoke)
         for claim in claims_of(3):
-            dispatcher.revoke_soon(Unfinished(claim.job, "work"))
+            dispatcher.revoke_soon(UnfinishedJob(claim.job, "work"))
         wait_until(dispatcher._revocations.empty)
         wait_until(lambda: "is not revoked" in caplog.text)
         assert caplog.text.count("is not revoked") == 1

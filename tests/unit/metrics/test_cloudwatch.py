@@ -14,7 +14,7 @@ from botocore.stub import ANY, Stubber
 from bridge.metrics import cloudwatch
 from bridge.metrics.cloudwatch import CloudWatchMeters, Publisher, Sample, calls
 from bridge.metrics.emf import fleet_values, of_fleet
-from bridge.store import ActivityStatus, Ended, Status, WorkerStatus
+from bridge.store import ActivityStatus, EndedClaim, Status, WorkerStatus
 from tests.waiting import wait_until
 
 STATUS = Status(
@@ -78,8 +78,8 @@ def refusal(code: str, message: str) -> ClientError:
 class TestWhatIsSent:
     def test_jobs_by_activity_and_worker_and_failures_by_name(self, client, publisher):
         meters = CloudWatchMeters(publisher)
-        meters.reported(Ended("resize", "w1@host#abc", "", 0.1, 2.0, 0.01), "", taken=True)
-        meters.reported(Ended("resize", "w1@host#def", "", 0.1, 3.0, 0.01), "Boom", taken=True)
+        meters.reported(EndedClaim("resize", "w1@host#abc", "", 0.1, 2.0, 0.01), "", taken=True)
+        meters.reported(EndedClaim("resize", "w1@host#def", "", 0.1, 3.0, 0.01), "Boom", taken=True)
         publisher.flush()
         found = {each["MetricName"]: each for each in client.sent}
         assert len(found) == len(client.sent) == 3
@@ -96,7 +96,7 @@ class TestWhatIsSent:
 
     def test_a_job_that_never_ran_has_no_time(self, client, publisher):
         CloudWatchMeters(publisher).reported(
-            Ended("resize", "", "", None, None, 0.1), "Bridge.NotStarted", taken=True
+            EndedClaim("resize", "", "", None, None, 0.1), "Bridge.NotStarted", taken=True
         )
         publisher.flush()
         assert {each["MetricName"] for each in client.sent} == {"TasksProcessed", "TaskErrors"}

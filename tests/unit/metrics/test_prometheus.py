@@ -15,7 +15,7 @@ from bridge.metrics import catalogue, table
 from bridge.metrics.collector import FleetCollector, families
 from bridge.metrics.meters import MAX_ERRORS, OFF, Meters, Several
 from bridge.metrics.prometheus import PrometheusMeters
-from bridge.store import ActivityStatus, Ended, Status, WorkerStatus
+from bridge.store import ActivityStatus, EndedClaim, Status, WorkerStatus
 
 ALL = (*catalogue.OF_PROCESS, *catalogue.OF_FLEET)
 STATUS = Status(
@@ -85,8 +85,8 @@ def use(meters: Meters) -> None:
     meters.throttled("SendTaskHeartbeat")
     meters.beat("resize", "sent")
     meters.recovered("resize", "again")
-    meters.reported(Ended("resize", "w1#a", "", 0.3, 2.0, 0.02), "", taken=True)
-    meters.reported(Ended("resize", "w1#a", "", None, None, None), "Boom", taken=False)
+    meters.reported(EndedClaim("resize", "w1#a", "", 0.3, 2.0, 0.02), "", taken=True)
+    meters.reported(EndedClaim("resize", "w1#a", "", None, None, None), "Boom", taken=False)
     meters.postponed("ServiceUnavailable")
 
 
@@ -134,7 +134,7 @@ def test_names_follow_the_conventions(metric):
 def test_the_exposition_parses(registry, meters, generate, parse):
     registry.register(FleetCollector(FakeReader(), {"resize": FakeActivity}))
     use(meters)
-    meters.reported(Ended('odd"\n\\name', "", "", 1.0, 1.0, 1.0), 'Über"\n\\Error', taken=True)
+    meters.reported(EndedClaim('odd"\n\\name', "", "", 1.0, 1.0, 1.0), 'Über"\n\\Error', taken=True)
     parsed = {family.name: family for family in parse(generate(registry).decode())}
     assert {sample.labels["error"] for sample in parsed["bridge_reports"].samples} == {
         "",
@@ -161,9 +161,10 @@ def test_times_are_observed_where_they_are_known(registry, meters):
 
 def test_error_names_are_bounded(registry, meters):
     """Users choose them, and each is a series."""
+    failed = EndedClaim("resize", "", "", None, None, None)
     for number in range(MAX_ERRORS + 50):
-        meters.reported(Ended("resize", "", "", None, None, None), f"Error{number}", taken=True)
-    meters.reported(Ended("resize", "", "", None, None, None), "Error0", taken=True)
+        meters.reported(failed, f"Error{number}", taken=True)
+    meters.reported(failed, "Error0", taken=True)
     (family,) = (f for f in registry.collect() if f.name == "bridge_reports")
     found = {s.labels["error"]: s.value for s in family.samples if s.name.endswith("_total")}
     assert len(found) == MAX_ERRORS + 1
