@@ -1,4 +1,4 @@
-"""The store as the processes with AWS credentials see it: claims, tokens, schedules. Asyncio."""
+"""The store for the processes with AWS credentials: claims, tokens and schedules. Asyncio."""
 
 from __future__ import annotations
 
@@ -14,25 +14,30 @@ from bridge.store.records import (
     DueHeartbeat,
     DueHeartbeats,
     DueReports,
-    EndedClaim,
     Grant,
     LostJob,
     PassKind,
-    PendingReport,
     PollRefusal,
-    UnfinishedJob,
     UnstartedClaim,
     Wish,
 )
+from bridge.store.rows import (
+    EndedRow,
+    HeartbeatRow,
+    LostRow,
+    ReportRow,
+    UnfinishedRow,
+    UnstartedRow,
+    rows_of,
+)
 from bridge.store.scripts import AsyncScripts
 
-# A blocking pop must come home before the socket's time-out calls it a broken connection.
 MAX_WAIT_S = SOCKET_TIMEOUT_S / 2
+"""A blocking pop must return before the socket's time-out ends the connection."""
 DISPATCH_GRACE_TICKS = 2
-"""A claim whose poller has not noted its dispatch for so long is dispatched by recovery."""
+"""Recovery dispatches a claim whose poller has not noted its dispatch for this many ticks."""
 POLLS_HELD_S = 3.0
-"""While calls that matter more are throttled, no poll is opened for so long."""
-
+"""How long no poll is opened once reports or heartbeats are throttled."""
 
 _HEARTBEAT_LOST = Outcome.failure(
     ErrorName.HEARTBEAT_LOST,
@@ -44,10 +49,6 @@ _HEARTBEAT_LOST = Outcome.failure(
 def _not_started(patience_s: float) -> Outcome:
     cause = f"no worker has started the job within BRIDGE_PATIENCE_S={patience_s:g} s"
     return Outcome.failure(ErrorName.NOT_STARTED, cause)
-
-
-def _seconds(milliseconds: int) -> float | None:
-    return None if milliseconds < 0 else milliseconds / 1000
 
 
 class ClaimStore:
@@ -73,14 +74,16 @@ class ClaimStore:
         max_attempts: int,
         poller: str,
     ) -> bool:
-        """Make a claim durable and turn the poll that brought it into it; False: it was there.
+        """Make a claim durable in place of the poll that brought it; False: it was stored before.
 
         Args:
             interval_s: Between heartbeats.
-            manual: Whether the job itself must say that it is alive.
-            max_attempts: How often it may run when workers die under it; 1: never again.
+            manual: Whether the job itself must call ``heartbeat()`` to show that it makes progress.
+            max_attempts: How many attempts it may have when workers die; 1: no second one.
+            poller: The poller whose poll brought it.
         """
-        args = (
+        stored = await self._scripts.call(
+            "store_claim",
             claim.claim_id,
             token,
             claim.input,
@@ -93,20 +96,20 @@ class ClaimStore:
             max_attempts,
             ms(DISPATCH_GRACE_TICKS * self._settings.tick_s),
         )
-        return bool(await self._scripts.call("store_claim", *args))
+        return bool(stored)
 
     async def mark_queued(self, job: Job) -> bool:
-        """Note that the job was published; False when the claim has moved on already."""
+        """Note that a job was published; False when its claim has moved on already."""
         return (await self.mark_all_queued([job]))[0]
 
     async def mark_all_queued(self, jobs: Sequence[Job]) -> list[bool]:
-        """The same of several jobs."""
+        """Note that these jobs were published; for each, False when its claim has moved on."""
         parts = [part for job in jobs for part in (job.claim_id, job.attempt)]
         answers = await self._scripts.call("mark_queued", ms(self._settings.lease_s), *parts)
         return [bool(noted) for noted in answers]
 
     async def grant_polls(self, poller: str, wishes: Sequence[Wish]) -> Grant:
-        """Ask the ledger for polls; also says that this poller lives."""
+        """Ask the ledger how many polls this poller may open; also renews the poller's lease."""
         settings = self._settings
         args: list[str | int | float] = [
             poller,
@@ -117,41 +120,32 @@ class ClaimStore:
         ]
         for wish in wishes:
             args += (wish.activity, wish.queue, wish.fresh, wish.idle, wish.want, wish.place)
-        slots, *rows = await self._scripts.call("grant_polls", *args)
-        return Grant(
-            int(slots), [int(n) for n in rows[::2]], [PollRefusal(why) for why in rows[1::2]]
-        )
+        slots, granted, refused = await self._scripts.call("grant_polls", *args)
+        return Grant(slots=slots, polls=granted, refused=[PollRefusal(why) for why in refused])
 
     async def withdraw_poller(self, poller: str) -> bool:
-        """Forget a poller that has ended in order; False when it was not known."""
+        """Forget a poller that has stopped in order; False when it was not known."""
         return bool(await self._scripts.call("withdraw_poller", poller))
 
     async def take_outbox(self, limit: int, *, hold_s: float, overdue_s: float = 0.0) -> DueReports:
         """Take outcomes that are due, hidden from other reporters for ``hold_s``.
 
         Args:
-            overdue_s: Only those that nobody took for so long.
+            overdue_s: Take only those that have been due for this long.
         """
         args = (limit, ms(hold_s), ms(overdue_s))
-        next_due_ms, *rows = await self._scripts.call("take_outbox", *args)
-        reports = [
-            PendingReport(
-                claim_id=rows[i],
-                token=rows[i + 1],
-                outcome=Outcome.load(rows[i + 2]),
-                activity=rows[i + 3],
-                waited_s=rows[i + 4] / 1000,
-            )
-            for i in range(0, len(rows), 5)
-        ]
-        return DueReports(reports, None if int(next_due_ms) < 0 else int(next_due_ms) / 1000)
+        next_due_ms, flat = await self._scripts.call("take_outbox", *args)
+        return DueReports(
+            reports=[row.record() for row in rows_of(ReportRow, flat)],
+            next_due_s=None if next_due_ms < 0 else next_due_ms / 1000,
+        )
 
     async def postpone_report(self, claim_id: str, delay_s: float) -> bool:
-        """Try to report again after the delay; False when it is no longer in the outbox."""
+        """Try to report again after the delay; False when it is not in the outbox any more."""
         return bool(await self._scripts.call("postpone_report", claim_id, ms(delay_s)))
 
     async def wait_for_outcome(self, timeout_s: float) -> bool:
-        """Wait until something comes into the outbox; False after ``timeout_s``, at most 2.5 s."""
+        """Wait until an outcome comes into the outbox; False after ``timeout_s``, at most 2.5 s."""
         timeout_s = max(0.01, min(timeout_s, MAX_WAIT_S))
         with translated(self._settings):
             wake = await self._scripts.redis.blpop(
@@ -162,91 +156,71 @@ class ClaimStore:
     async def find_lost(self, limit: int) -> list[LostJob]:
         """Jobs on workers whose lease has ended.
 
-        None for half a lease after nobody has asked for so long: the store was away, perhaps, and
-        living workers could not renew.
+        After a long time without a recovery pass it finds none for half a lease: the store may have
+        been away, and living workers could not renew their leases.
         """
         lease_s, tick_s = self._settings.lease_s, self._settings.tick_s
         gap_ms = ms(max(lease_s / 2, 4 * tick_s))
-        rows = await self._scripts.call("find_lost", limit, gap_ms, ms(lease_s / 2))
-        return [
-            LostJob(Job(rows[i], int(rows[i + 1])), rows[i + 2], rows[i + 3])
-            for i in range(0, len(rows), 4)
-        ]
+        flat = await self._scripts.call("find_lost", limit, gap_ms, ms(lease_s / 2))
+        return [row.record() for row in rows_of(LostRow, flat)]
 
     async def take_unstarted(self, limit: int, *, hold_s: float) -> list[UnstartedClaim]:
-        """Claims whose job was not published in time, hidden from others for ``hold_s``.
+        """Claims whose job is to be published, hidden from other callers for ``hold_s``.
 
-        And those whose job has not started for a lease, though a worker has room for it.
+        Those are claims whose job was not published in time, and claims whose job has not started
+        for a lease though a worker has room for it.
         """
         args = (limit, ms(hold_s), ms(self._settings.lease_s))
-        rows = await self._scripts.call("take_unstarted", *args)
-        return [
-            UnstartedClaim(
-                Claim(rows[i], rows[i + 1], rows[i + 4], int(rows[i + 2])), int(rows[i + 3])
-            )
-            for i in range(0, len(rows), 5)
-        ]
+        flat = await self._scripts.call("take_unstarted", *args)
+        return [row.record() for row in rows_of(UnstartedRow, flat)]
 
     async def close_claims(self, claim_ids: Iterable[str], *, reason: str) -> ClosedClaims:
         """Forget claims whose token is closed."""
-        n, *rows = await self._scripts.call("close", reason, *claim_ids)
-        ended = rows[3 * n :]
+        unfinished, ended = await self._scripts.call("close", reason, *claim_ids)
         return ClosedClaims(
-            [
-                UnfinishedJob(Job(rows[i], int(rows[i + 1])), rows[i + 2])
-                for i in range(0, 3 * n, 3)
-            ],
-            [
-                EndedClaim(*ended[i : i + 3], *map(_seconds, ended[i + 3 : i + 6]))
-                for i in range(0, len(ended), 6)
-            ],
+            unfinished=[row.record() for row in rows_of(UnfinishedRow, unfinished)],
+            ended=[row.record() for row in rows_of(EndedRow, ended)],
         )
 
     async def take_heartbeats(self, limit: int) -> DueHeartbeats:
-        """Take tokens that are due and have somebody to speak for; due again in one interval.
+        """Take tokens that are due for a heartbeat and may have one; due again in one interval.
 
-        Those for whom nobody will speak again are settled as failures: jobs that waited past their
-        patience, and jobs with manual heartbeats that have fallen silent for good.
+        Claims that may have no heartbeat any more are settled as failures: those whose jobs waited
+        past their patience, and those whose jobs have manual heartbeats and have fallen silent.
         """
         patience_s = self._settings.patience_s
         args = (limit, _not_started(patience_s).dump(), _HEARTBEAT_LOST.dump())
-        looked, n, *rows = await self._scripts.call("take_heartbeats", *args)
-        given_up = [
-            UnfinishedJob(Job(rows[i], int(rows[i + 1])), rows[i + 2]) for i in range(0, 3 * n, 3)
-        ]
-        rows = rows[3 * n :]
-        beats = [
-            DueHeartbeat(
-                rows[i], rows[i + 1], int(rows[i + 2]) / 1000, int(rows[i + 3]), rows[i + 4]
-            )
-            for i in range(0, len(rows), 5)
-        ]
-        return DueHeartbeats(beats, int(looked), given_up)
+        looked, given_up, due = await self._scripts.call("take_heartbeats", *args)
+        return DueHeartbeats(
+            heartbeats=[row.record() for row in rows_of(HeartbeatRow, due)],
+            looked=looked,
+            given_up=[row.record() for row in rows_of(UnfinishedRow, given_up)],
+        )
 
-    async def retry_heartbeat(self, beat: DueHeartbeat, delay_s: float) -> bool:
-        """One did not get through: beat again after the delay, before the interval is over."""
-        args = (beat.claim_id, ms(delay_s), beat.missed_ms)
+    async def retry_heartbeat(self, heartbeat: DueHeartbeat, delay_s: float) -> bool:
+        """Let a heartbeat that failed be due again after the delay, before its interval is over."""
+        args = (heartbeat.claim_id, ms(delay_s), heartbeat.missed_ms)
         return bool(await self._scripts.call("retry_heartbeat", *args))
 
     async def watch_clock(self) -> None:
-        """See whether Redis' clock has jumped; what keeps tokens alive calls it once a tick."""
+        """Check whether Redis' clock has jumped; to be called once a tick."""
         await self._clock.look()
 
     async def note_beat_pass(self, kind: PassKind) -> None:
-        """A beat process begins a pass of this kind."""
+        """Note that a beat process begins a pass of this kind."""
         await self._scripts.call("note_beat_pass", kind)
 
     async def is_overdue(self, kind: PassKind, after_s: float, *, of_beat: bool = False) -> bool:
-        """Whether nobody has begun a pass of this kind for so long.
+        """Whether no pass of this kind has begun for ``after_s``.
 
         Args:
-            of_beat: Whether no beat process has; who stands in for one does not count.
+            of_beat: Whether only passes of beat processes count, and none of a stand-in.
         """
         name = f"beat:{kind}" if of_beat else kind
         return bool(await self._scripts.call("is_overdue", name, ms(after_s)))
 
     async def hold_polls(self, places: Iterable[str], hold_s: float = POLLS_HELD_S) -> None:
-        """Let no poller open polls there for some time: calls that matter more are throttled.
+        """Let no poller open polls there for a while: reports or heartbeats are throttled.
 
         Args:
             places: Region and account of each; empty: the process's own.

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from bridge.model import Job, Outcome
 from bridge.settings import Settings
 from bridge.store.connection import SOCKET_TIMEOUT_S, ms
+from bridge.store.rows import JobRow, rows_of
 from bridge.store.scripts import Scripts, SharedScripts
 
 MIN_LEASE_TIMEOUT_S = 0.25
@@ -204,11 +205,13 @@ class JobStore:
             {"jobs": sorted(claim_ids), "active": sorted(active), "held_back": sorted(held_back)}
         )
         lease_ms = ms(self._settings.lease_s)
-        renewed, n, *rows = self._brief.call(
-            "renew_lease", worker, lease_ms, announcement, held, number
+        args = (worker, lease_ms, announcement, held, number)
+        renewed, forgotten, unwanted = self._brief.call("renew_lease", *args)
+        return Renewal(
+            renewed=bool(renewed),
+            forgotten=[row.record() for row in rows_of(JobRow, forgotten)],
+            unwanted=frozenset(unwanted),
         )
-        forgotten = [Job(rows[i], int(rows[i + 1])) for i in range(0, 2 * n, 2)]
-        return Renewal(bool(renewed), forgotten, frozenset(rows[2 * n :]))
 
     def end_lease(self, worker: str) -> int:
         """End the lease of a worker that has ended; how many claims it leaves to recovery."""

@@ -40,14 +40,15 @@ class Script(NamedTuple):
 
 
 _SHARED = ("_prelude", "_ledger", "_claims")
-_MEASURE_ROOM = ("grant_polls", "read_room")
+_ROOM = ("_classes", "_flow", "_room", "_polls")
+_ROOM_READERS = ("grant_polls", "read_room")
 
 
 @cache
 def script(name: str) -> Script:
-    """``bridge/store/lua/<name>.lua``, after the schema and the parts that all of them share."""
+    """``bridge/store/lua/<name>.lua``, after the schema and the parts that scripts share."""
     folder = files("bridge.store") / "lua"
-    parts = (*_SHARED, *(("_room",) if name in _MEASURE_ROOM else ()), name)
+    parts = (*_SHARED, *(_ROOM if name in _ROOM_READERS else ()), name)
     text = f"local schema = '{SCHEMA}'\n"
     text += "".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())

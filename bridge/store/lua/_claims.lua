@@ -1,10 +1,12 @@
--- Put before every script, after _ledger.lua: moves of claims and workers between states.
+-- Put before every script, after _ledger.lua: how claims and workers change state.
+
+-- Adds to the number of claims of an activity in a state.
 local function tally(activity, state, by)
   count('tally', activity .. '|' .. (waits[state] and 'queued' or state), by)
 end
 
--- Takes a claim from what it takes in the ledger: the slot that it runs in, or the room in which it
--- waits. What is removed comes first, for a store at maxmemory.
+-- Frees what a claim takes in the ledger: the slot that it runs in, or the waiting room that it takes.
+-- Removals come first, so that this works in a store at maxmemory.
 local function vacate(id, activity, queue, state, worker)
   if waits[state] then
     redis.call('ZREM', key('unstarted'), id)
@@ -15,7 +17,8 @@ local function vacate(id, activity, queue, state, worker)
   end
 end
 
--- Moves a claim on, and takes it from the worker that ran it; then fields and values to set.
+-- Changes the state of a claim, and takes it from the worker that ran it. What follows `worker` are
+-- fields of the claim and their values, to be set as well.
 local function move(id, activity, queue, from, to, worker, ...)
   if waits[from] ~= waits[to] or worker then
     vacate(id, activity, queue, from, worker)
@@ -26,7 +29,7 @@ local function move(id, activity, queue, from, to, worker, ...)
       redis.call('HDEL', key('claim', id), 'worker', 'run', 'alive', 'missing')
     end
     if waits[to] then
-      waiting(activity, queue, 1)
+      count_waiting(activity, queue, 1)
     end
   end
   if not (waits[from] and waits[to]) then
@@ -42,13 +45,14 @@ local function has_lease(worker, now)
 end
 
 local function forget_worker(worker)
-  uncount(worker)
+  remove_worker(worker)
   redis.call('DEL', key('unwanted', worker))
   redis.call('ZREM', key('workers'), worker)
   redis.call('HDEL', key('fleet'), worker)
   redis.call('HDEL', key('held'), worker)
 end
 
+-- Settles a claim: its outcome is stored, and due to be reported at once.
 local function put_into_outbox(id, activity, queue, state, worker, outcome)
   local now, ok = now_ms(), string.sub(outcome, 1, 1) == '+'
   move(id, activity, queue, state, 'settled', worker, 'settled', now, 'by', worker or '')

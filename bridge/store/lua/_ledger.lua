@@ -1,59 +1,74 @@
--- Put before every script, after _prelude.lua: the ledger, or who occupies what.
+-- Put before every script, after _prelude.lua: the capacity ledger, which says what occupies the slots
+-- of workers and how many claims wait.
 --
--- The sums are kept while claims and workers change, so that a grant of polls reads a few numbers and
+-- Its sums are kept while claims and workers change, so that a grant of polls reads a few numbers, and
 -- not every worker and claim. Each change of a claim's state goes through _claims.lua, which calls
--- this; each change of a worker through account() or uncount().
+-- this file; each change of a worker goes through announce_worker(), update_worker() or
+-- remove_worker().
 --
--- A class is the workers that consume the same queues; its name is these queues, sorted, with line
--- breaks between. A worker offers its slots without those that ordinary tasks occupy, and those that
--- unwanted jobs do: jobs that it still runs though their claim is closed, or settled by another. Of
--- what it offers it uses as much as it runs claims. A draining worker offers nothing and is in no
--- class, nor is one whose lease has ended: what those run takes nothing from the others.
+-- A class is the set of workers that consume the same queues. Its name is these queues, sorted, with
+-- line breaks between them. A worker offers its slots minus those that ordinary tasks occupy and those
+-- that unwanted jobs occupy (jobs that it still runs though their claim is closed, or settled by
+-- another job). Of the slots that it offers it uses as many as it runs claims. A draining worker offers
+-- nothing and is in no class, and neither is a worker whose lease has ended: what those workers run
+-- takes nothing from the others.
+
+-- The states in which a claim waits for a slot.
 local waits = {claimed = true, queued = true}
 
+-- Adds to a number in a hash; a number that falls to 0 is removed.
 local function count(name, field, by)
   if redis.call('HINCRBY', key(name), field, by) <= 0 then
     redis.call('HDEL', key(name), field)
   end
 end
 
-local function waiting(activity, queue, by)
+-- Adds to the number of claims of an activity and queue that wait now.
+local function count_waiting(activity, queue, by)
   count('waiting', activity .. '|' .. queue, by)
 end
 
--- A claim that waits stops or begins to take room; why: 'countdown' or 'held_back'.
-local function set_aside(activity, queue, why)
-  waiting(activity, queue, -1)
+-- A claim stops to take waiting room; why: 'countdown' or 'held_back'.
+local function suspend_waiting(activity, queue, why)
+  count_waiting(activity, queue, -1)
   count('aside', activity .. '|' .. why, 1)
 end
 
-local function bring_back(activity, queue, why)
+-- A claim that was suspended takes waiting room again.
+local function resume_waiting(activity, queue, why)
   count('aside', activity .. '|' .. why, -1)
-  waiting(activity, queue, 1)
+  count_waiting(activity, queue, 1)
 end
 
--- A claim waits no more: it begins, or ends. What is removed comes first, for a store at maxmemory.
+-- A claim waits no more: it begins, or ends. Removals come first, so that this works in a store at
+-- maxmemory.
 local function end_waiting(id, activity, queue)
   if redis.call('ZREM', key('countdown'), id) == 1 then
     count('aside', activity .. '|countdown', -1)
   elseif redis.call('HDEL', key('held_back'), id) == 1 then
     count('aside', activity .. '|held_back', -1)
   else
-    waiting(activity, queue, -1)
+    count_waiting(activity, queue, -1)
   end
 end
 
 local function start_countdown(id, activity, queue, due)
   redis.call('ZADD', key('countdown'), due, id)
-  set_aside(activity, queue, 'countdown')
+  suspend_waiting(activity, queue, 'countdown')
 end
 
--- What was offered, and the class, of a worker that is in the sums: slots, ordinary, offered, used, class.
+-- What a worker adds to the sums, as strings: slots, ordinary, offered, used, class. Nil for a worker
+-- that is not in the sums.
 local function offer_of(worker)
   local offer = redis.call('HGET', key('offers'), worker)
   if offer then
     return string.match(offer, '^(%d+)|(%d+)|(%d+)|(%d+)|(.*)$')
   end
+end
+
+local function set_offer(worker, slots, ordinary, offered, used, class)
+  redis.call('HSET', key('offers'), worker,
+    slots .. '|' .. ordinary .. '|' .. offered .. '|' .. used .. '|' .. class)
 end
 
 local function add_to_class(class, slots, offered, used, workers)
@@ -69,25 +84,18 @@ local function add_to_class(class, slots, offered, used, workers)
   if used ~= 0 then redis.call('HINCRBY', key('classes'), 'U|' .. class, used) end
 end
 
--- What a worker runs counts in its class from now on.
+-- Counts the claims that a worker runs in another class.
 local function move_running(worker, from, to)
   for _, id in ipairs(redis.call('SMEMBERS', key('runs', worker))) do
-    local activity = redis.call('HGET', key('claim', id), 'activity')
+    local activity = claim_fields(id, 'activity')
     count('running', activity .. '|' .. from, -1)
     count('running', activity .. '|' .. to, 1)
   end
 end
 
--- Sums up anew what a worker adds to its class. With slots, ordinary and class as it announces them;
--- without, as it did last, and nothing where it has no lease.
-local function account(worker, slots, ordinary, class)
-  local old_slots, old_ordinary, old_offered, old_used, old_class = offer_of(worker)
-  if not old_slots and not slots then
-    return
-  end
-  if not slots then
-    slots, ordinary, class = tonumber(old_slots), tonumber(old_ordinary), old_class
-  end
+-- Sums up anew what a worker adds to its class, from what it announces.
+local function announce_worker(worker, slots, ordinary, class)
+  local old_slots, _, old_offered, old_used, old_class = offer_of(worker)
   local offered, used = 0, 0
   if class ~= '' then
     offered = math.max(0, slots - ordinary - redis.call('SCARD', key('unwanted', worker)))
@@ -102,38 +110,46 @@ local function account(worker, slots, ordinary, class)
   else
     add_to_class(class, slots - old_slots, offered - old_offered, used - old_used, 0)
   end
-  redis.call('HSET', key('offers'), worker,
-    table.concat({slots, ordinary, offered, used, class}, '|'))
+  set_offer(worker, slots, ordinary, offered, used, class)
 end
 
--- Brings back what a worker held back; claims for which still is true stay.
+-- Sums up anew what a worker adds to its class, from what it announced last. Does nothing for a worker
+-- without a lease.
+local function update_worker(worker)
+  local slots, ordinary, _, _, class = offer_of(worker)
+  if slots then
+    announce_worker(worker, tonumber(slots), tonumber(ordinary), class)
+  end
+end
+
+-- The claims that a worker held back wait again, but for those in `still`, a set of claim ids.
 local function end_holding_back(worker, ids, still)
   for _, id in ipairs(ids or {}) do
     if not (still and still[id]) and redis.call('HGET', key('held_back'), id) == worker then
       redis.call('HDEL', key('held_back'), id)
-      local claim = redis.call('HMGET', key('claim', id), 'activity', 'queue')
-      bring_back(claim[1], claim[2], 'held_back')
+      local activity, queue = claim_fields(id, 'activity', 'queue')
+      resume_waiting(activity, queue, 'held_back')
     end
   end
 end
 
--- The claims that wait on a worker for a rate limit; those of its last renewal that it does not name do
--- wait again.
+-- A worker holds these claims back for a rate limit. Claims that it held back at its last renewal
+-- (`before`) and does not name now wait again.
 local function hold_back(worker, ids, before)
   local still = {}
   for _, id in ipairs(ids) do
     still[id] = true
-    local claim = redis.call('HMGET', key('claim', id), 'state', 'activity', 'queue')
-    if waits[claim[1]] and not redis.call('ZSCORE', key('countdown'), id)
+    local state, activity, queue = claim_fields(id, 'state', 'activity', 'queue')
+    if waits[state] and not redis.call('ZSCORE', key('countdown'), id)
         and redis.call('HSETNX', key('held_back'), id, worker) == 1 then
-      set_aside(claim[2], claim[3], 'held_back')
+      suspend_waiting(activity, queue, 'held_back')
     end
   end
   end_holding_back(worker, before, still)
 end
 
--- Takes a worker whose lease has ended out of the sums; what it held back waits again.
-local function uncount(worker)
+-- Takes a worker whose lease has ended out of the sums; the claims that it held back wait again.
+local function remove_worker(worker)
   local slots, _, offered, used, class = offer_of(worker)
   if not slots then
     return
@@ -147,8 +163,8 @@ local function uncount(worker)
   end
 end
 
--- Counts a run that has begun or ended on a worker, and what the worker uses now. Unlike account() it does
--- not look at what the worker offers: no run changes that.
+-- Counts a run that has begun or ended on a worker, and the slots that the worker uses now. Unlike
+-- update_worker() it does not look at the slots that the worker offers: a run does not change them.
 local function count_run(activity, worker, by)
   local slots, ordinary, offered, used, class = offer_of(worker)
   count('running', activity .. '|' .. (class or ''), by)
@@ -156,8 +172,7 @@ local function count_run(activity, worker, by)
     local uses = math.min(offered, redis.call('SCARD', key('runs', worker)))
     if uses - used ~= 0 then
       add_to_class(class, 0, 0, uses - used, 0)
-      redis.call('HSET', key('offers'), worker,
-        slots .. '|' .. ordinary .. '|' .. offered .. '|' .. uses .. '|' .. class)
+      set_offer(worker, slots, ordinary, offered, uses, class)
     end
   end
 end
@@ -175,17 +190,18 @@ local function end_run(id, activity, worker)
   count_run(activity, worker, -1)
 end
 
--- A job runs on, though its claim is closed or settled: its slot is not free.
-local function runs_on(id, worker)
+-- A job is still running though its claim is closed or settled: its slot is not free.
+local function mark_unwanted(id, worker)
   if redis.call('HEXISTS', key('offers'), worker) == 1 then
     redis.call('SADD', key('unwanted', worker), id)
-    account(worker)
+    update_worker(worker)
   end
 end
 
 local runs_kept, forgotten_ms = 20, 3600000
 
--- The longest of an activity's last runs, in ms, by what is stored of them; nil: it had none for an hour.
+-- The longest of an activity's last runs, in ms, from its value in `lasted`. Nil: no run has ended
+-- within the last hour.
 local function longest_of(lasted, now)
   local ms, at = string.match(lasted, '^(%d+) (%d+)')
   if now - at < forgotten_ms then
@@ -193,7 +209,7 @@ local function longest_of(lasted, now)
   end
 end
 
--- Learns how long runs of an activity take; in ms.
+-- Notes how long a run of an activity took, in ms.
 local function learn(activity, lasted)
   lasted = math.max(0, lasted) -- Redis' clock may go back by a little
   local longest, kept, known = lasted, lasted, redis.call('HGET', key('lasted'), activity)

@@ -1,67 +1,80 @@
--- Put before every script by bridge/store: the clock, the keys, and moves between states.
--- KEYS[1] is the root key, "{prefix}": its hash tag keeps every key on one node of a Redis Cluster,
--- so that scripts may derive the others from it.
+-- Put before every script by bridge/store: the keys, the clock, and the check of the schema.
 --
--- root                  string  the store's schema: which layout of keys it has. It is raised when the
---                               layout changes; root, load, workers and pollers stay as they are, for
---                               they tell processes of every version whether the store is in use.
---                               What follows is schema 2
--- root:claim:<id>       hash    activity queue state attempt every, [attempts] that it may have and
---                               [retry] it has come to, if not 1 and 0, [until] while it waits,
---                               [worker run] while running, [manual alive] for manual heartbeats,
---                               [missing] the first renewal of its worker that did not name it,
---                               [again] how often it was published anew, [missed] the due time of
---                               a heartbeat that did not get through (Unix ms), [begun] when its
---                               last run did (Unix ms), [waited] ms until its first one did, if that
---                               is another, [settled] when its outcome came (Unix ms) and [by] who
---                               ran it, [reason] once closed. A million of them are kept: a field
---                               that says nothing is left out
+-- KEYS[1] is the root key, "{prefix}". Its hash tag keeps every key on one node of a Redis Cluster, so
+-- that scripts may derive the other keys from it:
+--
+-- root                  string  the store's schema, the number of its layout of keys, which is raised
+--                               when the layout changes. In every schema, root, load, workers and
+--                               pollers stay as they are: they tell processes of every version
+--                               whether the store is in use. The rest of this list is schema 2
+-- root:claim:<id>       hash    one claim; fields in brackets are left out where they do not apply,
+--                               because a million claims may be kept:
+--                                 activity, queue, state, attempt
+--                                 every       ms between its heartbeats
+--                                 [attempts]  how many attempts it may have, if not 1
+--                                 [retry]     the Celery retry that it has come to, if not 0
+--                                 [until]     while it waits: when its patience ends (Unix ms)
+--                                 [worker]    while it runs: the worker that runs it
+--                                 [run]       while it runs: the id of the run
+--                                 [manual]    1: its job has manual heartbeats
+--                                 [alive]     while such a job runs: until when its last sign of life
+--                                             counts (Unix ms)
+--                                 [missing]   the number of the first renewal of its worker that did
+--                                             not name it
+--                                 [again]     how often it was published anew
+--                                 [missed]    when a heartbeat was due that failed (Unix ms)
+--                                 [begun]     when its last run began (Unix ms)
+--                                 [waited]    ms until its first run began, if that is not the last
+--                                 [settled]   when its outcome was stored (Unix ms)
+--                                 [by]        the worker that ran it when it was settled
+--                                 [reason]    why it was closed
 -- root:task:<id>        string  the task token, a line break, and the input. The token is a secret: no
---                               script that a worker calls touches this key, and the Redis user of
---                               workers needs no right to it
+--                               script that a worker calls touches this key, and the workers' Redis
+--                               user needs no right to it
 -- root:outcome:<id>     string  the outcome, until Step Functions takes it
 -- root:heartbeats       zset    claim -> next heartbeat (Unix ms)
 -- root:outbox           zset    claim -> next try to report (Unix ms)
--- root:unstarted        zset    claim -> when to ask why its job has not started (Unix ms)
--- root:wake             list    at most one element: something came into the outbox
+-- root:unstarted        zset    claim -> when recovery looks whether its job has started (Unix ms)
+-- root:wake             list    at most one element: there is something new in the outbox
 -- root:claims:<activity> zset   claim -> claimed (Unix ms): what is in flight
 -- root:load             hash    queue -> claims in flight
--- root:tally            hash    <activity>|<state> -> claims; what is claimed counts as queued
+-- root:tally            hash    <activity>|<state> -> claims; a claimed one counts as queued
 -- root:waiting          hash    <activity>|<queue> -> claims that have not begun and are due
--- root:countdown        zset    claim -> when its retry is due (Unix ms); it does not wait until then
--- root:held_back        hash    claim -> worker that holds its job back for a rate limit; such a claim does
---                               not wait either
+-- root:countdown        zset    claim -> when its retry is due (Unix ms); until then it does not wait
+-- root:held_back        hash    claim -> worker that holds its job back for a rate limit; meanwhile it
+--                               does not wait
 -- root:aside            hash    <activity>|countdown or <activity>|held_back -> claims
--- root:running          hash    <activity>|<class> -> claims that run on the workers of a class; an empty
---                               class: on workers that offer nothing
--- root:begun:<activity> zset    claim -> when its run began (Unix ms); those that run
--- root:oldest           zset    activity -> when the oldest of its runs began (Unix ms), or an older one that
---                               has ended: the next grant that looks at it corrects it
--- root:lasted           hash    <activity> -> longest of its last 20 runs, when the last one ended (Unix ms),
---                               and how long each took; ms, a space between, the last run first
+-- root:running          hash    <activity>|<class> -> claims that run on the workers of a class; the
+--                               empty class: on workers that offer nothing
+-- root:begun:<activity> zset    claim that runs -> when its run began (Unix ms)
+-- root:oldest           zset    activity -> when the oldest of its runs began (Unix ms), or an older run
+--                               that has ended: a grant that reads it corrects it
+-- root:lasted           hash    <activity> -> longest of its last 20 runs, when the last one ended (Unix
+--                               ms), and how long each took, in ms, the last run first; a space between
 -- root:ended            hash    <activity>|succeeded or <activity>|failed -> outcomes so far
 -- root:workers          zset    worker -> end of its lease (Unix ms)
--- root:fleet            hash    worker -> {"slots": n, "queues": [...], "ordinary": n, "fetches": bool}: see
---                               renew_lease in bridge/store/jobs.py
--- root:held             hash    worker -> {"jobs": [claim, ...], "active": [...], "held_back": [...]}: what
---                               Celery has given it, what of that it runs, and what it holds back;
---                               and clock, offset, slack: Redis' TIME when it was last watched, and
---                               what makes the store's of it (ms): here, for the user of workers has
---                               a right to this key
+-- root:fleet            hash    worker -> {"slots": n, "queues": [...], "ordinary": n, "fetches": bool}:
+--                               what it announces; see renew_lease in bridge/store/jobs.py
+-- root:held             hash    worker -> {"jobs": [claim, ...], "active": [...], "held_back": [...]}:
+--                               the claims whose jobs Celery has given it, those of them that it runs,
+--                               and those that it holds back.
+--                               Also clock, offset, slack (ms), see noted_clock() below: in this key,
+--                               because the workers' Redis user has a right to it
 -- root:unwanted:<worker> set    claims whose job it still runs, though they are closed or settled
 -- root:offers           hash    worker with a lease -> slots|ordinary|offered|used|class
--- root:classes          hash    S|<class>, E|<class>, U|<class>, N|<class> -> sums of the workers of a class:
---                               slots, offered slots, used ones, workers. See _ledger.lua
+-- root:classes          hash    sums over the workers of a class; see _ledger.lua:
+--                               S|<class> slots, E|<class> offered slots, U|<class> used slots,
+--                               N|<class> workers
 -- root:runs:<worker>    set     claims that it runs
 -- root:pollers          zset    poller -> end of its lease (Unix ms)
 -- root:polls:<poller>   hash    <activity>|<queue> -> its open polls, fresh and idle ones: "2 1"
--- root:throttled:<place> string there while Step Functions throttles reports or heartbeats in that
+-- root:throttled:<place> string exists while Step Functions throttles reports or heartbeats in that
 --                               region and account; <place> is empty for the processes' own
 -- root:passes           hash    heartbeat|recovery -> when the last pass began (Unix ms);
---                               beat:<pass> -> when the last of a beat process did;
---                               amnesty -> until when no worker is taken for dead;
---                               takeover -> until when workers say anew what they have
--- root:server           string  run id of the server that the last pass of recovery met
+--                               beat:<pass> -> when the last pass of a beat process began;
+--                               amnesty -> until when no worker counts as dead;
+--                               takeover -> until when workers announce anew what they have
+-- root:server           string  run id of the server that the last recovery pass met
 local root = KEYS[1]
 
 local function key(name, of)
@@ -73,11 +86,15 @@ local function redis_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- The store's clock is Redis' plus an offset. Redis' may jump: NTP sets it, or a failover comes to a
--- host with another one. Pollers and beat processes watch it, and note when they last did; workers
--- note it with their leases. What is far from the last note is in doubt: until a process that has
--- watched says what is true, no time passes in the store. A jump then goes into the offset, so that
--- no score or deadline is wrong; without one the time has passed. Nil: it has never been watched.
+-- The store's clock is Redis' clock plus an offset. Redis' clock may jump: NTP sets it, or a failover
+-- leads to a host with another clock. Pollers and beat processes watch it and note its time; workers
+-- note it with their leases. A time that is far from the last note is in doubt, and no time passes in
+-- the store until a process that has watched the clock says whether it jumped (set_clock). A jump is
+-- added to the offset, so that every score and deadline stays right; without a jump the time has
+-- passed.
+--
+-- Returns clock (Redis' time at the last note), offset, slack (how far apart two notes may be), in ms;
+-- false where no process has noted the clock yet.
 local function noted_clock()
   return unpack(redis.call('HMGET', key('held'), 'clock', 'offset', 'slack'))
 end
@@ -90,6 +107,7 @@ local function note_clock(last, offset, slack)
   redis.call('HSET', key('held'), 'clock', last, 'offset', offset, 'slack', slack)
 end
 
+-- The store's time, Unix ms; the same in one script.
 local instant
 local function now_ms()
   if not instant then
@@ -102,32 +120,41 @@ local function now_ms()
   return instant
 end
 
-local function claim_fields(id, ...)
-  return redis.call('HMGET', key('claim', id), ...)
+-- The store's time for scripts that only read. It does not stand still where the clock is in doubt,
+-- because there may be no process that watches the clock.
+local function unchecked_now_ms()
+  local _, offset = noted_clock()
+  return redis_ms() + (offset or 0)
 end
 
+-- The values of these fields of a claim; false for each field that it does not have.
+local function claim_fields(id, ...)
+  return unpack(redis.call('HMGET', key('claim', id), ...))
+end
+
+-- The task token of a claim that is not closed.
 local function token_of(id)
   -- The longest token has 2,048 characters, of up to four bytes; the input behind it may have 1 MiB.
   return string.match(redis.call('GETRANGE', key('task', id), 0, 8191), '^[^\n]*')
 end
 
--- At maxmemory Redis refuses a script whose first write may take memory, and refuses no later write
--- of one whose first takes none (Redis 6.2, 7 and Valkey 9 do so). A script that keeps tokens alive or
--- brings claims to their end removes something first, or calls this: a write that changes nothing.
--- Only so can a full store drain.
+-- At maxmemory Redis refuses a script whose first write may take memory. It refuses no later write of
+-- a script whose first write takes none (Redis 6.2, 7 and Valkey 9 do so). So a script that keeps
+-- tokens alive or ends claims first removes something, or calls this: a write that changes nothing.
+-- Without it a full store could not drain.
 local function run_at_maxmemory()
   redis.call('PERSIST', root)
 end
 
--- A store without a stamp gets one; for scripts that must not begin with it.
+-- Writes the schema into a store that has none; for scripts whose first write must be another.
 local function stamp()
   redis.call('SET', root, schema, 'NX')
 end
 
--- The error of a store that has another schema than this script; nil: it has this one. A store
--- without a stamp that is in use was written before there were any, with the layout of schema 1. The
--- first that comes to an unused one stamps it; one of another schema becomes its own once no claim is
--- in flight and no process of the other version is alive.
+-- The error of a store that has another schema than this script; nil: it has this one. A store without
+-- a schema that is in use has the layout of schema 1, whose first versions wrote no number. The first
+-- process that meets an unused store writes its own schema into it, also in place of another one: a
+-- store is unused when no claim is in flight and no worker or poller has a lease.
 local function other_schema(only_look)
   local found = redis.call('GET', root)
   if found == schema then
@@ -146,7 +173,14 @@ local function other_schema(only_look)
   end
 end
 
--- When it was claimed (Unix ms); as long as it is in flight.
+-- When an activity task that is in flight was claimed (Unix ms).
 local function claimed_ms(id, activity)
   return redis.call('ZSCORE', key('claims', activity), id)
+end
+
+-- Appends these values to a list.
+local function append(list, ...)
+  for i = 1, select('#', ...) do
+    list[#list + 1] = (select(i, ...))
+  end
 end

@@ -1,14 +1,15 @@
--- end_lease: a worker has ended in order, and nothing of it runs any more.
+-- end_lease: a worker has stopped in order, and none of its jobs runs any more.
 -- KEYS[1] root
 -- ARGV    worker
--- Returns how many claims it still held: its lease has ended, so that they are recovered at once
+-- Returns how many claims it still held; its lease has ended, so that they are recovered at once
 -- Clock   end of the lease
 run_at_maxmemory()
-local held = redis.call('SCARD', key('runs', ARGV[1]))
-if held == 0 then
-  forget_worker(ARGV[1])
+local worker = ARGV[1]
+local runs = redis.call('SCARD', key('runs', worker))
+if runs == 0 then
+  forget_worker(worker)
 else
-  redis.call('ZADD', key('workers'), now_ms() - 1, ARGV[1])
-  uncount(ARGV[1])
+  redis.call('ZADD', key('workers'), now_ms() - 1, worker)
+  remove_worker(worker)
 end
-return held
+return runs

@@ -1,26 +1,35 @@
--- find_lost: jobs on workers whose lease has ended. Forgets such workers once they hold none.
+-- find_lost: find the jobs on workers whose lease has ended; forget such workers once they hold no job.
 -- KEYS[1] root
 -- ARGV    limit, gap_ms, amnesty_ms
 -- Returns claim_id, attempt, worker, activity of each
--- Clock   leases; notes that a pass of recovery begins
+-- Clock   leases; notes that a recovery pass begins
 --
--- When nobody has looked for longer than the gap, the store itself may have been away, and leases
--- have ended that nobody could renew: for the time of the amnesty no worker is taken for dead.
+-- After a gap between two recovery passes that is longer than gap_ms, the store itself may have been
+-- away, so that workers could not renew their leases: for amnesty_ms no worker counts as dead.
 --
--- The same when another server answers than the last time: a replica that has taken over, or one that
--- has restarted, may not know the last moments of writes, leases among them. What workers say when they
--- renew tells what they run; until then no job is published anew: see take_unstarted. Not twice within
--- eight amnesties: behind a proxy each call may meet another server, and nothing would ever be lost.
+-- There is an amnesty, too, when another server answers than at the last pass. A replica that has taken
+-- over, or a server that has restarted, may lack the last writes, leases among them. Workers announce
+-- what they run when they renew; until then no job is published anew (see take_unstarted). Such an
+-- amnesty comes at most once in eight amnesty_ms: behind a proxy each call may meet another server, and
+-- without a limit no job would ever count as lost.
 run_at_maxmemory()
 local other = other_schema()
 if other then
   return other
 end
-local lost, now = {}, now_ms()
-local last = tonumber(redis.call('HGET', key('passes'), 'recovery') or now)
-redis.call('HSET', key('passes'), 'recovery', now)
-if now - last > tonumber(ARGV[2]) then
-  redis.call('HSET', key('passes'), 'amnesty', now + ARGV[3])
+local limit, gap, amnesty = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local now = now_ms()
+
+local function set_pass(...)
+  redis.call('HSET', key('passes'), ...)
+end
+
+local last, amnesty_ends, takeover_ends = unpack(redis.call('HMGET', key('passes'),
+  'recovery', 'amnesty', 'takeover'))
+set_pass('recovery', now)
+if now - (last or now) > gap then
+  amnesty_ends = now + amnesty
+  set_pass('amnesty', amnesty_ends)
 end
 local info = redis.pcall('INFO', 'server') -- a user may not have the right
 local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
@@ -29,28 +38,27 @@ if server then
   if known ~= server then
     redis.call('SET', key('server'), server)
   end
-  local before = tonumber(redis.call('HGET', key('passes'), 'takeover') or 0)
-  if known and known ~= server and now > before + 8 * ARGV[3] then
-    redis.call('HSET', key('passes'), 'amnesty', now + ARGV[3], 'takeover', now + ARGV[3])
+  if known and known ~= server and now > (takeover_ends or 0) + 8 * amnesty then
+    amnesty_ends = now + amnesty
+    set_pass('amnesty', amnesty_ends, 'takeover', amnesty_ends)
   end
 end
-if now < tonumber(redis.call('HGET', key('passes'), 'amnesty') or 0) then
+local lost = {}
+if now < tonumber(amnesty_ends or 0) then
   return lost
 end
 for _, worker in ipairs(redis.call('ZRANGEBYSCORE', key('workers'), '-inf', '(' .. now)) do
-  local held = redis.call('SMEMBERS', key('runs', worker))
-  if #held == 0 then
+  local runs = redis.call('SMEMBERS', key('runs', worker))
+  if #runs == 0 then
     forget_worker(worker)
   end
-  for _, id in ipairs(held) do
-    if #lost >= 4 * ARGV[1] then
+  for _, id in ipairs(runs) do
+    if limit == 0 then
       return lost
     end
-    local claim = claim_fields(id, 'attempt', 'activity')
-    lost[#lost + 1] = id
-    lost[#lost + 1] = claim[1]
-    lost[#lost + 1] = worker
-    lost[#lost + 1] = claim[2]
+    limit = limit - 1
+    local attempt, activity = claim_fields(id, 'attempt', 'activity')
+    append(lost, id, attempt, worker, activity)
   end
 end
 return lost

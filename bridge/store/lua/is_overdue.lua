@@ -1,7 +1,8 @@
--- is_overdue: has nobody begun a pass of this kind for so long? Reads only.
+-- is_overdue: has no pass of this kind begun for this long? Reads only.
 -- KEYS[1] root
--- ARGV    heartbeat | recovery, or one of them with "beat:" before it; after_ms
--- Returns 1 nobody | 0 somebody has
--- Clock   the last pass; with "beat:", the last of a beat process
-local last = tonumber(redis.call('HGET', key('passes'), ARGV[1]) or 0)
-return now_ms() - last > tonumber(ARGV[2]) and 1 or 0
+-- ARGV    pass (heartbeat | recovery; with "beat:" before it: passes of beat processes only), after_ms
+-- Returns 1 none has | 0 one has
+-- Clock   when the last pass began
+local pass, after = ARGV[1], tonumber(ARGV[2])
+local last = tonumber(redis.call('HGET', key('passes'), pass) or 0)
+return now_ms() - last > after and 1 or 0

@@ -1,18 +1,18 @@
--- read_room: may a poll be opened on this activity, and what is in the way? Reads only.
+-- read_room: may a poll be opened on this activity, and if not, why? Reads only.
 -- KEYS[1] root
 -- ARGV    look_ahead, look_ahead_ms, most (see grant_polls), activity, queue, place
 -- Returns JSON: {refusal, workers, slots, offered, used, waiting_room, charged, time_room_ms, time_used_ms,
---         short, longest_ms (none: nothing ran)}; of the live workers that serve the queue, without this
---         poll. waiting_room is the room by count
--- Clock   the hold of polls; leases and countdowns as the last grant has seen them
+--         short, longest_ms (missing: nothing ran)}, over the live workers that serve the queue, without
+--         this poll. waiting_room is the room by count
+-- Clock   the hold of polls; leases and countdowns as the last grant has left them
 local other = other_schema(true)
 if other then
   return other
 end
-local _, offset = noted_clock()
-local now = redis_ms() + (offset or 0)
-local activity, queue = ARGV[4], ARGV[5]
-local room = measure_room(tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), now)
+local look_ahead, look_ahead_ms, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local activity, queue, place = ARGV[4], ARGV[5], ARGV[6]
+local now = unchecked_now_ms()
+local room = measure_room(look_ahead, look_ahead_ms, most, now)
 local fresh, idle = open_polls(redis.call('ZRANGEBYSCORE', key('pollers'), now, '+inf'))
 charge_polls(room, fresh, idle)
 local group = room.group_of(queue)
@@ -29,11 +29,11 @@ if group then
   found.time_room_ms, found.time_used_ms = room.time(group)
   for _, near in ipairs(group.near) do found.charged = found.charged + near.charged end
 end
-if redis.call('EXISTS', key('throttled', ARGV[6])) == 1 then
+if is_throttled(place) then
   found.refusal = 'throttled'
 elseif not group then
   found.refusal = 'no worker'
-elseif (held_back_claims()[activity] or 0) >= group.workers then
+elseif (read_held_back()[activity] or 0) >= group.workers then
   found.refusal = 'held back'
 elseif (idle[activity .. '|' .. queue] or 0) > 0 then
   found.refusal = 'covered'

@@ -1,70 +1,70 @@
--- renew_lease: extend a worker's lease; say what it can take, and what it has.
+-- renew_lease: extend a worker's lease; note what it announces, and which claims it holds.
 -- KEYS[1] root
 -- ARGV    worker, lease_ms, announcement (JSON: slots, queues, ordinary, fetches), held (JSON: jobs,
 --         active, held_back), number (of this renewal)
--- Returns 1 renewed | 0 there was none, or it had ended; how many are forgotten; then claim_id,
---         attempt of each forgotten: marked as running here, and not among its jobs any more, now
---         and at the last renewal; then claim_id of each that is active here and nobody wants
+-- Returns renewed (1 | 0: there was no lease, or it had ended), and two lists:
+--         forgotten: claim_id, attempt of each claim that is marked as running on this worker and was
+--           not among its jobs at this renewal nor at the last one: its job has ended, and its outcome
+--           did not reach the store
+--         unwanted: claim_id of each active job whose claim is closed, runs elsewhere, or is unknown
+--           because a failover of Redis has lost it with its token
 -- Clock   end of the lease
---
--- Forgotten: the job ended, and its ending reached nobody; only its worker can know. Unwanted: its
--- claim was closed, or runs elsewhere, or is unknown: a failover of Redis has lost it, with its token.
 run_at_maxmemory()
 local other = other_schema()
 if other then
   return other
 end
-local worker, now = ARGV[1], now_ms()
-local renewed, time = has_lease(worker, now), redis_ms()
+local worker, lease, number = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[5])
+local announcement, held = cjson.decode(ARGV[3]), cjson.decode(ARGV[4])
+local now, time = now_ms(), redis_ms()
+local renewed = has_lease(worker, now)
 local last, offset, slack = noted_clock()
 if last and not in_doubt(time, last, slack) then
   note_clock(time, offset, slack)
 end
-local held, has, ran = cjson.decode(ARGV[4]), {}, {}
 local before = redis.call('HGET', key('held'), worker)
 before = before and cjson.decode(before) or {}
-redis.call('ZADD', key('workers'), now + ARGV[2], worker)
+redis.call('ZADD', key('workers'), now + lease, worker)
 redis.call('HSET', key('fleet'), worker, ARGV[3])
 redis.call('HSET', key('held'), worker, ARGV[4])
-for _, id in ipairs(held.jobs) do
-  has[id] = true
-end
-for _, id in ipairs(before.active or {}) do
-  ran[id] = true
-end
 hold_back(worker, held.held_back, before.held_back)
 
-local answer = {renewed and 1 or 0, 0}
+local function set_of(list)
+  local set = {}
+  for _, each in ipairs(list or {}) do set[each] = true end
+  return set
+end
+
+local forgotten, is_job = {}, set_of(held.jobs)
 for _, id in ipairs(redis.call('SMEMBERS', key('runs', worker))) do
-  if has[id] then
+  if is_job[id] then
     redis.call('HDEL', key('claim', id), 'missing')
-  elseif redis.call('HSETNX', key('claim', id), 'missing', ARGV[5]) == 0
-      and tonumber(claim_fields(id, 'missing')[1]) < tonumber(ARGV[5]) then
-    answer[2] = answer[2] + 1
-    answer[#answer + 1] = id
-    answer[#answer + 1] = claim_fields(id, 'attempt')[1]
+  elseif redis.call('HSETNX', key('claim', id), 'missing', number) == 0 then
+    local missing, attempt = claim_fields(id, 'missing', 'attempt')
+    if tonumber(missing) < number then -- not this renewal, sent again
+      append(forgotten, id, attempt)
+    end
   end
 end
-local unwanted = {}
+
+local unwanted, occupying, was_active = {}, {}, set_of(before.active)
 for _, id in ipairs(held.active) do
-  local claim = claim_fields(id, 'state', 'worker')
-  if not claim[1] or claim[1] == 'closed' or claim[1] == 'settled'
-      or (claim[1] == 'running' and claim[2] ~= worker) then
-    if claim[1] ~= 'settled' then
-      answer[#answer + 1] = id
-    end
-    -- Between its outcome and its acknowledgement a job is still active: it runs on if it is so at two
-    -- renewals, or if its claim was closed while it ran.
-    if ran[id] or redis.call('SISMEMBER', key('unwanted', worker), id) == 1 then
-      unwanted[#unwanted + 1] = id
-    end
+  local state, holder = claim_fields(id, 'state', 'worker')
+  local ended = not state or state == 'closed' or (state == 'running' and holder ~= worker)
+  if ended then
+    append(unwanted, id)
+  end
+  -- A settled job stays active until it is acknowledged. It counts as one that runs on if it is active at
+  -- two renewals, or if its claim was closed while it ran.
+  if (ended or state == 'settled')
+      and (was_active[id] or redis.call('SISMEMBER', key('unwanted', worker), id) == 1) then
+    append(occupying, id)
   end
 end
 redis.call('DEL', key('unwanted', worker))
-for _, id in ipairs(unwanted) do
+for _, id in ipairs(occupying) do
   redis.call('SADD', key('unwanted', worker), id)
 end
-local announced = cjson.decode(ARGV[3])
-local class = announced.slots > 0 and table.concat(announced.queues, '\n') or ''
-account(worker, announced.slots, announced.ordinary, class)
-return answer
+local class = announcement.slots > 0 and table.concat(announcement.queues, '\n') or ''
+announce_worker(worker, announcement.slots, announcement.ordinary, class)
+return {renewed and 1 or 0, forgotten, unwanted}

@@ -1,36 +1,40 @@
--- settle: store the outcome and put it into the outbox.
+-- settle: store the outcome of a job and put it into the outbox.
 -- KEYS[1] root
--- ARGV    claim_id, attempt, ok (0|1), outcome, of (what it counts for: 'any' | 'unbegun': of a
---         delivery that never began, only while none runs | 'running': only while one runs)
--- Returns 'stored' | 'settled' an outcome was there before | 'stale' a failure of an old attempt
---         | 'running' another delivery runs, whose outcome counts | 'waiting' none runs: the job
---         begins, or begins again, later | 'closed' the claim is closed
+-- ARGV    claim_id, attempt, ok (0|1), outcome,
+--         of (what the outcome counts for: 'any' | 'unbegun': a delivery that never began; only while no
+--         other runs | 'running': a delivery that runs; only while one runs)
+-- Returns 'stored'  | it is in the outbox
+--         'settled' | an outcome was stored before
+--         'stale'   | a failure of an old attempt
+--         'running' | another delivery runs, whose outcome counts
+--         'waiting' | no delivery runs: the job begins, or begins again, later
+--         'closed'  | the claim is closed
 -- Clock   due in the outbox at once; how long the run took
-local id = ARGV[1]
-local claim = claim_fields(id, 'activity', 'state', 'attempt', 'worker', 'queue', 'begun')
-local state = claim[2]
+local id, attempt, ok, outcome, of = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4], ARGV[5]
+local activity, state, current, worker, queue, begun = claim_fields(id,
+  'activity', 'state', 'attempt', 'worker', 'queue', 'begun')
 if not state or state == 'closed' then
   return 'closed'
 end
 if state == 'settled' then
   return 'settled'
 end
--- A success is true whoever brings it; a failure counts only for the attempt that is on.
-if ARGV[3] == '0' and claim[3] ~= ARGV[2] then
+-- A success counts whichever attempt brings it; a failure counts only for the current attempt.
+if not ok and attempt ~= current then
   return 'stale'
 end
-if ARGV[5] == 'unbegun' and state == 'running' then
+if of == 'unbegun' and state == 'running' then
   return 'running'
 end
-if ARGV[5] == 'running' and state ~= 'running' then
+if of == 'running' and state ~= 'running' then
   return 'waiting'
 end
-put_into_outbox(id, claim[1], claim[5], state, claim[4], ARGV[4])
+put_into_outbox(id, activity, queue, state, worker, outcome)
 if state == 'running' then
-  if claim[3] == ARGV[2] then
-    learn(claim[1], now_ms() - claim[6])
+  if attempt == current then
+    learn(activity, now_ms() - begun)
   else
-    runs_on(id, claim[4]) -- a success of an older attempt was first
+    mark_unwanted(id, worker) -- an older attempt succeeded first
   end
 end
 return 'stored'

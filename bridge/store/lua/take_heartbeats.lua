@@ -1,73 +1,74 @@
--- take_heartbeats: take tokens that are due for a heartbeat and have somebody to speak for; give up
--- those for whom nobody will.
+-- take_heartbeats: take the tokens that are due for a heartbeat and may have one; fail claims that may
+-- have none any more.
 -- KEYS[1] root
--- ARGV    limit, outcome of a job that never started, outcome of one that fell silent
--- Returns looked (how many were due), given_up, then claim_id, attempt, activity of each given up
---         whose job may be on: it is to be revoked; then claim_id, token, interval_ms, missed
---         (Unix ms: since when it has been due), activity of each to beat
--- Clock   due; the workers' leases; patience; due again one interval from now, so that two beats
---         never double the calls; notes that a pass of heartbeats begins
+-- ARGV    limit, not_started (outcome of a job that never started), silent (outcome of a job with manual
+--         heartbeats that fell silent)
+-- Returns looked (how many were due), and two lists:
+--         given_up: claim_id, attempt, activity of each claim that was failed; its job may still exist,
+--           and is to be revoked
+--         due: claim_id, token, interval_ms, missed (Unix ms: since when it has been due), activity of
+--           each token to heartbeat
+-- Clock   due; the workers' leases; patience; due again one interval from now, so that two beat processes
+--         do not double the calls; notes that a heartbeat pass begins
 --
--- Given up: a job that waited past its patience, or whose heartbeat="manual" has been silent for as
--- long as a HeartbeatSeconds of three intervals. Without a call to Step Functions nobody would hear
--- that its token is closed, and its slot would stay taken.
+-- A token may have a heartbeat while its job waits within its patience, while the worker that runs it
+-- has a lease (and, with heartbeat="manual", the job has called lately), and while its report waits.
+-- Failed are jobs that waited past their patience, and jobs with heartbeat="manual" that have been
+-- silent for as long as a HeartbeatSeconds of three intervals. If they were only left without
+-- heartbeats, their tokens would be closed without a call of ours that says so, and their slots would
+-- stay taken.
 run_at_maxmemory()
 local other = other_schema()
 if other then
   return other
 end
+local limit, not_started, silent = unpack(ARGV)
 local now = now_ms()
 redis.call('HSET', key('passes'), 'heartbeat', now)
-local due = redis.call('ZRANGEBYSCORE', key('heartbeats'), '-inf', now, 'WITHSCORES',
-  'LIMIT', 0, ARGV[1])
+local amnesty_ends = tonumber(redis.call('HGET', key('passes'), 'amnesty') or 0)
 local given_up, taken = {}, {}
-local amnesty = tonumber(redis.call('HGET', key('passes'), 'amnesty') or 0)
 
-local function give_up(id, claim, outcome)
-  put_into_outbox(id, claim[7], claim[9], claim[1], claim[4], outcome)
-  if claim[4] then runs_on(id, claim[4]) end
-  given_up[#given_up + 1] = id
-  given_up[#given_up + 1] = claim[8]
-  given_up[#given_up + 1] = claim[7]
-end
-
-for i = 1, #due, 2 do
-  local id = due[i]
-  local claim = claim_fields(id, 'state', 'every', 'until', 'worker', 'alive', 'missed', 'activity',
-    'attempt', 'queue')
-  local state, every, worker, alive = claim[1], claim[2], claim[4], tonumber(claim[5])
+local function take(id, due_at)
+  local state, every, ends, worker, alive, missed, activity, attempt, queue = claim_fields(id,
+    'state', 'every', 'until', 'worker', 'alive', 'missed', 'activity', 'attempt', 'queue')
   if not state or state == 'closed' then
     redis.call('ZREM', key('heartbeats'), id)
-  else
-    redis.call('ZADD', key('heartbeats'), now + every, id)
-    local speaks = state == 'settled'
-    if state == 'claimed' or state == 'queued' then
-      speaks = now <= tonumber(claim[3])
-      if not speaks then give_up(id, claim, ARGV[2]) end
-    elseif state == 'running' then
-      local leased = has_lease(worker, now)
-      speaks = leased and (not alive or now <= alive)
-      if not leased then
-        -- It may renew yet, after an outage of the store: look again before the interval is over.
-        redis.call('ZADD', key('heartbeats'), now + math.floor(every / 4), id)
-      elseif alive and now > alive + 3 * every and now >= amnesty then
-        give_up(id, claim, ARGV[3])
-      end
-    end
-    if claim[6] then
-      redis.call('HDEL', key('claim', id), 'missed')
-    end
-    if speaks then
-      taken[#taken + 1] = id
-      taken[#taken + 1] = token_of(id)
-      -- As numbers: Redis answers a whole one, also where a score has a fraction.
-      taken[#taken + 1] = tonumber(every)
-      taken[#taken + 1] = tonumber(claim[6] or due[i + 1])
-      taken[#taken + 1] = claim[7]
+    return
+  end
+  redis.call('ZADD', key('heartbeats'), now + every, id)
+
+  local failed_as, is_due
+  if state == 'settled' then
+    is_due = true
+  elseif state == 'claimed' or state == 'queued' then
+    is_due = now <= tonumber(ends)
+    failed_as = not is_due and not_started
+  elseif state == 'running' then
+    local leased = has_lease(worker, now)
+    is_due = leased and (not alive or now <= tonumber(alive))
+    if not leased then
+      -- It may renew its lease after an outage of the store: look again before the interval is over.
+      redis.call('ZADD', key('heartbeats'), now + math.floor(every / 4), id)
+    elseif alive and now > alive + 3 * every and now >= amnesty_ends then
+      failed_as = silent
     end
   end
+  if failed_as then
+    put_into_outbox(id, activity, queue, state, worker, failed_as)
+    if worker then mark_unwanted(id, worker) end
+    append(given_up, id, attempt, activity)
+  end
+  if missed then
+    redis.call('HDEL', key('claim', id), 'missed')
+  end
+  if is_due then
+    -- tonumber: Redis answers a whole number, also where a score has a fraction.
+    append(taken, id, token_of(id), tonumber(every), tonumber(missed or due_at), activity)
+  end
 end
-local answer = {#due / 2, #given_up / 3}
-for _, part in ipairs(given_up) do answer[#answer + 1] = part end
-for _, part in ipairs(taken) do answer[#answer + 1] = part end
-return answer
+
+local due = redis.call('ZRANGEBYSCORE', key('heartbeats'), '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
+for i = 1, #due, 2 do
+  take(due[i], due[i + 1])
+end
+return {#due / 2, given_up, taken}
