@@ -80,7 +80,7 @@ class _HeartbeatPass:
         clients: Clients,
         store: ClaimStore,
         concurrent_calls: int,
-        on_unfinished: Callable[[Unfinished], None],
+        on_unfinished: Callable[[UnfinishedJob], None],
         meters: Meters,
     ) -> None:
         self.counts = HeartbeatCounts()
@@ -90,7 +90,7 @@ class _HeartbeatPass:
         self._on_unfinished = on_unfinished
         self._meters = meters
 
-    def note_failed_claims(self, failed: Iterable[Unfinished]) -> None:
+    def note_failed_claims(self, failed: Iterable[UnfinishedJob]) -> None:
         """Log and count the claims that the store has failed instead of offering their tokens."""
         for unfinished in failed:
             logger.warning(
