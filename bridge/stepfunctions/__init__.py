@@ -14,8 +14,9 @@ from bridge.stepfunctions.activities import (
     resolve,
 )
 from bridge.stepfunctions.aws import Connection, describe_connection
-from bridge.stepfunctions.client import ActivityTask, StepFunctions
+from bridge.stepfunctions.client import StepFunctions
 from bridge.stepfunctions.credentials import SharedCredentials
+from bridge.stepfunctions.payloads import ActivityTask
 from bridge.stepfunctions.places import HOME, AwsPlace, Clients, Places
 
 __all__ = [

@@ -425,7 +425,7 @@ class TestFaults:
         assert time.monotonic() - began < 6
 
     def test_a_poll_that_is_refused_is_an_error(self, scene, monkeypatch):
-        """Lambda counts errors, and nobody reads results."""
+        """Lambda counts errors; results are not read."""
         scene.worker()
 
         async def refused(*args, **kwargs):

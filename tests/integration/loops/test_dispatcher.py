@@ -120,7 +120,7 @@ def test_the_name_of_the_broker_comes_to_mean_another_server(
 
 
 def test_a_lost_answer_means_again(app, server, broker):
-    """The broker has the jobs, and nobody knows: their fence makes the second copy harmless."""
+    """The broker has the jobs; their fence makes the second copy harmless."""
     dispatcher, claims = Dispatcher(app.bridge), claims_of(3)
     assert dispatcher.publish_all(claims[:1]) == [None]
     broker.drop_next_reply(b"LPUSH")

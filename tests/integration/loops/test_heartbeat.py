@@ -47,13 +47,13 @@ class TestHeartbeat:
         wait_until_due(store, 0.51)
         client = FaultyClient()
 
-        def nobody(job):
+        def refuse(job):
             raise AssertionError(job)
 
         async def both():
             passes = [
                 heartbeat.send_due_heartbeats(
-                    clients=client, store=store.claims, concurrent_calls=4, on_unfinished=nobody
+                    clients=client, store=store.claims, concurrent_calls=4, on_unfinished=refuse
                 )
                 for _ in range(2)
             ]

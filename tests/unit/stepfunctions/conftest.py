@@ -1,4 +1,4 @@
-"""Each test has a server of its own, and an environment that nobody else's AWS settings reach."""
+"""Each test has a server of its own, and no AWS settings of this machine."""
 
 from __future__ import annotations
 

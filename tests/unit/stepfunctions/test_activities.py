@@ -66,7 +66,7 @@ class TestResolve:
             arn("full"): arn("full"),
         }
 
-    def test_arns_alone_ask_nobody(self, server):
+    def test_arns_alone_need_no_call(self, server):
         assert resolve(iter([arn("full")])) == {arn("full"): arn("full")}
         assert resolve([]) == {}
         assert server.calls == []
@@ -202,7 +202,7 @@ class TestErrors:
         with pytest.raises(CredentialsUnavailable, match="AWS_SECRET_ACCESS_KEY"):
             list_activities()
 
-    def test_nobody_listens(self, server, monkeypatch):
+    def test_no_server_listens(self, server, monkeypatch):
         monkeypatch.setenv("AWS_ENDPOINT_URL_SFN", "http://127.0.0.1:1")
         with pytest.raises(ServiceUnavailable, match=r"no answer from http://127.0.0.1:1"):
             list_activities()

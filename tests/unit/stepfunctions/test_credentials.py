@@ -223,7 +223,7 @@ class TestRefreshing:
         assert role.asked == 1
         assert {sent.access_key for sent in server.calls} == {"KEY1"}
 
-    def test_nobody_waits_while_the_old_ones_are_good(self, server, role):
+    def test_no_call_waits_while_the_old_ones_are_good(self, server, role):
         released = threading.Event()
         hand_out = role.hand_out
 
@@ -236,7 +236,7 @@ class TestRefreshing:
             credentials._expiry_time = in_future(300)  # good, and botocore renews them by now
             await many_beats(client)
             released.set()
-            while client._credentials._refreshing:
+            while client._http._credentials._refreshing:
                 await asyncio.sleep(0.01)
             await beat(client)
 

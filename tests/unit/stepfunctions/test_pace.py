@@ -95,7 +95,7 @@ async def test_reports_first_then_heartbeats_by_urgency_then_polls():
 
 
 @on_a_loop
-async def test_a_call_that_is_cancelled_takes_nobodys_turn():
+async def test_a_call_that_is_cancelled_takes_no_turn():
     pace = Pace()
     for _ in range(50):
         pace.taken()

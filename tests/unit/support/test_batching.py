@@ -95,7 +95,7 @@ def test_who_gives_up_takes_nothing_from_the_others():
     assert run(main()) == (2, 3)
 
 
-def test_an_end_of_the_loops_tasks_leaves_nobody_waiting():
+def test_an_end_of_the_loops_tasks_leaves_no_caller_waiting():
     """As when a process ends: all tasks are cancelled, the batcher's own among them."""
 
     async def main():
