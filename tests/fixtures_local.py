@@ -1,4 +1,4 @@
-"""The local parts as fixtures: a real Valkey, and a real Step Functions interpreter."""
+"""Fixtures of the local parts: a real Valkey, and Step Functions with a real interpreter."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def valkey() -> Iterator[LocalValkey]:
 
 @pytest.fixture(scope="session")
 def local_stepfunctions():
-    """Step Functions: ours, or the endpoint that AWS_ENDPOINT_URL_SFN names."""
+    """The local Step Functions, or the endpoint that AWS_ENDPOINT_URL_SFN names."""
     external = os.environ.get("AWS_ENDPOINT_URL_SFN")
     if external:
         yield SimpleNamespace(url=external, external=True)
         return
-    # Real polls are held for 60 s; 20 keeps the tests of empty polls short.
+    # AWS holds polls for 60 s; with 20 s the tests of empty polls are shorter.
     with LocalStepFunctions(hold_s=20) as server:
         yield SimpleNamespace(url=server.url, external=False)
 
 
 def client_of(url: str, *, external: bool = False):
-    """A boto3 client that neither repeats a poll nor gives one up."""
+    """A boto3 client that waits for each poll to return, and does not repeat it."""
     keys = (
         {}
         if external

@@ -1,4 +1,4 @@
-"""Fixtures of the conformance suite: a scene for each test, and what only the local server can."""
+"""Fixtures of the conformance suite, some of which need the local server."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ def raw(local_stepfunctions) -> Any:
 
 @pytest.fixture
 def scene(sfn, raw) -> Iterator[Scene]:
-    """An activity of the test's own, and what to do with it."""
+    """An activity of the test's own, and ways to act on it."""
     scene = Scene(sfn, raw)
     yield scene
-    scene.tidy()
+    scene.clean_up()
 
 
 @pytest.fixture
 def local_only(local_stepfunctions) -> str:
-    """The local server's URL; skips on any other endpoint."""
+    """The local server's URL; skips the test on any other endpoint."""
     if local_stepfunctions.external:
-        pytest.skip("needs the local server: its counts, its limits, or what AWS does not promise")
+        pytest.skip("needs the local server: its counts or limits, or what AWS does not promise")
     return local_stepfunctions.url
 
 
 @pytest.fixture
 def departure(local_stepfunctions, request) -> Callable[[str], None]:
-    """Mark the test as one that the local server is known to fail, and says why."""
+    """Marks the test as one that the local server is known to fail, with the reason."""
 
     def mark(reason: str) -> None:
         if not local_stepfunctions.external:
@@ -63,7 +63,7 @@ def departure(local_stepfunctions, request) -> Callable[[str], None]:
 
 @pytest.fixture
 def short_hold(local_stepfunctions) -> Iterator[Any]:
-    """A client of a server that holds polls for one second; it shares the other's state."""
+    """A client of a server that holds polls for one second; both servers share their state."""
     if local_stepfunctions.external:
         pytest.skip("a poll without a task takes 60 s at AWS")
     with LocalStepFunctions(hold_s=1) as server:
@@ -72,7 +72,7 @@ def short_hold(local_stepfunctions) -> Iterator[Any]:
 
 @pytest.fixture
 def calls_of(local_only) -> Callable[[str], dict[str, int]]:
-    """What the local server has counted of an execution's calls."""
+    """Returns what the local server has counted of an execution's calls."""
 
     def calls(execution: str) -> dict[str, int]:
         with urllib.request.urlopen(f"{local_only}/_local/calls", timeout=10) as answer:

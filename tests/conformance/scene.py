@@ -1,6 +1,6 @@
-"""What a test of the activity API acts with: activities, executions, polls, histories.
+"""Create activities and executions, act on them, and read what became of them.
 
-Everything here is plain boto3, so the suite runs against any endpoint of Step Functions.
+It uses only boto3, so the suite runs against any endpoint of Step Functions.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from botocore.exceptions import ClientError
 from tests.waiting import wait_until
 
 ROLE_ARN = os.environ.get("CONFORMANCE_ROLE_ARN", "arn:aws:iam::123456789012:role/states")
-# A state without TimeoutSeconds may show the default of the language: over three years.
+# A state without TimeoutSeconds may show the default of the language, which is over three years.
 NO_TIMEOUT_S = 99_999_999
 
 ENDINGS = {"ExecutionSucceeded", "ExecutionFailed", "ExecutionAborted", "ExecutionTimedOut"}
 
 
 def unique(prefix: str = "conformance") -> str:
-    """A name that nothing else has."""
+    """A name that is used only once."""
     return f"{prefix}-{uuid.uuid4().hex}"
 
 
 @contextmanager
 def refused(*codes: str) -> Iterator[None]:
-    """Expect one of these error codes."""
+    """Expect the call to be refused with one of these error codes."""
     with pytest.raises(ClientError) as caught:
         yield
     code = caught.value.response["Error"]["Code"]
@@ -43,7 +43,7 @@ class Scene:
 
     Args:
         sfn: A client.
-        raw: A client that sends what it is given, however invalid.
+        raw: A client that sends requests unchecked, even invalid ones.
     """
 
     def __init__(self, sfn: Any, raw: Any) -> None:
@@ -53,7 +53,7 @@ class Scene:
         self._executions: list[str] = []
         self.activity = self.new_activity()
 
-    # Making
+    # Create
 
     def new_activity(self, name: str | None = None) -> str:
         arn = self.sfn.create_activity(name=name or unique())["activityArn"]
@@ -79,20 +79,20 @@ class Scene:
         return arn
 
     def execute(self, machine: str, payload: Any = None) -> str:
-        """Start an execution; its ARN."""
+        """Start an execution; returns its ARN."""
         text = json.dumps({} if payload is None else payload, ensure_ascii=False)
         arn = self.sfn.start_execution(stateMachineArn=machine, input=text)["executionArn"]
         self._executions.append(arn)
         return arn
 
     def start(self, *states: dict[str, Any], payload: Any = None, **fields: Any) -> str:
-        """Start an execution of a new state machine; its ARN."""
+        """Start an execution of a new state machine; returns its ARN."""
         return self.execute(self.machine(*states, **fields), payload)
 
-    # Working
+    # Act as a worker
 
     def poll(self, activity: str | None = None, worker: str | None = None) -> dict[str, Any]:
-        """Poll until a task comes: ``taskToken`` and ``input``, as text."""
+        """Poll until a task comes; returns its ``taskToken`` and ``input``, as text."""
         request = {"activityArn": activity or self.activity}
         if worker is not None:
             request["workerName"] = worker
@@ -112,29 +112,29 @@ class Scene:
     def fail(self, token: str, **fields: str) -> None:
         self.sfn.send_task_failure(taskToken=token, **fields)
 
-    def beat(self, token: str) -> None:
+    def heartbeat(self, token: str) -> None:
         self.sfn.send_task_heartbeat(taskToken=token)
 
-    # Looking
+    # Read
 
     def status(self, execution: str) -> str:
         return self.sfn.describe_execution(executionArn=execution)["status"]
 
     def end(self, execution: str) -> dict[str, Any]:
-        """The description of an execution, once it has ended and its history tells so."""
+        """The description of an execution, once its description and its history show its end."""
 
         def ended() -> dict[str, Any] | None:
             description = self.sfn.describe_execution(executionArn=execution)
             if description["status"] == "RUNNING":
                 return None
             # Histories at AWS are eventually consistent.
-            noted = {event["type"] for event in self.history(execution)} & ENDINGS
-            return description if noted else None
+            endings = {event["type"] for event in self.history(execution)} & ENDINGS
+            return description if endings else None
 
         return wait_until(ended)
 
     def output(self, execution: str) -> Any:
-        """What an execution ended with, as its history has it."""
+        """The output of a succeeded execution, from its history."""
         description = self.end(execution)
         assert description["status"] == "SUCCEEDED", description
         succeeded = self.event(execution, "ExecutionSucceeded")
@@ -145,12 +145,12 @@ class Scene:
         return [event for page in pages for event in page["events"]]
 
     def activity_events(self, execution: str) -> list[str]:
-        """The types of the events of activities, in order."""
+        """The types of the history's events of activities, in order."""
         types = [event["type"] for event in self.history(execution)]
         return [type_ for type_ in types if type_.startswith("Activity")]
 
     def event(self, execution: str, type_: str) -> dict[str, Any]:
-        """The first event of a type, once there is one."""
+        """The first event of a type, once the history has one."""
 
         def first() -> dict[str, Any] | None:
             found = (event for event in self.history(execution) if event["type"] == type_)
@@ -158,8 +158,8 @@ class Scene:
 
         return wait_until(first)
 
-    def tidy(self) -> None:
-        """Stop and delete all that was made."""
+    def clean_up(self) -> None:
+        """Stop and delete everything that the test created."""
         for execution in self._executions:
             if self.status(execution) == "RUNNING":
                 self.sfn.stop_execution(executionArn=execution)

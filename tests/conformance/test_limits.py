@@ -1,4 +1,4 @@
-"""Sizes and forms: what the four hot calls refuse, and that a refused call changes nothing."""
+"""Limits of the fields of the four hot calls; a refused call changes nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CALLS = {
 
 
 def still_open(scene, execution: str, token: str) -> None:
-    """Fail unless the task can still be ended, as if nothing had been called."""
+    """Fail unless the task can still be ended, as if the refused call had not been made."""
     assert scene.status(execution) == "RUNNING"
     scene.succeed(token, '"open"')
     assert scene.output(execution) == "open"
@@ -31,7 +31,7 @@ class TestWorkerName:
             scene.raw.get_activity_task(activityArn=scene.activity, workerName="w" * length)
 
     def test_of_80_characters_is_accepted(self, scene):
-        """A workerName of 80 characters is in the history, uncut."""
+        """The history has all of a workerName of 80 characters."""
         execution = scene.start(scene.task())
         scene.poll(worker="w" * 80)
         started = scene.event(execution, "ActivityStarted")
@@ -58,7 +58,7 @@ class TestToken:
 
 class TestError:
     def test_over_256_characters_is_refused(self, scene):
-        """An error of 257 characters is refused, and the task hangs on."""
+        """An error of 257 characters is refused, and the task stays open."""
         execution = scene.start(scene.task())
         token = scene.token()
         with refused("ValidationException"):
@@ -67,7 +67,7 @@ class TestError:
 
     @pytest.mark.parametrize("character", ["e", "ü"])
     def test_of_256_characters_is_accepted(self, scene, character):
-        """An error of 256 characters arrives uncut: characters count, not bytes."""
+        """An error of 256 characters arrives whole: characters count, not bytes."""
         execution = scene.start(scene.task())
         scene.fail(scene.token(), error=character * 256)
         assert scene.end(execution)["error"] == character * 256
@@ -75,7 +75,7 @@ class TestError:
 
 class TestCause:
     def test_over_32768_characters_is_refused(self, scene):
-        """A cause of 32,769 characters is refused, and the task hangs on."""
+        """A cause of 32,769 characters is refused, and the task stays open."""
         execution = scene.start(scene.task())
         token = scene.token()
         with refused("ValidationException"):
@@ -83,7 +83,7 @@ class TestCause:
         still_open(scene, execution, token)
 
     def test_of_32768_characters_is_accepted(self, scene):
-        """A cause of 32,768 characters arrives uncut."""
+        """A cause of 32,768 characters arrives whole."""
         execution = scene.start(scene.task())
         scene.fail(scene.token(), error="Broken", cause="c" * 32_768)
         assert scene.end(execution)["cause"] == "c" * 32_768
@@ -91,8 +91,8 @@ class TestCause:
 
 class TestOutput:
     @pytest.mark.parametrize("output", ["", "{", "text", "{'a': 1}", "{} {}", "[1,]"])
-    def test_that_is_no_json_is_refused(self, scene, output):
-        """An output that is no JSON is an InvalidOutput, and the task hangs on."""
+    def test_that_is_not_json_is_refused(self, scene, output):
+        """An output that is not JSON is refused with InvalidOutput, and the task stays open."""
         execution = scene.start(scene.task())
         token = scene.token()
         with refused("InvalidOutput"):
@@ -101,7 +101,7 @@ class TestOutput:
 
     @pytest.mark.parametrize("output", ["NaN", '{"a": Infinity}', "-Infinity"])
     def test_with_python_numbers_is_refused(self, scene, output):
-        """NaN and Infinity, which Python writes, are no JSON."""
+        """NaN and Infinity, which Python writes, are not JSON."""
         execution = scene.start(scene.task())
         token = scene.token()
         with refused("InvalidOutput"):
@@ -110,7 +110,7 @@ class TestOutput:
 
     @pytest.mark.parametrize("character", ["a", "ü"])
     def test_over_262144_bytes_is_refused(self, scene, character):
-        """An output of more than 262,144 bytes of UTF-8 is refused, and the task hangs on."""
+        """An output of more than 262,144 bytes of UTF-8 is refused, and the task stays open."""
         execution = scene.start(scene.task())
         token = scene.token()
         size = len(character.encode())
@@ -133,7 +133,7 @@ class TestOutput:
 
 class TestInput:
     def test_of_262144_bytes_reaches_the_worker(self, scene):
-        """An input of exactly 262,144 bytes is handed out uncut."""
+        """An input of exactly 262,144 bytes reaches the worker whole."""
         text = "a" * (MAX_BYTES - 2)
         scene.start(scene.task(), payload=text)
         assert json.loads(scene.poll()["input"]) == text

@@ -1,4 +1,4 @@
-"""SendTaskSuccess and SendTaskFailure: what an outcome does to its execution."""
+"""What SendTaskSuccess, SendTaskFailure and StopExecution do to an execution."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TestSuccess:
 
     @pytest.mark.parametrize("output", [{"a": 1}, [1], "text", None])
     def test_output_is_in_the_description(self, scene, departure, output):
-        """DescribeExecution tells the output as JSON, whatever its type."""
+        """DescribeExecution returns the output as JSON, whatever its type."""
         if output is None or isinstance(output, str):
             departure("moto describes a string without its quotes, and null as no output")
         execution = scene.start(scene.task())
@@ -53,7 +53,7 @@ class TestSuccess:
 
 class TestFailure:
     def test_uncaught_ends_the_execution_with_error_and_cause(self, scene):
-        """A failure that nobody catches is the execution's own, error and cause as they were."""
+        """An execution fails with the error and the cause of a failure that no Catch matches."""
         execution = scene.start(scene.task())
         scene.fail(scene.token(), error="Resize.Broken", cause='{"why": "ü"}')
         description = scene.end(execution)
@@ -77,7 +77,7 @@ class TestFailure:
         "names", [["Broken"], ["Other", "Broken"], ["States.ALL"], ["States.TaskFailed"]]
     )
     def test_is_caught_by_name(self, scene, names):
-        """Catch matches the error's name, and its state gets error and cause."""
+        """A Catch matches the error's name; its next state gets error and cause."""
         catch = {"ErrorEquals": names, "ResultPath": "$.failure", "Next": "S1"}
         execution = scene.start(scene.task(Catch=[catch]), PASS, payload={"n": 1})
         scene.fail(scene.token(), error="Broken", cause="why")
@@ -88,14 +88,14 @@ class TestFailure:
 
     @pytest.mark.parametrize("name", ["Other", "Broke", "broken", "States.Timeout"])
     def test_is_not_caught_by_another_name(self, scene, name):
-        """Catch for another error leaves this one to the execution."""
+        """A Catch of another error does not match, and the execution fails with this one."""
         catch = {"ErrorEquals": [name], "Next": "S1"}
         execution = scene.start(scene.task(Catch=[catch]), PASS)
         scene.fail(scene.token(), error="Broken")
         assert scene.end(execution)["error"] == "Broken"
 
     def test_is_retried_by_name_with_a_new_token(self, scene):
-        """Retry matches the error's name and schedules the task anew, under another token."""
+        """A Retry of the error's name schedules the task again, with a new token."""
         retry = {"ErrorEquals": ["Broken"], "IntervalSeconds": 1, "MaxAttempts": 1}
         execution = scene.start(scene.task(Retry=[retry]), payload={"n": 1})
         first = scene.token()
@@ -115,7 +115,7 @@ class TestFailure:
         ]
 
     def test_after_the_last_retry_ends_the_execution(self, scene):
-        """When MaxAttempts are spent, the last failure is the execution's."""
+        """After MaxAttempts retries the execution fails with the last failure."""
         retry = {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "MaxAttempts": 1}
         execution = scene.start(scene.task(Retry=[retry]))
         scene.fail(scene.token(), error="First")
@@ -123,7 +123,7 @@ class TestFailure:
         assert scene.end(execution)["error"] == "Second"
 
     def test_with_another_name_is_not_retried(self, scene):
-        """Retry for another error leaves this one to the execution."""
+        """A Retry of another error does not match, and the execution fails with this one."""
         retry = {"ErrorEquals": ["Other"], "IntervalSeconds": 1, "MaxAttempts": 1}
         execution = scene.start(scene.task(Retry=[retry]))
         scene.fail(scene.token(), error="Broken")
@@ -132,7 +132,7 @@ class TestFailure:
 
     @pytest.mark.parametrize("fields", [{}, {"error": "Broken"}, {"cause": "why"}])
     def test_may_leave_out_error_and_cause(self, scene, fields):
-        """A failure may name no error or no cause: the execution fails without them."""
+        """A failure may have no error or no cause; the execution then fails without it."""
         execution = scene.start(scene.task())
         scene.fail(scene.token(), **fields)
         description = scene.end(execution)
@@ -142,7 +142,7 @@ class TestFailure:
 
     @pytest.mark.parametrize("fields", [{}, {"error": "Broken"}, {"cause": "why"}])
     def test_without_error_or_cause_is_caught_by_states_all(self, scene, fields):
-        """States.ALL catches a failure that names no error."""
+        """States.ALL catches a failure that has no error name."""
         catch = {"ErrorEquals": ["States.ALL"], "Next": "S1"}
         execution = scene.start(
             scene.task(Catch=[catch]), {"Type": "Pass", "Result": "caught", "End": True}
@@ -153,7 +153,7 @@ class TestFailure:
 
 class TestMap:
     def test_schedules_a_task_for_each_item(self, scene):
-        """A Map state over an activity has a task for each item, and their outputs in order."""
+        """A Map state schedules a task for each item, and has their outputs in order."""
         work = {"StartAt": "Work", "States": {"Work": scene.task()}}
         execution = scene.start(
             {"Type": "Map", "ItemProcessor": work, "End": True}, payload=[1, 2, 3]
@@ -165,19 +165,19 @@ class TestMap:
         assert scene.output(execution) == [10, 20, 30]
 
     def test_failing_item_fails_the_map(self, scene):
-        """One failed item fails its Map state and closes the tokens of the others."""
+        """A failed item fails its Map state, which closes the tokens of the others."""
         work = {"StartAt": "Work", "States": {"Work": scene.task()}}
         execution = scene.start({"Type": "Map", "ItemProcessor": work, "End": True}, payload=[1, 2])
         first, second = scene.token(), scene.token()
         scene.fail(first, error="Item")
         assert scene.end(execution)["error"] == "Item"
         with refused("TaskTimedOut"):
-            scene.beat(second)
+            scene.heartbeat(second)
 
 
 class TestParallel:
     def test_joins_the_outputs_of_its_branches(self, scene):
-        """A Parallel state over two activities has both outputs, in the order of its branches."""
+        """A Parallel state has the outputs of its branches, in their order."""
         other = scene.new_activity()
         branches = [
             {"StartAt": "Work", "States": {"Work": scene.task(activity=activity)}}
@@ -191,7 +191,7 @@ class TestParallel:
 
 class TestStopExecution:
     def test_aborts_it(self, scene):
-        """StopExecution ends a running execution as ABORTED, with no outcome of its task."""
+        """StopExecution ends a running execution as ABORTED, without an outcome of its task."""
         execution = scene.start(scene.task())
         scene.poll()
         scene.sfn.stop_execution(executionArn=execution)
@@ -207,8 +207,8 @@ class TestStopExecution:
         scene.sfn.stop_execution(executionArn=execution)
         assert scene.end(execution)["status"] == "ABORTED"
 
-    def test_leaves_error_and_cause(self, scene, departure):
-        """The reason that StopExecution was given is in the history."""
+    def test_error_and_cause_are_in_the_history(self, scene, departure):
+        """The history has the error and the cause that StopExecution was called with."""
         departure("moto drops the reason")
         execution = scene.start(scene.task())
         scene.poll()

@@ -1,4 +1,4 @@
-"""GetActivityTask: who gets which task, when, and with what in it."""
+"""GetActivityTask: which poll gets which task, when, and with which fields."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.conformance.scene import refused, unique
 
 
 class TestEmptyPoll:
-    def test_answers_without_a_token(self, scene, short_hold):
-        """A poll that ends without a task carries neither token nor input."""
+    def test_has_no_token(self, scene, short_hold):
+        """The answer of a poll without a task has neither token nor input."""
         answer = short_hold.get_activity_task(activityArn=scene.activity)
         assert not answer.get("taskToken")
         assert not answer.get("input")
@@ -27,8 +27,8 @@ class TestEmptyPoll:
         short_hold.get_activity_task(activityArn=scene.activity)
         assert time.monotonic() - began >= 0.9
 
-    def test_takes_nothing_with_it(self, scene, short_hold):
-        """A task scheduled after a poll ended empty goes to the next poll."""
+    def test_does_not_take_a_later_task(self, scene, short_hold):
+        """A task that is scheduled after an empty poll goes to the next poll."""
         short_hold.get_activity_task(activityArn=scene.activity)
         execution = scene.start(scene.task())
         scene.succeed(scene.token())
@@ -37,11 +37,11 @@ class TestEmptyPoll:
 
 class TestOpenPoll:
     def test_is_answered_as_soon_as_a_task_is_scheduled(self, scene):
-        """A waiting poll gets a new task within a second of the execution's start."""
+        """An open poll gets a new task within a second of the execution's start."""
         machine = scene.machine(scene.task())
         with ThreadPoolExecutor(1) as pool:
             poll = pool.submit(lambda: (scene.poll(), time.monotonic()))
-            time.sleep(0.3)  # nothing tells that a poll is waiting
+            time.sleep(0.3)  # no call shows that the poll is open
             began = time.monotonic()
             scene.execute(machine, {"n": 1})
             task, answered = poll.result(timeout=30)
@@ -49,7 +49,7 @@ class TestOpenPoll:
         assert json.loads(task["input"]) == {"n": 1}
 
     def test_gets_only_tasks_of_its_activity(self, scene):
-        """A poll never gets a task of another activity, though that one came first."""
+        """A poll does not get a task of another activity, even if that was scheduled first."""
         other = scene.new_activity()
         scene.start(scene.task(activity=other), payload={"of": "other"})
         scene.start(scene.task(), payload={"of": "mine"})
@@ -66,7 +66,7 @@ class TestWaitingTask:
         assert [json.loads(scene.poll()["input"]) for _ in range(5)] == [0, 1, 2, 3, 4]
 
     def test_of_a_stopped_execution_is_never_handed_out(self, scene):
-        """StopExecution on an unclaimed task withdraws it: the poll gets the next one."""
+        """StopExecution withdraws an unclaimed task: the poll gets the next one."""
         machine = scene.machine(scene.task())
         stopped = scene.execute(machine, "stopped")
         scene.event(stopped, "ActivityScheduled")
@@ -99,7 +99,7 @@ class TestConcurrentPolls:
         assert [scene.output(execution) for execution in executions] == list(range(self.TASKS))
 
     def test_over_the_limit_are_refused(self, scene, local_only, monkeypatch):
-        """One poll more than an activity may have open is an ActivityWorkerLimitExceeded."""
+        """A poll beyond an activity's limit is refused with ActivityWorkerLimitExceeded."""
         monkeypatch.setattr(activity_tasks, "MAX_POLLS_PER_ACTIVITY", 3)
         machine = scene.machine(scene.task())
 
@@ -117,8 +117,8 @@ class TestConcurrentPolls:
 
 
 class TestAbandonedPoll:
-    def test_swallows_the_next_task(self, scene, local_only, calls_of):
-        """A poll whose client has gone takes the next task along; only a retry brings it back."""
+    def test_loses_the_next_task(self, scene, local_only, calls_of):
+        """A poll whose client has disconnected takes the next task, which then times out."""
         url = urlsplit(local_only)
         body = json.dumps({"activityArn": scene.activity, "workerName": "gone"}).encode()
         head = (
@@ -147,34 +147,34 @@ class TestAbandonedPoll:
 
 class TestUnknownActivity:
     def test_poll_is_refused(self, scene):
-        """A poll of an activity that does not exist is an ActivityDoesNotExist."""
+        """A poll of an unknown activity is refused with ActivityDoesNotExist."""
         with refused("ActivityDoesNotExist"):
             scene.sfn.get_activity_task(activityArn=scene.activity + "-other")
 
     def test_poll_of_a_deleted_one_is_refused(self, scene, local_only):
-        """A poll of an activity that has been deleted is an ActivityDoesNotExist."""
+        """A poll of a deleted activity is refused with ActivityDoesNotExist."""
         scene.sfn.delete_activity(activityArn=scene.activity)
         with refused("ActivityDoesNotExist"):
             scene.sfn.get_activity_task(activityArn=scene.activity)
 
     @pytest.mark.parametrize("arn", ["resize", "arn:aws:states", "arn:aws:sqs:x:y:z"])
     def test_poll_with_a_malformed_arn_is_refused(self, scene, arn):
-        """A poll with what is no ARN of an activity is an InvalidArn."""
+        """A poll with anything but an activity's ARN is refused with InvalidArn."""
         with refused("InvalidArn"):
             scene.sfn.get_activity_task(activityArn=arn)
 
 
 class TestAnswer:
-    def test_carries_token_and_input_only(self, scene):
-        """The answer tells neither clocks nor execution: just a token and the input."""
+    def test_has_only_token_and_input(self, scene):
+        """The answer has neither the time-outs nor the execution."""
         scene.start(scene.task(TimeoutSeconds=60, HeartbeatSeconds=30), payload={"a": [1, "ü"]})
         task = scene.poll()
         assert set(task) - {"ResponseMetadata"} == {"taskToken", "input"}
         assert json.loads(task["input"]) == {"a": [1, "ü"]}
         assert 1 <= len(task["taskToken"]) <= 2048
 
-    def test_carries_the_execution_only_where_the_state_passes_it(self, scene):
-        """$$.Execution.Id reaches the worker through Parameters, and by no other way."""
+    def test_has_the_execution_only_if_the_state_passes_it(self, scene):
+        """$$.Execution.Id reaches the worker only through Parameters."""
         silent = scene.start(scene.task(), payload={"n": 1})
         assert silent not in scene.poll()["input"]
         parameters = {"execution.$": "$$.Execution.Id", "payload.$": "$"}
@@ -192,7 +192,7 @@ class TestWorkerName:
         assert started["activityStartedEventDetails"]["workerName"] == name
 
     def test_may_be_left_out(self, scene):
-        """A poll without a workerName gets its task, and the history names nobody."""
+        """A poll without a workerName gets its task, and the history has no name."""
         execution = scene.start(scene.task())
         scene.poll()
         started = scene.event(execution, "ActivityStarted")

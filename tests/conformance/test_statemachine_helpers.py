@@ -1,8 +1,4 @@
-"""What bridge.statemachine makes is accepted, and does what it says.
-
-By Step Functions, in executions from end to end; and by cfn-lint, against its schema of the
-language.
-"""
+"""Step Functions and cfn-lint accept what bridge.statemachine makes, and executions follow it."""
 
 from __future__ import annotations
 
@@ -32,7 +28,7 @@ DONE = {"Type": "Succeed"}
 
 
 def refusals(definition):
-    """What cfn-lint says against a definition."""
+    """The errors that cfn-lint finds in a definition."""
     properties = {"RoleArn": "arn:aws:iam::123456789012:role/states", "Definition": definition}
     machine = {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}
     template = json.dumps({"Resources": {"Machine": machine}})
@@ -45,14 +41,14 @@ def documented():
     blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
     scope = {"__name__": "docs"}
     for block in blocks:
-        # Not shared: Celery would give the example's task to the apps of all other tests.
+        # Not shared: Celery would add the example's task to the apps of all other tests.
         block = block.replace("@app.task(", "@app.task(shared=False, ")
         exec(compile(block, DOCS.name, "exec"), scope)
     return scope["definition"]
 
 
 def everything(arn=ARN, **fields):
-    """A definition with all that the helpers can make."""
+    """A definition with everything that the helpers can make."""
     retry = [
         retry_lost(),
         retry_transient("Busy", "ConnectionError", interval_s=1, backoff_rate=1.0, max_delay_s=2),
@@ -129,7 +125,7 @@ class TestSchema:
             {"Catch": [{"ErrorEquals": ["A"]}]},
         ],
     )
-    def test_cfn_lint_would_have_noticed(self, field):
+    def test_cfn_lint_finds_mistakes(self, field):
         definition = DEFINITIONS["least"](ARN)
         definition["States"]["S"] |= field
         assert any(refusal.startswith("E3601") for refusal in refusals(definition))
@@ -156,7 +152,7 @@ class TestExecutions:
         execution = self.begin(scene, {"a": 1}, heartbeat_s=30)
         task = scene.poll()
         assert json.loads(task["input"]) == {"a": 1}
-        scene.beat(task["taskToken"])
+        scene.heartbeat(task["taskToken"])
         scene.succeed(task["taskToken"], '{"b": 2}')
         assert scene.output(execution) == {"b": 2}
 
@@ -170,7 +166,7 @@ class TestExecutions:
         scene.succeed(scene.token(), "7")
         assert scene.output(execution) == {"a": 1}
 
-    def test_schedules_with_the_seconds_it_says(self, scene):
+    def test_schedules_with_its_time_outs(self, scene):
         execution = self.begin(scene, {}, heartbeat_s=30)
         scheduled = scene.event(execution, "ActivityScheduled")["activityScheduledEventDetails"]
         assert scheduled["timeoutInSeconds"] == 60
@@ -187,7 +183,7 @@ class TestExecutions:
         scene.succeed(second["taskToken"], '"done"')
         assert scene.output(execution) == "done"
 
-    def test_gives_up_after_max_attempts(self, scene):
+    def test_fails_after_max_attempts(self, scene):
         execution = self.begin(scene, {}, retry=retry_lost(interval_s=1, max_attempts=1))
         for _ in range(2):
             scene.fail(scene.token(), error="Bridge.WorkerLost")
@@ -200,7 +196,7 @@ class TestExecutions:
         scene.fail(scene.token(), error="Bad")
         assert scene.end(execution)["error"] == "Bad"
 
-    def test_retries_silence(self, scene):
+    def test_retries_missing_heartbeats(self, scene):
         execution = self.begin(scene, {}, heartbeat_s=1, retry=retry_lost(interval_s=1))
         scene.token()
         scene.succeed(scene.token(), '"second"')
@@ -244,7 +240,7 @@ class TestEnvelope:
 
     @pytest.mark.parametrize("language", ["JSONPath", "JSONata"])
     @pytest.mark.parametrize("payload", [{"a": 1}, {}, [1, 2], "text"])
-    def test_tells_the_execution(self, scene, local_stepfunctions, language, payload):
+    def test_has_the_execution(self, scene, local_stepfunctions, language, payload):
         if language == "JSONata" and not local_stepfunctions.external:
             pytest.skip("the local interpreter has no JSONata: it needs a JVM")
         machine, execution = self.begin(scene, payload, query_language=language)

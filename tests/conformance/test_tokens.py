@@ -1,4 +1,4 @@
-"""Task tokens: what ends one, and what its late calls are answered."""
+"""Task tokens: what closes one, and how later calls with it are answered."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.conformance.scene import refused
 
 CALLS = {
-    "heartbeat": lambda scene, token: scene.beat(token),
+    "heartbeat": lambda scene, token: scene.heartbeat(token),
     "success": lambda scene, token: scene.succeed(token),
     "failure": lambda scene, token: scene.fail(token, error="Late", cause="too late"),
 }
@@ -22,10 +22,10 @@ def call(request):
 
 
 class TestClosedToken:
-    """A closed token answers TaskTimedOut, whatever closed it and whatever is called."""
+    """Each call with a closed token is refused with TaskTimedOut, whatever closed it."""
 
     def test_after_success(self, scene, call):
-        """A token is closed once its task has succeeded; a second success is no exception."""
+        """A token is closed once its task has succeeded; even a second success is refused."""
         execution = scene.start(scene.task())
         token = scene.token()
         scene.succeed(token, '"first"')
@@ -37,7 +37,7 @@ class TestClosedToken:
         """A token is closed once its task has failed."""
         execution = scene.start(scene.task())
         token = scene.token()
-        scene.fail(token, error="First", cause="the first word counts")
+        scene.fail(token, error="First", cause="the first outcome counts")
         with refused("TaskTimedOut"):
             call(scene, token)
         assert scene.end(execution)["error"] == "First"
@@ -95,7 +95,7 @@ class TestClosedToken:
         ]
         execution = scene.start({"Type": "Parallel", "Branches": branches, "End": True})
         token = scene.token()
-        scene.fail(scene.token(other), error="Sibling", cause="one for all")
+        scene.fail(scene.token(other), error="Sibling", cause="fails both")
         assert scene.end(execution)["error"] == "Sibling"
         with refused("TaskTimedOut"):
             call(scene, token)
@@ -103,7 +103,7 @@ class TestClosedToken:
 
 class TestUnclaimedTask:
     def test_is_withdrawn_when_the_execution_times_out(self, scene):
-        """The state machine's own TimeoutSeconds bounds the wait for a worker."""
+        """The state machine's own TimeoutSeconds limits the wait for a worker."""
         machine = scene.machine(scene.task(), TimeoutSeconds=1)
         unclaimed = scene.execute(machine, "unclaimed")
         assert scene.end(unclaimed)["status"] == "TIMED_OUT"
@@ -128,19 +128,19 @@ class TestUnclaimedTask:
 
 class TestStrangeToken:
     def test_malformed_is_refused(self, scene, call):
-        """What never was a token is an InvalidToken."""
+        """A malformed token is refused with InvalidToken."""
         with refused("InvalidToken"):
             call(scene, "not a token!")
 
     def test_unknown_is_refused(self, scene, call):
-        """A token that nobody handed out is refused for good, not asked to be retried."""
+        """A token that was never handed out is refused with an error that is not retried."""
         with refused("InvalidToken", "TaskDoesNotExist", "TaskTimedOut"):
             call(scene, "A" * 400)
 
 
 class TestOpenToken:
-    def test_is_of_one_task(self, scene):
-        """Two tasks of one activity have tokens of their own, each ending its own execution."""
+    def test_belongs_to_one_task(self, scene):
+        """Two tasks of one activity have different tokens; each ends its own execution."""
         machine = scene.machine(scene.task())
         executions = {n: scene.execute(machine, n) for n in range(2)}
         tasks = {
@@ -156,7 +156,7 @@ class TestOpenToken:
         """The local server counts claims, heartbeats, outcomes and late calls by execution."""
         execution = scene.start(scene.task())
         token = scene.token()
-        scene.beat(token)
+        scene.heartbeat(token)
         scene.succeed(token)
         with refused("TaskTimedOut"):
             scene.succeed(token)
