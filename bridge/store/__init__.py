@@ -1,8 +1,8 @@
-"""The claim store: the only place that talks to the Redis of the claims; it owns every key.
+"""The claim store: the only room that talks to the claims' Redis. It owns every key there.
 
-``jobs`` is what workers need (blocking, since Celery's tasks are), ``claims`` what the processes
-with AWS credentials need (asyncio), ``status`` what people ask. No method stands in two of them.
-Each is a typed method around one script of ``store/lua``, where keys and clocks are explained.
+``JobStore`` is for workers (blocking, because Celery's tasks are), ``ClaimStore`` for the processes
+with AWS credentials (asyncio), ``StatusReader`` for people and metrics. Each of their methods calls
+one script of ``store/lua``; ``store/lua/_prelude.lua`` lists the keys and explains the clock.
 """
 
 from bridge.store.claims import ClaimStore
@@ -21,17 +21,12 @@ from bridge.store.records import (
     UnstartedClaim,
     Wish,
 )
+from bridge.store.room import Room
 from bridge.store.schema import check_schema
 from bridge.store.server import ServerInfo, describe_server
-from bridge.store.status import (
-    ActivityStatus,
-    OpenPolls,
-    Room,
-    SlotUsage,
-    Status,
-    StatusReader,
-    WorkerStatus,
-)
+from bridge.store.slot_usage import SlotUsage
+from bridge.store.status import ActivityStatus, OpenPolls, Status, WorkerStatus
+from bridge.store.status_reader import StatusReader
 
 __all__ = [
     "ActivityStatus",

@@ -13,8 +13,7 @@ import pytest
 from celery import Celery
 
 from bridge.settings import Settings
-from bridge.store import StatusReader
-from bridge.store.status import WorkerStatus
+from bridge.store import StatusReader, WorkerStatus
 from tests.acceptance.deployment import Deployment, wait_until
 
 pytestmark = pytest.mark.acceptance

@@ -1,26 +1,39 @@
-"""What the store's answer means, key by key."""
+"""What each key in an answer of ``read_status`` means."""
 
 from __future__ import annotations
 
 import json
 
-from bridge.store.status import OpenPolls, parse_status
+from bridge.store.status import OpenPolls
+from bridge.store.status_reader import parse_status
 
-LEAST = {
+EMPTY = {
     "tally": {},
     "ended": {},
     "oldest": {},
-    "workers": {},
-    "outbox_ms": 0,
-    "pollers": {},
+    "waiting": {},
+    "countdown": {},
+    "held_back": {},
     "lost": {},
+    "longest_ms": {},
+    "workers": {},
+    "pollers": {},
     "passes": {},
+    "outbox_ms": 0,
 }
-WORKER = {"slots": 4, "queues": ["celery"], "lease_ms": 1500, "running": 2}
+WORKER = {
+    "slots": 4,
+    "queues": ["celery"],
+    "lease_ms": 1500,
+    "running": 2,
+    "unwanted": 0,
+    "offered": 0,
+    "used": 0,
+}
 
 
 def parsed(*activities: str, **said):
-    return parse_status(json.dumps({**LEAST, **said}), activities)
+    return parse_status(json.dumps({**EMPTY, **said}), activities)
 
 
 def test_each_key_of_an_activity():
@@ -56,13 +69,16 @@ def test_each_key_of_a_worker():
     assert not worker.draining
 
 
-def test_what_is_not_said_is_zero():
-    """A poller of an earlier version says one number, of polls that may bring a task."""
-    status = parsed("resize", workers={"w": WORKER}, pollers={"p": {"resize|celery": 3}, "q": {}})
+def test_what_the_answer_does_not_name_counts_as_zero():
+    """A worker of schema 1, whose lease has ended, announced no ordinary tasks and no fetching."""
+    status = parsed(
+        "resize", workers={"w": WORKER}, pollers={"p": {"resize|celery": "3 0"}, "q": {}}
+    )
     (row,), (worker,) = status.activities, status.workers
     assert (row.waiting, row.countdown, row.held_back, row.longest_s) == (0, 0, 0, None)
     assert (row.fresh, row.idle, row.polls) == (3, 0, 3)
     assert (worker.ordinary, worker.unwanted, worker.offered, worker.used, worker.free) == (0,) * 5
+    assert worker.fetches is False
     assert status.pollers == ["p", "q"]
 
 
