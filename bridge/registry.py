@@ -21,6 +21,7 @@ from bridge.names import check_activity
 from bridge.settings import Settings
 
 SYSTEM_QUEUE = "bridge.system"
+"""The queue of the bridge's own periodic tasks, which the beat process serves."""
 ACTIVITY_HEADER = "bridge_activity"
 """Header of a job's message: its activity. Celery keeps it in a retry."""
 OPTIONS = ("heartbeat", "on_lost", "max_attempts", "terminate_on_cancel")
@@ -204,6 +205,11 @@ def _activity(
         )
     _check_arity(where, task)
     return Activity(name, task, queue, heartbeat_s, manual, on_lost, max_attempts, bool(terminate))
+
+
+def serves_users(queues: Iterable[str]) -> bool:
+    """Whether a worker with these queues is more than a beat process."""
+    return set(queues) != {SYSTEM_QUEUE}
 
 
 def undeclared(queue: str) -> str:

@@ -11,7 +11,7 @@ import re
 import sys
 import tomllib
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -21,6 +21,8 @@ import click
 import bridge
 from bridge import errors, names, settings, statemachine, versions
 from bridge.cli.status.command import status
+from bridge.metrics import catalogue
+from bridge.metrics.catalogue.metric import Metric
 
 DOCS = Path(__file__).parent
 MADE = "<!-- Made by docs/_generate.py. -->\n"
@@ -35,19 +37,23 @@ def pages() -> dict[Path, str]:
         DOCS / "reference" / "commands.md": commands_page(),
         DOCS / "reference" / "errors.md": errors_page(),
         DOCS / "reference" / "python.md": python_page(),
-        DOCS / "howto" / "upgrade.md": _put_between(
-            DOCS / "howto" / "upgrade.md", optional_parts_table()
-        ),
-        DOCS / "settings.md": _put_between(DOCS / "settings.md", settings_table()),
+        **_put_between(DOCS / "howto" / "upgrade.md", {"": optional_parts_table()}),
+        **_put_between(DOCS / "settings.md", {"": settings_table()}),
+        **_put_between(DOCS / "metrics.md", metrics_tables()),
     }
 
 
-def _put_between(page: Path, made: str) -> str:
-    head, _, rest = page.read_text("utf-8").partition(BEGIN)
-    _, found, tail = rest.partition(END)
-    if not found:
-        raise ValueError(f"{page} has not the two comments that a part is put between")
-    return f"{head}{BEGIN}\n{made}\n{END}{tail}"
+def _put_between(page: Path, parts: Mapping[str, str]) -> dict[Path, str]:
+    """The page with each part made anew between its two comments; a lone part needs no name."""
+    text = page.read_text("utf-8")
+    for name, made in parts.items():
+        begin = BEGIN.replace("from here", f"{name}, from here" if name else "from here")
+        head, _, rest = text.partition(begin)
+        _, found, tail = rest.partition(END)
+        if not found:
+            raise ValueError(f"{page} lacks the two comments around the part {name!r}")
+        text = f"{head}{begin}\n{made}\n{END}{tail}"
+    return {page: text}
 
 
 def _cell(text: str) -> str:
@@ -150,6 +156,35 @@ def _limits(field: Any) -> str:
     low = "above 0" if said.get("gt") == 0 else f"{said['ge']:g}" if "ge" in said else ""
     high = f"{said['le']:,.10g}" if "le" in said else ""
     return f"{low} to {high}" if low and high else low
+
+
+def metrics_tables() -> dict[str, str]:
+    """A table of each kind of metrics."""
+    return {
+        "process": _prometheus_table(catalogue.process.ALL),
+        "fleet": _prometheus_table(catalogue.fleet.ALL),
+        "cloudwatch": _cloudwatch_table(),
+    }
+
+
+def _prometheus_table(metrics: Iterable[Metric]) -> str:
+    rows = [
+        (f"`{each.name}`", each.kind, _codes(each.labels), each.unit or "–", each.help)
+        for each in metrics
+    ]
+    return _table(("name", "type", "labels", "unit", "meaning"), rows)
+
+
+def _cloudwatch_table() -> str:
+    rows = [
+        (f"`{each.name}`", each.unit, _codes(each.dimensions), each.published)
+        for each in catalogue.cloudwatch.ALL
+    ]
+    return _table(("metric", "unit", "dimensions", "published for"), rows)
+
+
+def _codes(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "–"
 
 
 def errors_page() -> str:

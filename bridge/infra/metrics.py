@@ -1,13 +1,14 @@
-"""The metrics that alarms, dashboard and autoscaling read: names, units, dimensions.
+"""The metrics that alarms, dashboard and autoscaling read.
 
-Step Functions publishes the first kind by itself. The second is published by the bridge, and the
-names here must be the ones it uses.
+Step Functions publishes those of the namespace ``AWS/States``. The bridge publishes the others:
+``bridge/metrics/catalogue/cloudwatch.py`` has their names, units and dimensions.
 """
 
 from __future__ import annotations
 
 from bridge.infra.cfn import Json
 from bridge.infra.fleet import ActivityRef, Fleet
+from bridge.metrics.catalogue import cloudwatch
 
 STATES = "AWS/States"
 SCHEDULE_TIME = "ActivityScheduleTime"  # ms from scheduled to claimed
@@ -17,15 +18,14 @@ FAILED = "ActivitiesFailed"
 TIMED_OUT = "ActivitiesTimedOut"
 HEARTBEAT_TIMED_OUT = "ActivitiesHeartbeatTimedOut"
 
-BRIDGE = "StepFunctions/Activities"
-PROCESSING_TIME = "TaskProcessingTime"  # of one job, per activity
-TASK_ERRORS = "TaskErrors"  # count, by type of error
-QUEUE_DEPTH = "QueueDepth"  # claims that no worker runs yet
-LIVE_WORKERS = "LiveWorkers"
-LOST_WORKERS = "LostWorkers"  # leases that ended while claims were running
-OUTBOX_AGE = "OutboxAgeSeconds"  # of the oldest outcome that Step Functions has not taken
-# Occupied slots, and claims that wait for one, by slots; between 0 and 1.25: metrics/scaling.py.
-BACKLOG_PER_SLOT = "BacklogPerSlot"
+BRIDGE = cloudwatch.NAMESPACE
+PROCESSING_TIME = cloudwatch.PROCESSING_TIME.name
+TASK_ERRORS = cloudwatch.TASK_ERRORS.name
+QUEUE_DEPTH = cloudwatch.QUEUE_DEPTH.name
+LIVE_WORKERS = cloudwatch.LIVE_WORKERS.name
+LOST_WORKERS = cloudwatch.LOST_WORKERS.name
+OUTBOX_AGE = cloudwatch.OUTBOX_AGE.name
+BACKLOG_PER_SLOT = cloudwatch.BACKLOG_PER_SLOT.name
 
 
 def of_activity(activity: ActivityRef) -> list[Json]:

@@ -1,12 +1,14 @@
-"""What the processes say about themselves, to whoever collects it; all of it off by default.
+"""The metrics of the processes, for Prometheus and CloudWatch; all are off by default.
 
-``meters`` is what the loops call. Behind it stand ``prometheus`` (served by ``exporter``, with the
-fleet as ``collector`` reads it from the store) and ``cloudwatch`` (PutMetricData); ``instruments``
-sets up those that the settings ask for. ``emf`` is CloudWatch's other way in: lines on stdout.
-``catalogue`` names what Prometheus sees; docs/metrics.md is made from it.
+``catalogue`` defines every metric and says how to add one. The loops call ``meters`` for each
+event. ``prometheus`` counts the events, ``collector`` reads the fleet from the claim store, and
+``exporter`` serves both. ``cloudwatch`` (PutMetricData) and ``emf`` (lines on stdout) publish to
+CloudWatch. ``instruments`` sets up what the settings ask for, and ``scaling`` calculates the metric
+for an autoscaler.
 """
 
-from bridge.metrics.emf import INTERVAL_S, of_job
+from bridge.metrics.catalogue.cloudwatch import INTERVAL_S
+from bridge.metrics.emf import of_job
 from bridge.metrics.meters import OFF, Meters
 
 __all__ = ["INTERVAL_S", "OFF", "Meters", "of_job"]

@@ -1,9 +1,9 @@
-"""Metrics for CloudWatch by PutMetricData: from pollers and beat, which hold credentials.
+"""Publish metrics to CloudWatch with PutMetricData, from pollers and beat processes.
 
-Workers hold none, so a job is counted when its outcome is reported, with the times that the store
-kept. Names, units and dimensions are those of ``emf``. A thread of its own sends, each minute or as
-soon as a call is full; while CloudWatch is away a bounded number of values waits, the oldest are
-dropped and counted, and no job waits for either.
+Workers hold no credentials, so a job is counted when its outcome is reported, with the times that
+the claim store kept. A separate thread sends the values each minute, or as soon as a call is full.
+While CloudWatch is away, a bounded number of values waits; the oldest beyond it are dropped and
+counted. Jobs and reports never wait for CloudWatch.
 
 Source: PutMetricData, Amazon CloudWatch API Reference: 1,000 metrics and 1 MB a call, 150 values a
 metric, dimension values of 1 to 1,024 ASCII characters.
@@ -16,13 +16,24 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from bridge.metrics.emf import INTERVAL_S, NAMESPACE, fleet_values
+from bridge.metrics.catalogue.cloudwatch import (
+    ACTIVITY_NAME,
+    ERROR_NAME,
+    INTERVAL_S,
+    NAMESPACE,
+    PROCESSED,
+    PROCESSING_TIME,
+    TASK_ERRORS,
+    WORKER_NAME,
+    CloudWatchMetric,
+)
+from bridge.metrics.fleet_values import fleet_values
 from bridge.metrics.meters import ErrorNames, Meters
 from bridge.stepfunctions import Connection
 from bridge.store import EndedClaim, Status
@@ -31,20 +42,20 @@ from bridge.support.log_limiter import LogLimiter
 logger = logging.getLogger(__name__)
 
 MAX_SAMPLES = 50_000
-"""Values that wait at most, some 10 MB."""
+"""How many values may wait: some 10 MB."""
 ENOUGH_SAMPLES = 5_000
-"""So many are sent at once, before the minute is over."""
+"""As soon as this many values wait, they are sent, before the minute is over."""
 MAX_METRICS = 1_000
 MAX_VALUES = 150
 MAX_CALL_BYTES = 900_000
-"""By a generous estimate of its parts, so that no call reaches the 1 MB."""
+"""An upper limit for the estimated size, so that no call reaches AWS's 1 MB."""
 LAST_CALLS_S = 3.0
 """How long the end of the process waits for the last values to be sent."""
 _REFUSED = ("InvalidFormat", "InvalidParameter", "MissingRequiredParameter", "Validation")
 
 
 class Sample(NamedTuple):
-    """One value of one metric; samples of one minute that differ in the value only go together."""
+    """One value of one metric. Samples of a minute that differ only in value are sent as one."""
 
     name: str
     unit: str
@@ -54,41 +65,47 @@ class Sample(NamedTuple):
 
 
 class CloudWatchMeters(Meters):
-    """Jobs as they are reported, and the fleet once a minute."""
+    """Publishes jobs as they are reported, and the fleet once a minute."""
 
     def __init__(self, publisher: Publisher | None = None) -> None:
         self._publisher = publisher or Publisher()
         self._errors = ErrorNames()
 
     def reported(self, ended: EndedClaim, error: str, *, taken: bool) -> None:
-        """Count the job; its failure by error name."""
-        activity = ("ActivityName", ended.activity)
-        worker = ("WorkerName", ended.worker.partition("#")[0] or "none")
+        """Count the job, and its failure by error name."""
+        worker = ended.worker.partition("#")[0] or "none"
+        of_worker = {ACTIVITY_NAME: ended.activity, WORKER_NAME: worker}
         if ended.ran_s is not None:
-            self._add("TaskProcessingTime", "Seconds", ended.ran_s, activity, worker)
-        self._add("TasksProcessed", "Count", 1.0, activity, worker)
+            self._add(PROCESSING_TIME, ended.ran_s, of_worker)
+        self._add(PROCESSED, 1.0, of_worker)
         if error:
-            name = ("ErrorName", self._errors.bounded(error))
-            self._add("TaskErrors", "Count", 1.0, activity, name)
+            name = self._errors.bounded(error)
+            self._add(TASK_ERRORS, 1.0, {ACTIVITY_NAME: ended.activity, ERROR_NAME: name})
 
     def fleet(self, status: Status) -> None:
-        """Say how the fleet stands."""
-        for dimensions, values, units in fleet_values(status):
-            for name, value in values.items():
-                self._add(name, units[name], value, *dimensions.items())
+        """Publish the fleet's metrics."""
+        for dimensions, values in fleet_values(status):
+            for metric, value in values.items():
+                self._add(metric, value, dimensions)
 
-    def _add(self, name: str, unit: str, value: float, *dimensions: tuple[str, str]) -> None:
-        clean = tuple((key, _allowed(text)) for key, text in dimensions)
-        minute = int(time.time() // 60) * 60
-        self._publisher.add(Sample(name, unit, clean, minute, round(value, 3)))
+    def _add(self, metric: CloudWatchMetric, value: float, dimensions: Mapping[str, str]) -> None:
+        self._publisher.add(
+            Sample(
+                name=metric.name,
+                unit=metric.unit,
+                dimensions=tuple((key, _allowed(text)) for key, text in dimensions.items()),
+                minute=int(time.time() // 60) * 60,
+                value=round(value, 3),
+            )
+        )
 
 
 class Publisher:
-    """Sends samples from a thread of its own, which begins with the first of them.
+    """Sends samples from a separate thread, which starts with the first sample.
 
     Args:
         connect: Makes the client; called again after it failed.
-        max_samples: That wait at most.
+        max_samples: How many samples may wait.
     """
 
     def __init__(
@@ -110,7 +127,7 @@ class Publisher:
         self.dropped = 0
 
     def add(self, sample: Sample) -> None:
-        """Send it with the next call; never waits for one."""
+        """Queue a sample for the next call, without waiting for any call."""
         with self._lock:
             self._waiting.append(sample)
             self._drop_oldest()
@@ -124,26 +141,26 @@ class Publisher:
                 atexit.register(self.close)
 
     def close(self) -> None:
-        """Send what waits, within seconds."""
+        """Send the samples that wait, within ``LAST_CALLS_S``."""
         self._ends.set()
         self._full.set()
         if self._thread is not None:
             self._thread.join(LAST_CALLS_S)
 
     def flush(self) -> bool:
-        """Send what waits now; False: CloudWatch is away, and some of it waits on."""
+        """Send the samples that wait; False if CloudWatch is away, so that some still wait."""
         with self._lock:
             samples, self._waiting = list(self._waiting), deque()
         kept: list[Sample] = []
         for data, parts in calls(samples):
             try:
-                if not kept:  # or the others would wait for the same time-out
+                if not kept:  # after one failure the other calls would run into the same time-out
                     self._put(data)
                     continue
-            except Exception as exc:  # noqa: BLE001 (whatever it is, jobs and reports go on)
+            except Exception as exc:  # noqa: BLE001 (jobs and reports must go on)
                 refused = _is_refused(exc)
-                self._say(exc, len(parts), refused=refused)
-                if refused:  # it would be refused again, and all behind it wait
+                self._warn(exc, len(parts), refused=refused)
+                if refused:  # it would be refused again, and the samples behind it would wait
                     self.dropped += len(parts)
                     continue
             kept += parts
@@ -164,12 +181,12 @@ class Publisher:
             self._client = self._connect()
         self._client.put_metric_data(Namespace=NAMESPACE, MetricData=data)
 
-    def _say(self, exc: Exception, count: int, *, refused: bool) -> None:
+    def _warn(self, exc: Exception, count: int, *, refused: bool) -> None:
         if not self._log_limiter.passes():
             return
         logger.warning(
             "CloudWatch does not take metrics (%s: %s): %d values are %s; %d were dropped so far. "
-            "Jobs and reports go on.",
+            "Jobs and reports are not affected.",
             type(exc).__name__,
             exc,
             count,
@@ -184,7 +201,7 @@ class Publisher:
 
 
 def calls(samples: Sequence[Sample]) -> Iterator[tuple[list[dict[str, Any]], list[Sample]]]:
-    """``MetricData`` of as few calls as the limits allow, each with the samples that it holds."""
+    """The ``MetricData`` of as few calls as the limits allow, each with the samples in it."""
     groups: dict[Sample, list[Sample]] = {}
     for sample in samples:
         groups.setdefault(sample._replace(value=0.0), []).append(sample)
@@ -221,13 +238,13 @@ def _datum(group: Sample, values: Sequence[tuple[float, int]]) -> dict[str, Any]
 
 
 def _size_bytes(datum: dict[str, Any]) -> int:
-    """No less than it takes in any of AWS's protocols."""
+    """An estimate that no protocol of AWS exceeds."""
     texts = sum(len(each["Name"]) + len(each["Value"]) + 100 for each in datum["Dimensions"])
     return 300 + texts + 120 * len(datum["Values"])
 
 
 def _allowed(text: str) -> str:
-    """``text`` as the value of a dimension: printable ASCII, 1 to 1,024 characters."""
+    """The text as a dimension may have it: printable ASCII, 1 to 1,024 characters."""
     clean = "".join(char if " " <= char <= "~" else "?" for char in text[:1_024])
     return clean.strip().lstrip(":") or "none"
 
@@ -239,7 +256,7 @@ def _is_refused(exc: Exception) -> bool:
 
 
 def _client() -> Any:
-    """A client of CloudWatch, from the environment that Step Functions' comes from."""
+    """A client of CloudWatch, from the same environment as that of Step Functions."""
     config = Config(
         connect_timeout=5.0,
         read_timeout=10.0,

@@ -1,7 +1,7 @@
-"""The fleet as the store knows it, read when it is scraped: what ``celery -A bridge status`` shows.
+"""The fleet's metrics for Prometheus, read from the claim store when they are scraped.
 
-A scrape must not wait for a store that is away: the reading goes on in a thread of its own, and the
-scrape answers without it.
+They are what ``celery -A bridge status`` shows. A scrape must not wait long for a claim store that
+is away. So a thread reads the status, and after ``TIMEOUT_S`` the scrape answers without it.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from bridge.errors import SchemaMismatch, StoreUnavailable
-from bridge.metrics import catalogue
-from bridge.metrics.catalogue import Metric
+from bridge.metrics.catalogue import fleet
+from bridge.metrics.catalogue.metric import Metric
+from bridge.metrics.fleet_values import Workers
 from bridge.metrics.scaling import backlog_per_slot
 from bridge.registry import SYSTEM_QUEUE, Registry
-from bridge.store import SlotUsage, Status, StatusReader
+from bridge.store import Status, StatusReader
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +29,12 @@ KEPT_S = 1.0
 TIMEOUT_S = 2.0
 
 Family = CounterMetricFamily | GaugeMetricFamily
+Samples = Mapping[tuple[str, ...], float]
+"""Values of the labels → value."""
 
 
 class FleetCollector(Collector):
-    """Reads the status once a scrape, at most once a second."""
+    """Reads the status for a scrape, at most once a second."""
 
     def __init__(self, reader: StatusReader, registry: Registry) -> None:
         self._reader = reader
@@ -40,15 +43,13 @@ class FleetCollector(Collector):
         self._reading: _Reading | None = None
 
     def describe(self) -> list[Family]:
-        """Its families without samples: nothing is read before the first scrape."""
-        return [_family(metric) for metric in catalogue.OF_FLEET]
+        """The families without samples: nothing is read before the first scrape."""
+        return [_family(metric) for metric in fleet.ALL]
 
     def collect(self) -> Iterator[Family]:
-        """The fleet now; only ``bridge_store_up`` while the store is away."""
+        """The fleet's metrics now; only ``bridge_store_up`` while the store is away."""
         status = self._status()
-        up = _family(catalogue.STORE_UP)
-        up.add_metric([], float(status is not None))
-        yield up
+        yield _family(fleet.STORE_UP, {(): float(status is not None)})
         if status is not None:
             yield from families(status, self._registry)
 
@@ -61,13 +62,13 @@ class FleetCollector(Collector):
 
 
 class _Reading:
-    """One reading of the status, perhaps still under way."""
+    """One reading of the status, which may still be under way."""
 
     def __init__(self, reader: StatusReader, activities: list[str]) -> None:
         self._status: Status | None = None
         self._ended_at = float("inf")
         self._ended = threading.Event()
-        # Daemonic: a store that hangs must not hold up the end of the process.
+        # A daemon thread, because a store that hangs must not delay the end of the process.
         threading.Thread(
             target=self._read, args=(reader, activities), name="bridge-status", daemon=True
         ).start()
@@ -92,68 +93,65 @@ class _Reading:
 
 
 def families(status: Status, registry: Registry) -> Iterator[Family]:
-    """The metrics of a fleet that stands as ``status`` says."""
-    live = [worker for worker in status.workers if worker.live]
-    users = [worker for worker in status.workers if set(worker.queues) != {SYSTEM_QUEUE}]
+    """The fleet's metrics with their values, without ``bridge_store_up``."""
+    for metric, samples in (_of_activities(status, registry) | _of_fleet(status)).items():
+        yield _family(metric, samples)
+
+
+def _of_activities(status: Status, registry: Registry) -> dict[Metric, Samples]:
     rows = status.activities
-    occupancy = SlotUsage.of(users)
+    live = [worker for worker in status.workers if worker.live]
 
     def slots(activity: str) -> int:
         if activity not in registry:
             return 0
         return sum(worker.slots for worker in live if registry[activity].queue in worker.queues)
 
-    for metric, values in (
-        (catalogue.IN_FLIGHT, {row.activity: row.in_flight for row in rows}),
-        (catalogue.QUEUED, {row.activity: row.queued for row in rows}),
-        (catalogue.WAITING, {row.activity: row.waiting for row in rows}),
-        (catalogue.COUNTDOWN, {row.activity: row.countdown for row in rows}),
-        (catalogue.HELD_BACK, {row.activity: row.held_back for row in rows}),
-        (catalogue.RUNNING, {row.activity: row.running for row in rows}),
-        (catalogue.OUTBOX, {row.activity: row.outbox for row in rows}),
-        (catalogue.LOST, {row.activity: row.lost for row in rows}),
-        (catalogue.OPEN_POLLS, {row.activity: row.polls for row in rows}),
-        (catalogue.FRESH_POLLS, {row.activity: row.fresh for row in rows}),
-        (catalogue.IDLE_POLLS, {row.activity: row.idle for row in rows}),
-        (catalogue.SLOTS, {row.activity: slots(row.activity) for row in rows}),
-        (catalogue.OLDEST, {row.activity: row.oldest_s or 0.0 for row in rows}),
-        (
-            catalogue.OCCUPIED_SLOTS,
-            {
-                "claim": occupancy.claims,
-                "ordinary": occupancy.ordinary,
-                "unwanted": occupancy.unwanted,
-            },
-        ),
-        (catalogue.PASS_AGE, status.passes),
-    ):
-        family = _family(metric)
-        for label, value in values.items():
-            family.add_metric([label], value)
-        yield family
-    ended = _family(catalogue.ENDED)
-    for row in rows:
-        ended.add_metric([row.activity, "succeeded"], row.succeeded)
-        ended.add_metric([row.activity, "failed"], row.failed)
-    yield ended
-    for metric, value in (
-        (catalogue.WORKER_SLOTS, occupancy.slots),
-        (catalogue.FREE_SLOTS, occupancy.free),
-        (catalogue.LIVE_WORKERS, sum(w.live for w in users)),
-        (catalogue.LOST_WORKERS, sum(not w.live and w.running > 0 for w in users)),
-        (catalogue.LIVE_POLLERS, len(status.pollers)),
-        (catalogue.LIVE_BEATS, sum(SYSTEM_QUEUE in w.queues for w in live)),
-        (catalogue.OUTBOX_AGE, status.outbox_s),
-    ):
-        family = _family(metric)
-        family.add_metric([], value)
-        yield family
-    family = _family(catalogue.BACKLOG)
-    if (backlog := backlog_per_slot(status)) is not None:
-        family.add_metric([], backlog)
-    yield family
+    succeeded: Samples = {(row.activity, "succeeded"): row.succeeded for row in rows}
+    failed: Samples = {(row.activity, "failed"): row.failed for row in rows}
+    return {
+        fleet.IN_FLIGHT: {(row.activity,): row.in_flight for row in rows},
+        fleet.QUEUED: {(row.activity,): row.queued for row in rows},
+        fleet.WAITING: {(row.activity,): row.waiting for row in rows},
+        fleet.COUNTDOWN: {(row.activity,): row.countdown for row in rows},
+        fleet.HELD_BACK: {(row.activity,): row.held_back for row in rows},
+        fleet.RUNNING: {(row.activity,): row.running for row in rows},
+        fleet.OUTBOX: {(row.activity,): row.outbox for row in rows},
+        fleet.LOST: {(row.activity,): row.lost for row in rows},
+        fleet.OPEN_POLLS: {(row.activity,): row.polls for row in rows},
+        fleet.FRESH_POLLS: {(row.activity,): row.fresh for row in rows},
+        fleet.IDLE_POLLS: {(row.activity,): row.idle for row in rows},
+        fleet.SLOTS: {(row.activity,): slots(row.activity) for row in rows},
+        fleet.OLDEST: {(row.activity,): row.oldest_s or 0.0 for row in rows},
+        fleet.ENDED: {**succeeded, **failed},
+    }
 
 
-def _family(metric: Metric) -> Family:
+def _of_fleet(status: Status) -> dict[Metric, Samples]:
+    workers = Workers.of(status)
+    backlog = backlog_per_slot(status)
+    beats = [worker for worker in status.workers if worker.live and SYSTEM_QUEUE in worker.queues]
+    return {
+        fleet.OCCUPIED_SLOTS: {
+            ("claim",): workers.usage.claims,
+            ("ordinary",): workers.usage.ordinary,
+            ("unwanted",): workers.usage.unwanted,
+        },
+        fleet.WORKER_SLOTS: {(): workers.usage.slots},
+        fleet.FREE_SLOTS: {(): workers.usage.free},
+        fleet.BACKLOG: {} if backlog is None else {(): backlog},
+        fleet.LIVE_WORKERS: {(): workers.live},
+        fleet.LOST_WORKERS: {(): workers.lost},
+        fleet.LIVE_POLLERS: {(): len(status.pollers)},
+        fleet.LIVE_BEATS: {(): len(beats)},
+        fleet.OUTBOX_AGE: {(): status.outbox_s},
+        fleet.PASS_AGE: {(kind,): age_s for kind, age_s in status.passes.items()},
+    }
+
+
+def _family(metric: Metric, samples: Samples | None = None) -> Family:
     kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-    return kind(metric.name, metric.help, labels=metric.labels)
+    family = kind(metric.name, metric.help, labels=metric.labels)
+    for labels, value in (samples or {}).items():
+        family.add_metric(labels, value)
+    return family

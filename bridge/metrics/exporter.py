@@ -1,4 +1,4 @@
-"""Serves a registry to Prometheus: ``GET /metrics`` on a port of the process, in threads."""
+"""Serve a registry to Prometheus: answer ``GET /metrics`` on a port, in threads."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bridge.errors import SettingsError
 
 
 class Exporter:
-    """Holds the port from the start; answers from ``start`` on.
+    """Takes the port at once, and answers from ``start`` on.
 
     Args:
-        host: Address to listen on: ``0.0.0.0`` is every IPv4 address of the machine, ``::`` IPv6's.
+        host: Address to listen on; ``0.0.0.0`` is every IPv4 address of the machine, ``::`` IPv6.
 
     Raises:
-        SettingsError: The port is taken, or the address is none of this machine.
+        SettingsError: The port is taken, or the address is not one of this machine.
     """
 
     def __init__(self, registry: CollectorRegistry, *, host: str, port: int) -> None:
@@ -28,7 +28,7 @@ class Exporter:
             family, address = found[0][0], str(found[0][4][0])
             server: type[WSGIServer] = type("Server", (_Server,), {"address_family": family})
             self._server: WSGIServer = make_server(
-                address, port, make_wsgi_app(registry), server, handler_class=_Quiet
+                address, port, make_wsgi_app(registry), server, handler_class=_QuietHandler
             )
         except OSError as exc:
             raise SettingsError(
@@ -39,13 +39,13 @@ class Exporter:
         self.address = f"{host}:{port}"
 
     def start(self) -> None:
-        """Answer, in threads that end with the process."""
+        """Answer scrapes, in threads that end with the process."""
         threading.Thread(
             target=self._server.serve_forever, name="bridge-metrics", daemon=True
         ).start()
 
     def close(self) -> None:
-        """Answer no more, and give the port back; only after ``start``."""
+        """Stop answering, and release the port; only after ``start``."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -54,15 +54,15 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
     def server_bind(self) -> None:
-        # HTTPServer's own asks the DNS for our name, and may wait for it long.
+        # HTTPServer's method asks the DNS for this host's name, which may take long.
         TCPServer.server_bind(self)
         self.server_name, self.server_port = "", int(self.server_address[1])
         self.setup_environ()
 
 
-class _Quiet(WSGIRequestHandler):
-    # A scraper that connects and says nothing keeps a thread for no longer than this.
+class _QuietHandler(WSGIRequestHandler):
+    # Seconds after which a connection without a request is closed, so that its thread ends.
     timeout = 10
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name there)
-        """A scrape is no event."""
+        """Log nothing for a scrape."""

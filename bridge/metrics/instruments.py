@@ -1,4 +1,4 @@
-"""What one process with AWS credentials, a poller or a beat, measures: as its settings ask for."""
+"""Set up the metrics of one process, a poller or a beat process, as its settings ask for."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ logger = logging.getLogger(__name__)
 
 
 class Instruments:
-    """The meters of this process, and what carries away what they count.
+    """The meters of this process, and what publishes their counts.
 
     Attributes:
-        meters: For the loops.
+        meters: What the loops report their events to.
     """
 
     def __init__(self, bridge: Installation) -> None:
@@ -29,7 +29,7 @@ class Instruments:
             self._cloudwatch = CloudWatchMeters()
             chosen.append(self._cloudwatch)
         if self._port:
-            # Not above: what does not use it should not pay for it.
+            # Imported here, because a process without a metrics port does not need it.
             from prometheus_client import CollectorRegistry
 
             from bridge.metrics.prometheus import PrometheusMeters
@@ -48,7 +48,7 @@ class Instruments:
         """Take the port for Prometheus, if one is set.
 
         Raises:
-            SettingsError: It is taken, or the address is none of this machine.
+            SettingsError: The port is taken, or the address is not one of this machine.
         """
         if not self._port:
             return
@@ -62,13 +62,13 @@ class Instruments:
         self._prometheus.register(FleetCollector(reader, self._bridge.registry))
 
     def serve(self) -> None:
-        """Answer Prometheus from now on; after ``bind``."""
+        """Answer scrapes from now on; call ``bind`` first."""
         if self._port:
             self._exporter.start()
             logger.info("metrics are at http://%s/metrics", self._exporter.address)
 
-    def say_fleet(self, status: Status) -> None:
-        """Tell CloudWatch how the fleet stands, in the way that the settings name."""
+    def publish_fleet(self, status: Status) -> None:
+        """Publish the fleet's metrics to CloudWatch, in the way that the settings name."""
         if self._cloudwatch is not None:
             self._cloudwatch.fleet(status)
         elif self._bridge.settings.metrics == "emf":

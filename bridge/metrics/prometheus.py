@@ -1,17 +1,17 @@
-"""The loops' events as Prometheus' counters and histograms, in a registry of this process's own."""
+"""Count the events of this process in Prometheus' counters and histograms."""
 
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
-from bridge.metrics import catalogue
-from bridge.metrics.catalogue import Metric
+from bridge.metrics.catalogue import process
+from bridge.metrics.catalogue.metric import Metric
 from bridge.metrics.meters import ErrorNames, Meters
 from bridge.store import EndedClaim
 
 
 class PrometheusMeters(Meters):
-    """Counts into ``registry``; a call costs some microseconds and takes no lock for longer."""
+    """Counts events in ``registry``; a call takes some microseconds."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(metric: Metric) -> Counter:
@@ -23,40 +23,40 @@ class PrometheusMeters(Meters):
             )
 
         self._errors = ErrorNames()
-        self._polls = counter(catalogue.POLLS)
-        self._claims = counter(catalogue.CLAIMS)
-        self._heartbeats = counter(catalogue.HEARTBEATS)
-        self._reports = counter(catalogue.REPORTS)
-        self._postponed = counter(catalogue.POSTPONED)
-        self._recoveries = counter(catalogue.RECOVERIES)
-        self._throttles = counter(catalogue.THROTTLES)
-        self._queue_wait = histogram(catalogue.QUEUE_WAIT)
-        self._run_time = histogram(catalogue.RUN_TIME)
-        self._report_delay = histogram(catalogue.REPORT_DELAY)
+        self._polls = counter(process.POLLS)
+        self._claims = counter(process.CLAIMS)
+        self._heartbeats = counter(process.HEARTBEATS)
+        self._reports = counter(process.REPORTS)
+        self._postponed = counter(process.POSTPONED)
+        self._recoveries = counter(process.RECOVERIES)
+        self._throttles = counter(process.THROTTLES)
+        self._queue_wait = histogram(process.QUEUE_WAIT)
+        self._run_time = histogram(process.RUN_TIME)
+        self._report_delay = histogram(process.REPORT_DELAY)
         ProcessCollector(registry=registry)
 
     def polled(self, activity: str, result: str) -> None:
-        """Count it."""
+        """Count the poll."""
         self._polls.labels(activity, result).inc()
 
     def claimed(self, activity: str) -> None:
-        """Count it."""
+        """Count the claim."""
         self._claims.labels(activity).inc()
 
     def throttled(self, call: str) -> None:
-        """Count it."""
+        """Count the refused call."""
         self._throttles.labels(call).inc()
 
     def beat(self, activity: str, result: str) -> None:
-        """Count it."""
+        """Count the heartbeat."""
         self._heartbeats.labels(activity, result).inc()
 
     def recovered(self, activity: str, action: str) -> None:
-        """Count it."""
+        """Count the recovery."""
         self._recoveries.labels(activity, action).inc()
 
     def reported(self, ended: EndedClaim, error: str, *, taken: bool) -> None:
-        """Count it, and observe what is known of its times."""
+        """Count the report, and observe the times that are known."""
         outcome, result = "failed" if error else "succeeded", "taken" if taken else "closed"
         name = self._errors.bounded(error) if error else ""
         self._reports.labels(ended.activity, outcome, name, result).inc()
@@ -68,5 +68,5 @@ class PrometheusMeters(Meters):
             self._report_delay.labels(ended.activity).observe(ended.unreported_s)
 
     def postponed(self, reason: str) -> None:
-        """Count it."""
+        """Count the postponed report."""
         self._postponed.labels(reason).inc()

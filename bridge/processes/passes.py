@@ -138,7 +138,7 @@ def publish_metrics(bridge: Installation, calls: Calls) -> None:
     """Say how the fleet stands."""
     reader = StatusReader(bridge.settings)
     try:
-        calls.instruments.say_fleet(reader.read(list(bridge.registry)))
+        calls.instruments.publish_fleet(reader.read(list(bridge.registry)))
     finally:
         reader.close()
 

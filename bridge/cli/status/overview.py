@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.registry import SYSTEM_QUEUE, Registry
+from bridge.registry import SYSTEM_QUEUE, Registry, serves_users
 from bridge.store import ActivityStatus, SlotUsage, Status, WorkerStatus
 
 SUMMED = (
@@ -61,7 +61,7 @@ class Overview:
     @property
     def live_workers(self) -> list[WorkerStatus]:
         """Live workers, without those that serve only the bridge's own queue."""
-        return [worker for worker in self.workers if worker.live and not _is_beat_only(worker)]
+        return [worker for worker in self.workers if worker.live and serves_users(worker.queues)]
 
     @property
     def lost_workers(self) -> list[WorkerStatus]:
@@ -116,10 +116,6 @@ class Overview:
             "pollers": self.pollers,
             "warnings": self.warnings,
         }
-
-
-def _is_beat_only(worker: WorkerStatus) -> bool:
-    return set(worker.queues) == {SYSTEM_QUEUE}
 
 
 def _row_as_json(row: ActivityStatus, slots: int) -> dict[str, Any]:

@@ -165,4 +165,4 @@ def test_the_query_names_metrics_that_exist():
     (scaled,) = [each for each in MANIFESTS if each["kind"] == "ScaledObject"]
     named = set(re.findall(r"bridge_\w+", scaled["spec"]["triggers"][0]["metadata"]["query"]))
 
-    assert named <= {metric.name for metric in (*catalogue.OF_PROCESS, *catalogue.OF_FLEET)}
+    assert named <= {metric.name for metric in (*catalogue.process.ALL, *catalogue.fleet.ALL)}

@@ -13,7 +13,8 @@ from botocore.stub import ANY, Stubber
 
 from bridge.metrics import cloudwatch
 from bridge.metrics.cloudwatch import CloudWatchMeters, Publisher, Sample, calls
-from bridge.metrics.emf import fleet_values, of_fleet
+from bridge.metrics.emf import of_fleet
+from bridge.metrics.fleet_values import fleet_values
 from bridge.store import ActivityStatus, EndedClaim, Status, WorkerStatus
 from tests.waiting import wait_until
 
@@ -106,7 +107,9 @@ class TestWhatIsSent:
         CloudWatchMeters(publisher).fleet(STATUS)
         publisher.flush()
         expected = {
-            name: value for _, values, _ in fleet_values(STATUS) for name, value in values.items()
+            metric.name: value
+            for _, values in fleet_values(STATUS)
+            for metric, value in values.items()
         }
         assert {each["MetricName"]: each["Values"][0] for each in client.sent} == expected
         assert expected["BacklogPerSlot"] == 0.75

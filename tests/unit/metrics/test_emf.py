@@ -12,6 +12,7 @@ from bridge import metrics
 from bridge.errors import SettingsError
 from bridge.local.child_processes import free_port
 from bridge.metrics import emf
+from bridge.metrics.catalogue.cloudwatch import CloudWatchMetric
 from bridge.metrics.cloudwatch import CloudWatchMeters
 from bridge.metrics.instruments import Instruments
 from bridge.metrics.meters import OFF, Several
@@ -28,12 +29,13 @@ def bridge(**settings):
 @pytest.fixture
 def said(monkeypatch):
     lines: list[str] = []
-    monkeypatch.setattr(emf, "_say", lines.append)
+    monkeypatch.setattr(emf, "_print", lines.append)
     return lines
 
 
 def test_a_line():
-    made = json.loads(emf.line({"A": "b"}, {"X": 1.5}, {"X": "Seconds"}))
+    metric = CloudWatchMetric(name="X", unit="Seconds", published="each test")
+    made = json.loads(emf.line({"A": "b"}, {metric: 1.5}))
     (block,) = made["_aws"]["CloudWatchMetrics"]
     assert block == {
         "Namespace": "StepFunctions/Activities",
@@ -121,7 +123,7 @@ def test_what_is_rare_is_said_where_there_is_any():
 
 def test_the_fleet_goes_where_the_settings_say(said):
     status = Status([], [])
-    Instruments(bridge()).say_fleet(status)
+    Instruments(bridge()).publish_fleet(status)
     assert said == []
-    Instruments(bridge(metrics="emf")).say_fleet(status)
+    Instruments(bridge(metrics="emf")).publish_fleet(status)
     assert len(said) == 1

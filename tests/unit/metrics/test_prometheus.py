@@ -11,13 +11,13 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as families_of
 
-from bridge.metrics import catalogue, table
+from bridge.metrics import catalogue
 from bridge.metrics.collector import FleetCollector, families
 from bridge.metrics.meters import MAX_ERRORS, OFF, Meters, Several
 from bridge.metrics.prometheus import PrometheusMeters
 from bridge.store import ActivityStatus, EndedClaim, Status, WorkerStatus
 
-ALL = (*catalogue.OF_PROCESS, *catalogue.OF_FLEET)
+ALL = (*catalogue.process.ALL, *catalogue.fleet.ALL)
 STATUS = Status(
     activities=[
         ActivityStatus(
@@ -218,5 +218,6 @@ def test_the_fleet_is_what_the_status_says():
 
 
 def test_the_documentation_lists_the_catalogue():
-    text = (Path(__file__).parents[3] / table.DOC).read_text("utf-8")
-    assert table.renewed(text) == text, "python -m bridge.metrics.table writes it anew"
+    text = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text("utf-8")
+    listed = set(re.findall(r"^\| `(bridge_\w+)` \|", text, re.MULTILINE))
+    assert listed == {metric.name for metric in ALL}
