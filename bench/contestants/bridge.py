@@ -75,31 +75,10 @@ class Bridge(Contestant):
     def start_worker(self, number: int) -> None:
         name = f"worker{number or ''}"
         options = ["--pool", self.pool, "--concurrency", str(self.concurrency)]
-        self.launch(
-            name,
-            [*CELERY, "worker", *options, *QUIET, "--hostname", f"{name}-{self.name}@%h"],
-            "",
-            **self.env(),
-        )
+        options += [*QUIET, "--hostname", f"{name}-{self.name}@%h"]
+        self.launch(name, [*CELERY, "worker", *options], "", **self.env())
 
     def start_beat(self) -> None:
-        self.launch(
-            "beat",
-            [
-                *CELERY,
-                "worker",
-                "-B",
-                "-Q",
-                "bridge.system",
-                "--pool",
-                "threads",
-                "--concurrency",
-                "8",
-                "--loglevel",
-                "INFO",
-                "--hostname",
-                f"beat-{self.name}@%h",
-            ],
-            " ready.",
-            **self.env(),
-        )
+        options = ["-B", "-Q", "bridge.system", "--pool", "threads", "--concurrency", "8"]
+        options += ["--loglevel", "INFO", "--hostname", f"beat-{self.name}@%h"]
+        self.launch("beat", [*CELERY, "worker", *options], " ready.", **self.env())

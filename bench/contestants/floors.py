@@ -55,24 +55,11 @@ class CeleryAlone(Contestant):
     def start(self) -> None:
         self.valkey = LocalValkey().start()
         env = {"CELERY_BROKER_URL": self.valkey.url, "BENCH_SEEN": str(self._seen)}
+        celery = python("-m", "celery", "-A", "bench.celery_app", "worker")
         options = ["--pool", self.pool, "--concurrency", str(self.concurrency)]
-        # No ready text: jobs that are published before it is ready wait for it.
-        self.launch(
-            "worker",
-            python(
-                "-m",
-                "celery",
-                "-A",
-                "bench.celery_app",
-                "worker",
-                *options,
-                *QUIET,
-                "--hostname",
-                f"{self.name}@%h",
-            ),
-            "",
-            **env,
-        )
+        options += [*QUIET, "--hostname", f"{self.name}@%h"]
+        # No ready text: jobs that are published before the worker is ready wait for it.
+        self.launch("worker", [*celery, *options], "", **env)
         self._publisher = ProgramProcess(
             "publisher", endpoint=self.stub.url, folder=self.folder, **env
         )

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from bench.jobs import activity_names
 from bench.measures.run import Run
-from bench.processes import Process, environment, python, weigh
+from bench.processes import Process, Weight, environment, python, weigh
 from bench.store_filler import Filler, settings_of
 from bridge.local.valkey import LocalValkey
 from bridge.store import ClaimStore, PassKind
@@ -74,26 +74,30 @@ def run(bench: Run) -> dict[str, Any]:
             bench.stub.spread(on=False)
             for poller in pollers:
                 poller.process.stop()
-    base = after[0]
-    rows = []
-    for poller, first, last in zip(pollers[1:], before[1:], after[1:], strict=True):
-        rows.append(
-            {
-                "polls": poller.polls,
-                "activities": poller.activities,
-                "rss_mb": round(last.rss_bytes / 1e6, 1),
-                "rss_kb_per_poll": round((last.rss_bytes - base.rss_bytes) / poller.polls / 1e3, 2),
-                "idle_cpu_percent": round(100 * (last.cpu_s - first.cpu_s) / lasted_s, 2),
-                "threads": last.threads,
-                "threads_over_base": last.threads - base.threads,
-            }
-        )
+    # The first poller has one poll: it is the base that the others are compared with.
+    base_before, *befores = before
+    base, *afters = after
     return {
         "window_s": window_s,
         "base_rss_mb": round(base.rss_bytes / 1e6, 1),
-        "base_cpu_percent": round(100 * (base.cpu_s - before[0].cpu_s) / lasted_s, 2),
+        "base_cpu_percent": round(100 * base.since(base_before).cpu_s / lasted_s, 2),
         "base_threads": base.threads,
-        "pollers": rows,
+        "pollers": [
+            _row(poller, used=last.since(first), base=base, lasted_s=lasted_s)
+            for poller, first, last in zip(pollers[1:], befores, afters, strict=True)
+        ],
+    }
+
+
+def _row(poller: WidePoller, *, used: Weight, base: Weight, lasted_s: float) -> dict[str, Any]:
+    return {
+        "polls": poller.polls,
+        "activities": poller.activities,
+        "rss_mb": round(used.rss_bytes / 1e6, 1),
+        "rss_kb_per_poll": round((used.rss_bytes - base.rss_bytes) / poller.polls / 1e3, 2),
+        "idle_cpu_percent": round(100 * used.cpu_s / lasted_s, 2),
+        "threads": used.threads,
+        "threads_over_base": used.threads - base.threads,
     }
 
 
