@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ActivityError", "Current", "JobCancelled", "bind", "current", "install"]
 
-# Loaded when they are used: tasks that only raise ActivityError need nothing else.
+# Imported at first use, because a task that only raises ActivityError needs none of them.
 _LAZY = {
     "Current": "bridge.worker.current",
     "JobCancelled": "bridge.worker.current",

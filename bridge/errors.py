@@ -1,9 +1,9 @@
-"""The exceptions of the bridge, and whether trying again can help.
+"""The bridge's exceptions, and its error names in Step Functions.
 
-``retryable`` is a property of the kind of error, so that loops decide without knowing Step
-Functions: a retryable error is backed off, a ``TokenClosed`` ends the claim, everything else is
-said out loud. Nothing of Celery is loaded here, for it is slow: see ``bridge.healthcheck``. So the
-one exception that is Celery's, too, ``JobCancelled``, stands in ``bridge.worker.current``.
+``retryable`` tells the loops what to do with an error: they try a retryable error again after a
+pause, close the claim after ``TokenClosed``, and log every other error. This module does not import
+Celery, which is slow to load (see ``bridge.healthcheck``). Therefore ``JobCancelled``, a subclass
+of an exception of Celery, is in ``bridge.worker.current``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import click
 
 
 def app_name() -> str:
-    """What ``celery -A`` was given, for the remedies of messages; APP where nobody gave it."""
+    """The app that was given to ``celery -A``, for commands in messages; ``APP`` without one."""
     context = click.get_current_context(silent=True)
     given = context.find_root().params.get("app") if context else None
     return given if isinstance(given, str) else "APP"
@@ -69,33 +69,33 @@ class ErrorName(StrEnum):
 
 
 class BridgeError(Exception):
-    """Base of everything that the bridge raises on purpose."""
+    """Base of the exceptions that the bridge raises on purpose."""
 
     retryable: ClassVar[bool] = False
 
 
 class SettingsError(BridgeError, click.ClickException):
-    """A setting, a task option or a name is impossible; nothing was started.
+    """A setting, a task option or a name is wrong, and nothing was started.
 
-    A ``ClickException``, because Celery's command line is Click's: one sentence and exit status 2
-    reach the user instead of a traceback.
+    It is a ``ClickException`` because Celery's command line is made with Click, which prints one
+    sentence and exits with status 2 instead of showing a traceback.
     """
 
     exit_code = 2
 
 
 class SchemaMismatch(SettingsError):
-    """The claim store is in use by a version of the bridge with another layout of keys."""
+    """Another version of the bridge, with another layout of keys, uses the claim store."""
 
 
 class CannotLoad(BridgeError):
-    """A module of the bridge, or of what it needs, cannot be imported here.
+    """A module of the bridge, or of a package that it needs, cannot be imported.
 
-    No ``ImportError``: Celery drops one that an app's module raises, and then says that the module
-    has no attribute ``celery``.
+    It is not an ``ImportError``, because Celery hides an ``ImportError`` of the app's module and
+    says instead that the module has no attribute ``celery``.
 
     Args:
-        reason: What the import raised.
+        reason: The exception of the import.
     """
 
     def __init__(self, reason: Exception) -> None:
@@ -107,23 +107,23 @@ class CannotLoad(BridgeError):
                 found.append(f"no {package}")
         super().__init__(
             f"the bridge cannot be loaded ({type(reason).__name__}: {reason}). Installed here: "
-            f"{', '.join(found)}. `pip check` says whether versions do not fit together; "
-            "`pip install --upgrade celery-stepfunctions` brings what fits."
+            f"{', '.join(found)}. `pip check` shows incompatible versions; "
+            "`pip install --upgrade celery-stepfunctions` installs compatible ones."
         )
 
 
 class ActivityMissing(SettingsError):
-    """Step Functions knows no activity of a registered name."""
+    """Step Functions has no activity with a registered name."""
 
 
 class ActivityError(Exception):
-    """Raise it in a task to choose both fields of the failure that Step Functions sees.
+    """Raise it in a task to choose the error name and the cause that Step Functions receives.
 
     Args:
-        error: Error name that the state machine's Retry and Catch match, at most 256 characters.
-            Empty: the exception's class name.
-        cause: Human-readable detail, at most 32,768 characters. Longer text is cut; what is no
-            text is made one.
+        error: Error name that Retry and Catch of the state machine match, at most 256 characters.
+            Empty: the class name of the exception.
+        cause: Human-readable detail, at most 32,768 characters. Longer text is cut; another value
+            is converted to text.
     """
 
     error: str = ""
@@ -145,8 +145,8 @@ class StepFunctionsError(BridgeError):
     """Step Functions refused a call.
 
     Args:
-        message: What was wrong, with the values, and the remedy. Never a task token.
-        code: AWS's error code, such as ``"TaskTimedOut"``; empty when no answer came.
+        message: What was wrong, with the values, and what to do. It never has a task token.
+        code: AWS's error code, such as ``"TaskTimedOut"``; empty when there was no response.
     """
 
     def __init__(self, message: str, *, code: str = "") -> None:
@@ -155,58 +155,58 @@ class StepFunctionsError(BridgeError):
 
 
 class Throttled(StepFunctionsError):
-    """Over the account's quota; back off and try again."""
+    """The account's quota of calls is exceeded; try again after a pause."""
 
     retryable = True
 
 
 class ServiceUnavailable(StepFunctionsError):
-    """A 5xx, a broken connection or no answer in time; it may have been taken all the same."""
+    """A 5xx status, a broken connection or no response in time; AWS may have acted on the call."""
 
     retryable = True
 
 
 class TooManyPollers(StepFunctionsError):
-    """1,000 polls are open on this activity; back off and try again."""
+    """1,000 polls are open on this activity; try again after a pause."""
 
     retryable = True
 
 
 class CredentialsUnavailable(StepFunctionsError):
-    """No AWS credentials, or expired ones: they may be renewed while we wait."""
+    """There are no AWS credentials, or they have expired; they may be renewed in the meantime."""
 
     retryable = True
 
 
 class ClockSkewed(StepFunctionsError):
-    """Our clock and AWS's are minutes apart, so signatures are refused until ours is mended."""
+    """This host's clock is minutes off, so AWS refuses every signature until the clock is set."""
 
     retryable = True
 
 
 class AccessDenied(StepFunctionsError):
-    """IAM refuses the call; a policy must change, and may do so while we wait."""
+    """IAM refuses the call; the policy may be changed in the meantime."""
 
     retryable = True
 
 
 class EncryptionKeyUnavailable(StepFunctionsError):
-    """KMS throttles, or refuses the key of an encrypted activity; it may be mended meanwhile."""
+    """KMS throttles, or refuses the key of an encrypted activity; this may change meanwhile."""
 
     retryable = True
 
 
 class TokenClosed(StepFunctionsError):
-    """Step Functions takes nothing more for this task token: it ended, here or elsewhere.
+    """Step Functions takes no more reports for this task token.
 
-    TaskTimedOut, TaskDoesNotExist and InvalidToken all mean it. TaskTimedOut cannot tell "too
+    TaskTimedOut, TaskDoesNotExist and InvalidToken all mean this. TaskTimedOut does not tell "too
     late" from "already reported".
     """
 
 
 class ActivityDoesNotExist(StepFunctionsError):
-    """No such activity ARN; retrying cannot help until it is created."""
+    """No activity has this ARN; trying again cannot help until it is created."""
 
 
 class InvalidRequest(StepFunctionsError):
-    """Step Functions refuses the request: an ARN, an output, a size; retrying cannot help."""
+    """Step Functions refuses the request: an ARN, an output or a size. Trying again cannot help."""

@@ -1,4 +1,4 @@
-"""Activity names: which are allowed, what an ARN says, and names that are made."""
+"""Check activity names, read activity ARNs, and build activity names from parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ARN = re.compile(
 
 
 class ActivityArn(NamedTuple):
-    """The parts of an activity's ARN that the bridge looks at."""
+    """The parts of an activity ARN that the bridge uses."""
 
     region: str
     account: str
@@ -27,7 +27,7 @@ class ActivityArn(NamedTuple):
 
 
 def parse_arn(activity: str) -> ActivityArn | None:
-    """The parts of a full activity ARN; None when it is a plain name."""
+    """The parts of an activity ARN; None when ``activity`` is not one."""
     match = _ARN.fullmatch(activity)
     if match is None:
         return None
@@ -35,23 +35,24 @@ def parse_arn(activity: str) -> ActivityArn | None:
 
 
 def validate_activity_name(name: object) -> str:
-    """The same name, when it is allowed.
+    """Return the name if it is allowed.
 
     The bridge is stricter than AWS on purpose: ``[A-Za-z0-9_-]``, 1 to 80 characters, no hyphen
     first or last, so that a name is also safe in a key, a metric, a file and a shell.
 
     Raises:
-        SettingsError: It says which rule is broken, where, and suggests a valid name.
+        SettingsError: The name is not allowed; the message says which rule it breaks, and where,
+            and suggests a valid name.
     """
     if not isinstance(name, str):
-        raise SettingsError(f"activity={name!r} is {type(name).__name__}, not a name.")
+        raise SettingsError(f"activity={name!r} is of type {type(name).__name__}, not a name.")
     if len(name) <= MAX_LENGTH and _NAME.fullmatch(name):
         return name
     raise SettingsError(f"activity name {name!r} {_broken_rule(name)}.{_suggest(name)}")
 
 
 def check_activity(activity: object) -> str:
-    """The same activity, when it is an allowed name or a full activity ARN.
+    """Return the activity if it is an allowed name or an activity ARN.
 
     Raises:
         SettingsError: It is neither; see ``validate_activity_name``.
@@ -59,7 +60,7 @@ def check_activity(activity: object) -> str:
     if isinstance(activity, str) and activity.startswith("arn:"):
         if parse_arn(activity) is None:
             raise SettingsError(
-                f"activity {activity!r} is no activity ARN: expected "
+                f"activity {activity!r} is not a valid activity ARN: expected "
                 "arn:aws:states:REGION:ACCOUNT:activity:NAME."
             )
         return activity
@@ -68,7 +69,7 @@ def check_activity(activity: object) -> str:
 
 def _broken_rule(name: str) -> str:
     if not name:
-        return "is empty: Step Functions wants 1 to 80 characters"
+        return "is empty: Step Functions takes 1 to 80 characters"
     if len(name) > MAX_LENGTH:
         return f"has {len(name)} characters: Step Functions takes at most {MAX_LENGTH}"
     wrong = re.search(r"[^A-Za-z0-9_-]", name)
@@ -86,12 +87,12 @@ def _suggest(name: str) -> str:
 
 
 class Encryption(BaseModel):
-    """How Step Functions encrypts an activity's data (EncryptionConfiguration).
+    """How Step Functions encrypts the data of an activity (EncryptionConfiguration).
 
     Attributes:
-        type: AWS's own key, or one of yours in KMS.
+        type: A key that AWS owns, or one of yours in KMS.
         kms_key_id: Id, alias or ARN of the KMS key; only with ``CUSTOMER_MANAGED_KMS_KEY``.
-        data_key_reuse_s: How long a data key is used before KMS is asked again.
+        data_key_reuse_s: How long Step Functions uses a data key before it asks KMS again.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -103,13 +104,13 @@ class Encryption(BaseModel):
     @model_validator(mode="after")
     def _key_fits_type(self) -> Encryption:
         if (self.type == "CUSTOMER_MANAGED_KMS_KEY") != (self.kms_key_id is not None):
-            raise ValueError("kms_key_id goes with CUSTOMER_MANAGED_KMS_KEY, and only with it")
+            raise ValueError("kms_key_id is for CUSTOMER_MANAGED_KMS_KEY, which needs it")
         return self
 
 
 def _as_value_error(name: str) -> str:
     if (arn := parse_arn(name)) is not None:
-        return arn.name  # as AWS takes it, which is more than a name of the bridge may be
+        return arn.name  # AWS allows more in it than the bridge allows in a name
     try:
         return validate_activity_name(name)
     except SettingsError as exc:  # pydantic collects ValueErrors only
@@ -117,13 +118,13 @@ def _as_value_error(name: str) -> str:
 
 
 class ActivityAttributes(BaseModel):
-    """What an activity is created with.
+    """The attributes with which an activity is created.
 
     Attributes:
-        name: See ``validate_activity_name``. A full activity ARN gives the name in it, with all
-            that AWS allows there, such as dots.
-        tags: At most 50.
-        encryption: None leaves it to Step Functions, which then uses its own key.
+        name: See ``validate_activity_name``. Of an activity ARN, the name in it is taken, with
+            every character that AWS allows there, such as dots.
+        tags: At most 50 tags.
+        encryption: None: Step Functions uses a key of its own.
 
     Source: botocore stepfunctions 2016-11-23, CreateActivity.
     """
@@ -138,7 +139,7 @@ class ActivityAttributes(BaseModel):
 
 
 class ActivityPattern(StrEnum):
-    """Names for the kinds of activity that most teams have.
+    """Names of common kinds of activities.
 
     Members are strings: ``@shared_task(activity=ActivityPattern.data_processing)``.
     """
@@ -161,43 +162,43 @@ class ActivityPattern(StrEnum):
 
 
 def worker_activity(worker: str, environment: str = "") -> str:
-    """The activity of a kind of worker, of one environment if there are several.
+    """The activity name of a kind of worker, in one environment if there are several.
 
     >>> worker_activity("data", "prod"), worker_activity("ml")
     ('data-worker-activity-prod', 'ml-worker-activity')
 
     Raises:
-        SettingsError: What comes of it is no valid name.
+        SettingsError: The result is not a valid name.
     """
     return _generated(worker, "worker-activity", environment)
 
 
 def batch_activity(job: str) -> str:
-    """The activity of a batch job.
+    """The activity name of a batch job.
 
     >>> batch_activity("image-resize")
     'image-resize-batch-activity'
 
     Raises:
-        SettingsError: What comes of it is no valid name.
+        SettingsError: The result is not a valid name.
     """
     return _generated(job, "batch-activity")
 
 
 def integration_activity(service: str, operation: str) -> str:
-    """The activity of one operation of a service.
+    """The activity name of one operation of a service.
 
     >>> integration_activity("dynamodb", "query")
     'dynamodb-query-activity'
 
     Raises:
-        SettingsError: What comes of it is no valid name.
+        SettingsError: The result is not a valid name.
     """
     return _generated(service, operation, "activity")
 
 
 def _generated(first: str, *more: str) -> str:
-    # An empty part would be hidden between hyphens, so that two kinds share a name.
+    # Without an empty part, two different kinds could get the same name.
     if not first or not more[0]:
-        raise SettingsError(f"an activity's name is made of {(first, *more)}: a part is empty.")
+        raise SettingsError(f"no activity name can be made of {(first, *more)}: a part is empty.")
     return validate_activity_name("-".join(part for part in (first, *more) if part))

@@ -1,7 +1,7 @@
-"""Which Celery task is which activity, and with which options.
+"""Collect and check the activities of an app: the task of each, and its options.
 
-Three ways lead here, all checked alike: the ``activity=`` option of a task, ``BRIDGE_ACTIVITIES``,
-and ``bridge.bind`` for tasks that cannot be edited.
+An activity is given to a task by the task's ``activity=`` option, by ``BRIDGE_ACTIVITIES``, or by
+``bridge.bind`` for a task that cannot be edited. The checks are the same for all three.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bridge.settings import Settings
 SYSTEM_QUEUE = "bridge.system"
 """The queue of the bridge's own periodic tasks, which the beat process serves."""
 ACTIVITY_HEADER = "bridge_activity"
-"""Header of a job's message: its activity. Celery keeps it in a retry."""
+"""Message header with the activity of a job. Celery keeps it when a job is retried."""
 OPTIONS = ("heartbeat", "on_lost", "max_attempts", "terminate_on_cancel")
 
 MAX_HEARTBEAT_S = 86_400
@@ -36,15 +36,15 @@ class Activity:
     """One activity and the Celery task that does its work.
 
     Attributes:
-        name: As registered: an activity's name, or its full ARN.
+        name: Name of the activity, or its full ARN, as registered.
         task: The Celery task.
-        queue: Celery queue that its jobs go to.
-        heartbeat_s: Between heartbeats.
-        manual: Whether tokens are beaten only while the job itself calls
+        queue: Celery queue for its jobs.
+        heartbeat_s: Interval between heartbeats.
+        manual: Whether heartbeats are sent only while the job calls
             ``bridge.current().heartbeat()``.
-        on_lost: What becomes of a claim whose worker died.
-        max_attempts: Runs of one claim at most, with ``on_lost="retry"``.
-        terminate_on_cancel: Whether a job is killed when its token closes.
+        on_lost: Whether a claim fails or runs again when its worker died.
+        max_attempts: The most runs of one claim, with ``on_lost="retry"``.
+        terminate_on_cancel: Whether a job is killed when its token is closed.
     """
 
     name: str
@@ -58,12 +58,12 @@ class Activity:
 
     @property
     def allowed_attempts(self) -> int:
-        """How often a claim may run when workers die under it."""
+        """The most runs of a claim whose workers die."""
         return self.max_attempts if self.on_lost == "retry" else 1
 
 
 class Registry(Mapping[str, Activity]):
-    """The activities of one app, by name as registered."""
+    """The activities of one app, by name or ARN as registered."""
 
     def __init__(self, activities: Iterable[Activity]) -> None:
         self._by_name = {activity.name: activity for activity in activities}
@@ -78,9 +78,12 @@ class Registry(Mapping[str, Activity]):
         return len(self._by_name)
 
     def of_job(self, name: object, task: Task | None) -> Activity | None:
-        """The activity of a job of this task, by what its message says; None: not known.
+        """The activity of a job of this task; None when it is not known.
 
-        A task may serve several. The messages of older versions do not say which.
+        Args:
+            name: The activity's name in the job's message. A task may serve several activities.
+                Messages of older versions have no name: then the task's first activity is used.
+            task: The task of the job.
         """
         activity = self.get(name) if isinstance(name, str) else None
         if activity is not None and (task is None or activity.task is task):
@@ -89,12 +92,12 @@ class Registry(Mapping[str, Activity]):
 
     @property
     def queues(self) -> list[str]:
-        """The queues that the activities' jobs go to."""
+        """The queues for jobs of the activities, sorted."""
         return sorted({activity.queue for activity in self.values()})
 
     @cached_property
     def task_names(self) -> frozenset[str]:
-        """Names of the tasks that are activities."""
+        """Names of the tasks that have an activity."""
         return frozenset(activity.task.name for activity in self.values())
 
 
@@ -109,13 +112,13 @@ _bindings: dict[str, _Binding] = {}
 
 
 def bind(activity: str, task: Task | str, **options: Any) -> None:
-    """Make an existing Celery task an activity without editing it.
+    """Give an existing Celery task an activity, without editing the task.
 
     Args:
         activity: Name or full ARN.
         task: The task, or its name; it is looked up when the app starts.
-        **options: ``heartbeat``, ``on_lost``, ``max_attempts``, ``terminate_on_cancel``; they win
-            over the task's own.
+        **options: ``heartbeat``, ``on_lost``, ``max_attempts``, ``terminate_on_cancel``; they
+            replace the options of the task.
 
     Raises:
         SettingsError: The activity is bound already, or an option is unknown.
@@ -128,7 +131,7 @@ def bind(activity: str, task: Task | str, **options: Any) -> None:
             f"known: {', '.join(OPTIONS)}."
         )
     if activity in _bindings:
-        raise SettingsError(f"activity {activity!r} is bound twice; a claim has one task.")
+        raise SettingsError(f"activity {activity!r} is bound twice; an activity has one task.")
     _bindings[activity] = _Binding(task, options, "bridge.bind")
 
 
@@ -136,12 +139,12 @@ def build(app: Celery, settings: Settings) -> Registry:
     """Collect and check the activities of an app whose tasks are all imported.
 
     Raises:
-        SettingsError: A bad name or option, a missing task, or two tasks for one activity.
+        SettingsError: A name or option is wrong, a task is missing, or an activity has two tasks.
     """
     bindings = dict(_bindings)
     for name, task_name in settings.activities.items():
         if name in bindings:
-            raise SettingsError(f"activity {name!r} stands in BRIDGE_ACTIVITIES and bridge.bind.")
+            raise SettingsError(f"activity {name!r} is in BRIDGE_ACTIVITIES and in bridge.bind.")
         bindings[name] = _Binding(task_name, {}, "BRIDGE_ACTIVITIES")
     found: dict[str, Activity] = {}
     for name, binding in bindings.items():
@@ -155,7 +158,7 @@ def build(app: Celery, settings: Settings) -> Registry:
         if other is not None and other.task.name != task.name:
             raise SettingsError(
                 f"activity {name!r} has two tasks, {other.task.name} and {task.name}: "
-                "which one should run its claims? Give one of them another activity."
+                "only one can run its jobs. Give one of them another activity."
             )
         if other is None:
             found[name] = _activity(app, settings, name, task, {})
@@ -185,7 +188,9 @@ def _activity(
     if max_attempts is None:
         max_attempts = settings.max_attempts
     if isinstance(max_attempts, bool) or not isinstance(max_attempts, int) or max_attempts < 1:
-        raise SettingsError(f"{where}: max_attempts={max_attempts!r} is no whole number above 0.")
+        raise SettingsError(
+            f"{where}: max_attempts={max_attempts!r} is not a whole number above 0."
+        )
     terminate = option["terminate_on_cancel"]
     if not isinstance(terminate, bool | None):
         raise SettingsError(
@@ -200,11 +205,20 @@ def _activity(
         ) from None
     if queue == SYSTEM_QUEUE:
         raise SettingsError(
-            f"{where}: its queue is {SYSTEM_QUEUE!r}, which is the bridge's own and served by the "
-            "beat process only. Choose another queue."
+            f"{where}: its queue is {SYSTEM_QUEUE!r}, which belongs to the bridge: only the beat "
+            "process consumes it. Choose another queue."
         )
     _check_arity(where, task)
-    return Activity(name, task, queue, heartbeat_s, manual, on_lost, max_attempts, bool(terminate))
+    return Activity(
+        name=name,
+        task=task,
+        queue=queue,
+        heartbeat_s=heartbeat_s,
+        manual=manual,
+        on_lost=on_lost,
+        max_attempts=max_attempts,
+        terminate_on_cancel=bool(terminate),
+    )
 
 
 def serves_users(queues: Iterable[str]) -> bool:
@@ -213,10 +227,10 @@ def serves_users(queues: Iterable[str]) -> bool:
 
 
 def undeclared(queue: str) -> str:
-    """What to say of a queue that Celery will not make."""
+    """The message for a queue that Celery does not have and will not create."""
     return (
-        f"queue {queue!r} is not in task_queues, and task_create_missing_queues is off, so that "
-        f"Celery knows no such queue. Add kombu.Queue({queue!r}) to task_queues."
+        f"queue {queue!r} is not in task_queues, and task_create_missing_queues is off, so "
+        f"Celery has no such queue. Add kombu.Queue({queue!r}) to task_queues."
     )
 
 
@@ -228,13 +242,13 @@ def _heartbeat(where: str, heartbeat: Any, settings: Settings) -> tuple[float, b
     number = isinstance(heartbeat, int | float) and not isinstance(heartbeat, bool)
     if not number or not 0 < heartbeat <= MAX_HEARTBEAT_S:
         raise SettingsError(
-            f'{where}: heartbeat={heartbeat!r} is neither "manual" nor seconds above 0 and up to '
-            f"{MAX_HEARTBEAT_S:,}, a day."
+            f'{where}: heartbeat={heartbeat!r} is neither "manual" nor a number of seconds above '
+            f"0 and up to {MAX_HEARTBEAT_S:,}, a day."
         )
     if heartbeat < settings.tick_s:
         raise SettingsError(
             f"{where}: heartbeat={heartbeat:g} s is below BRIDGE_TICK_S={settings.tick_s:g}: "
-            "heartbeats are sent once a tick at most. Use a shorter tick."
+            "heartbeats are sent at most once a tick. Use a shorter tick."
         )
     return float(heartbeat), False
 
@@ -251,10 +265,10 @@ def _check_arity(where: str, task: Task) -> None:
     if not task.typing:
         return
     try:
-        # A task that is written as a class has no header; Celery checks no call of it.
+        # Celery makes no __header__ for a task that is written as a class.
         getattr(task, "__header__", inspect.signature(task.run).bind)(object())
     except TypeError as exc:
         raise SettingsError(
             f"{where}: it cannot be called with one argument, the decoded input ({exc}). "
-            "Give it exactly one parameter, or defaults for the others."
+            "Give it exactly one parameter, or give the others defaults."
         ) from None

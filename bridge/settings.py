@@ -1,6 +1,6 @@
-"""One frozen, typed model of every setting; read from the environment only.
+"""Read and check the bridge's settings, which are environment variables named ``BRIDGE_*``.
 
-``BRIDGE_*`` are ours. Celery's variables (``CELERY_BROKER_URL``, ``CELERY_RESULT_BACKEND``) and
+Celery's variables (``CELERY_BROKER_URL``, ``CELERY_RESULT_BACKEND``) and
 AWS's (``AWS_REGION``, ``AWS_PROFILE``, ``AWS_ENDPOINT_URL_SFN``, …) keep their standard meaning and
 are read by Celery and botocore themselves.
 """
@@ -24,20 +24,24 @@ from bridge.names import check_activity
 
 PREFIX = "BRIDGE_"
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
+# What the JSON objects map, for messages.
 _OBJECTS = {"activities": "activity → name of a task", "roles": "account → ARN of a role"}
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::(?P<account>\d{12}):role/\S+")
 
 
 class Settings(BaseSettings):
-    """The bridge's settings. Durations are seconds (``_s``)."""
+    """The bridge's settings. Durations are in seconds (``_s``)."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, hide_input_in_errors=True)
 
     store_url: str = Field(
-        default="", description="Redis of the claims; default: the broker, when that is Redis"
+        default="",
+        description="URL of the Redis for claims; default: the broker, if it is Redis",
     )
     store_prefix: str = Field(
-        default="bridge", pattern=r"^[A-Za-z0-9_.-]{1,40}$", description="prefix of every key"
+        default="bridge",
+        pattern=r"^[A-Za-z0-9_.-]{1,40}$",
+        description="prefix of every key",
     )
     tasks: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("tasks",), min_length=1, description="modules with tasks, comma-separated"
@@ -46,22 +50,32 @@ class Settings(BaseSettings):
         default_factory=dict, description="JSON: activity → name of an existing task"
     )
     roles: Annotated[dict[str, str], NoDecode] = Field(
-        default_factory=dict, description="JSON: account → ARN of the role to assume there"
+        default_factory=dict,
+        description="JSON: account → ARN of the role to assume in it",
     )
     lease_s: float = Field(
-        default=15.0, ge=1.0, le=300.0, description="a worker unheard of for so long is dead"
+        default=15.0,
+        ge=1.0,
+        le=300.0,
+        description="lease of a worker; when it is not renewed, the worker counts as dead",
     )
     heartbeat_s: float = Field(
-        default=20.0, gt=0.0, le=86_400.0, description="between heartbeats, where a task names none"
+        default=20.0,
+        gt=0.0,
+        le=86_400.0,
+        description="interval between heartbeats, unless the task has a heartbeat option",
     )
     tick_s: float = Field(
-        default=1.0, ge=0.1, le=60.0, description="between two passes of the beat tasks"
+        default=1.0,
+        ge=0.1,
+        le=60.0,
+        description="interval between ticks, which start the heartbeat and recovery passes",
     )
     patience_s: float = Field(
         default=3_600.0,
         ge=1.0,
         le=31_536_000.0,
-        description="a queued job's token is kept alive for so long",
+        description="how long to send heartbeats for a job that has not started",
     )
     look_ahead: float = Field(
         default=1.25,
@@ -73,43 +87,57 @@ class Settings(BaseSettings):
         default=0.25,
         ge=0.0,
         le=60.0,
-        description="seconds of work that may wait for a slot, where jobs take no longer",
+        description="seconds of work that may wait for a slot, when jobs are shorter than that",
     )
     look_ahead_most: float = Field(
         default=4.0,
         ge=1.0,
         le=64.0,
-        description="claims per offered slot that may wait so, at most",
+        description="most claims per offered slot that may wait because of BRIDGE_LOOK_AHEAD_S",
     )
     poll_timeout_s: float = Field(
-        default=65.0, ge=65.0, le=120.0, description="socket timeout of a poll; AWS holds it 60 s"
+        default=65.0,
+        ge=65.0,
+        le=120.0,
+        description="socket timeout of a poll; AWS holds a poll for 60 s",
     )
     max_polls_per_activity: int = Field(
-        default=100, ge=1, le=1_000, description="open polls of one poller on one activity"
+        default=100,
+        ge=1,
+        le=1_000,
+        description="most open polls of one poller for one activity",
     )
     max_attempts: int = Field(
-        default=3, ge=1, le=100, description="runs of one claim when workers die under it"
+        default=3, ge=1, le=100, description="most runs of one claim whose workers die"
     )
     log_format: Literal["human", "json"] = Field(
-        default="human", description="lines for people, or one JSON object each"
+        default="human", description="lines for people, or one JSON object a line"
     )
     metrics: Literal["off", "emf", "cloudwatch"] = Field(
-        default="off", description="CloudWatch: emf are lines on stdout, cloudwatch PutMetricData"
+        default="off",
+        description="metrics to CloudWatch: lines on stdout (emf), or PutMetricData (cloudwatch)",
     )
     metrics_port: int = Field(
-        default=0, ge=0, le=65_535, description="Prometheus' port of pollers and beats; 0: none"
+        default=0,
+        ge=0,
+        le=65_535,
+        description="port for Prometheus, in pollers and beat processes; 0: none",
     )
     metrics_host: str = Field(
-        default="0.0.0.0",  # noqa: S104 (exporters are scraped from elsewhere)
+        default="0.0.0.0",  # noqa: S104 (Prometheus runs on another host)
         min_length=1,
-        description="address that Prometheus' port listens on",
+        description="address on which the port for Prometheus listens",
     )
     concurrent_calls: int = Field(
-        default=64, ge=1, le=1_000, description="reports, or heartbeats, at once in one process"
+        default=64,
+        ge=1,
+        le=1_000,
+        description="most reports, and most heartbeats, that one process sends at once",
     )
-    # bridge.versions reads it, before there are settings; here it is checked and shown.
+    # bridge.versions reads this variable before there are settings; here it is checked and shown.
     optimizations: Literal["on", "off"] = Field(
-        default="on", description="what relies on the inside of Celery, kombu and redis-py"
+        default="on",
+        description="parts that rely on internals of Celery, kombu and redis-py",
     )
 
     @field_validator("tasks", mode="before")
@@ -136,8 +164,8 @@ class Settings(BaseSettings):
         except (ValueError, RecursionError):
             decoded = None
         if not isinstance(decoded, dict):
-            said = _OBJECTS[str(info.field_name)]
-            raise ValueError(f"its value must be a JSON object: {said}")  # noqa: TRY004 (pydantic's)
+            content = _OBJECTS[str(info.field_name)]
+            raise ValueError(f"its value must be a JSON object: {content}")  # noqa: TRY004 (pydantic's)
         return decoded
 
     @field_validator("activities")
@@ -154,13 +182,13 @@ class Settings(BaseSettings):
             role = _ROLE_ARN.fullmatch(arn)
             if role is None:
                 raise ValueError(
-                    f"{arn!r}, the role of account {account}, is no ARN of a role: expected "
+                    f"{arn!r}, the role of account {account}, is not the ARN of a role: expected "
                     "arn:aws:iam::ACCOUNT:role/NAME"
                 )
             if role["account"] != account:
                 raise ValueError(
                     f"{arn!r} is a role of account {role['account']}, not of {account!r}: the "
-                    "activities of an account can only be called in a role of that account"
+                    "activities of an account can only be used with a role of that account"
                 )
         return value
 
@@ -169,23 +197,23 @@ class Settings(BaseSettings):
         if self.heartbeat_s < self.tick_s:
             raise ValueError(
                 f"BRIDGE_HEARTBEAT_S={self.heartbeat_s:g} is below BRIDGE_TICK_S={self.tick_s:g}: "
-                "heartbeats are sent once a tick at most. Use a shorter tick."
+                "heartbeats are sent at most once a tick. Use a shorter tick."
             )
         if self.lease_s < 2 * self.tick_s:
             raise ValueError(
                 f"BRIDGE_LEASE_S={self.lease_s:g} is below twice BRIDGE_TICK_S={self.tick_s:g}: "
-                "a lease would end between two looks at it. Use a longer lease."
+                "a lease would end before it is renewed. Use a longer lease."
             )
         return self
 
     @property
     def root_key(self) -> str:
-        """What every key starts with; a hash tag, so that Redis Cluster keeps them together."""
+        """The start of every key: a hash tag, so that Redis Cluster keeps all keys on one node."""
         return "{" + self.store_prefix + "}"
 
 
 def is_set(name: str) -> bool:
-    """Whether the environment has this setting; reads and checks no other."""
+    """Whether the environment has this setting; no other setting is read or checked."""
     return f"{PREFIX}{name}".upper() in map(str.upper, os.environ)
 
 
@@ -197,12 +225,12 @@ def load(
     """Read and check the settings.
 
     Args:
-        derive_store: The URL of the claim store when ``BRIDGE_STORE_URL`` is not set: see
+        derive_store: Returns the URL of the claim store when ``BRIDGE_STORE_URL`` is not set; see
             ``bridge.addresses.broker``.
         env: The environment that is searched for unknown ``BRIDGE_*`` names.
 
     Raises:
-        SettingsError: An unknown name or an impossible value; one line for each.
+        SettingsError: A name is unknown or a value is impossible; the message has every fault.
     """
     _refuse_unknown(env)
     try:
@@ -228,7 +256,7 @@ def _refuse_unknown(env: Mapping[str, str]) -> None:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
         raise SettingsError(
-            f"{name} is no setting of the bridge, so it would be ignored silently.{hint} "
+            f"{name} is not a setting of the bridge and would have no effect.{hint} "
             f"Known: {', '.join(sorted(known))}."
         )
 

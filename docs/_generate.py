@@ -221,15 +221,12 @@ def python_page() -> str:
     for name in bridge.__all__:
         parts += _described(f"bridge.{name}", getattr(bridge, name))
     for module, wanted in (
-        (statemachine, None),
+        (statemachine, statemachine.__all__),
         (names, ("ActivityPattern", "batch_activity", "integration_activity", "worker_activity")),
     ):
         parts += [f"## {module.__name__}\n", _paragraphs(module.__doc__ or "")]
-        for name, each in vars(module).items():
-            if getattr(each, "__module__", "") != module.__name__ or name.startswith("_"):
-                continue
-            if isinstance(each, types.FunctionType | type) and (wanted is None or name in wanted):
-                parts += _described(f"{module.__name__}.{name}", each)
+        for name in wanted:
+            parts += _described(f"{module.__name__}.{name}", getattr(module, name))
     return "\n".join(parts)
 
 

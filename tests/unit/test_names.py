@@ -37,10 +37,10 @@ def test_allowed(name):
         ("ünicode", "has 'ü' at position 1"),
         ("-first", "starts or ends with a hyphen.*Use 'first'"),
         ("last-", "starts or ends with a hyphen"),
-        ("arn:aws:states:eu-west-1:1:activity:x", "is no activity ARN"),
-        (ARN.replace("activity", "stateMachine"), "is no activity ARN"),
-        (7, "is int, not a name"),
-        (None, "is NoneType, not a name"),
+        ("arn:aws:states:eu-west-1:1:activity:x", "is not a valid activity ARN"),
+        (ARN.replace("activity", "stateMachine"), "is not a valid activity ARN"),
+        (7, "is of type int, not a name"),
+        (None, "is of type NoneType, not a name"),
     ],
 )
 def test_refused(name, says):
@@ -120,8 +120,11 @@ class TestAttributes:
             ({"name": "a", "tags": {"": "x"}}, "at least 1 character"),
             ({"name": "a", "tags": {str(n): "" for n in range(51)}}, "at most 50"),
             ({"name": "a", "colour": "red"}, "colour"),
-            ({"name": "a", "encryption": {"type": "CUSTOMER_MANAGED_KMS_KEY"}}, "kms_key_id goes"),
-            ({"name": "a", "encryption": {"kms_key_id": "alias/a"}}, "kms_key_id goes"),
+            (
+                {"name": "a", "encryption": {"type": "CUSTOMER_MANAGED_KMS_KEY"}},
+                "kms_key_id is for",
+            ),
+            ({"name": "a", "encryption": {"kms_key_id": "alias/a"}}, "kms_key_id is for"),
             ({"name": "a", "encryption": {"data_key_reuse_s": 30}}, "greater than or equal to 60"),
         ],
     )

@@ -109,7 +109,7 @@ def test_celerys_routes_choose_the_queue(app):
         ({"activity": "a", "heartbeat": 0.5}, "below BRIDGE_TICK_S=1"),
         ({"activity": "a", "on_lost": "ignore"}, "on_lost='ignore'"),
         ({"activity": "a", "max_attempts": 0}, "max_attempts=0"),
-        ({"activity": "a", "queue": "bridge.system"}, "the bridge's own"),
+        ({"activity": "a", "queue": "bridge.system"}, "which belongs to the bridge"),
     ],
 )
 def test_an_impossible_option_is_refused(app, options, says):

@@ -95,7 +95,7 @@ def test_the_variables_of_a_service_named_bridge_are_no_settings(monkeypatch):
     ],
 )
 def test_a_misspelt_setting_is_not_taken_for_a_variable_of_a_service(monkeypatch, name, value):
-    with pytest.raises(SettingsError, match=f"{name} is no setting of the bridge"):
+    with pytest.raises(SettingsError, match=f"{name} is not a setting of the bridge"):
         load(monkeypatch, **{name: value})
 
 
@@ -134,7 +134,7 @@ def test_a_value_of_the_pods_own_wins_over_the_variable_of_a_service(monkeypatch
         ("BRIDGE_STORE_URL", "amqp://x", "no Redis URL"),
         ("BRIDGE_ACTIVITIES", "{oops", "JSON"),
         ("BRIDGE_ROLES", "[]", "JSON object: account → ARN of a role"),
-        ("BRIDGE_ROLES", '{"123456789012": "bridge"}', "no ARN of a role"),
+        ("BRIDGE_ROLES", '{"123456789012": "bridge"}', "not the ARN of a role"),
         ("BRIDGE_ROLES", '{"1": "arn:aws:iam::123456789012:role/b"}', "of account 123456789012"),
         ("BRIDGE_ACTIVITIES", '{"bad name!": "t"}', "bad name!"),
         ("BRIDGE_TASKS", " , ", "BRIDGE_TASKS"),
