@@ -84,9 +84,9 @@ def _add_optional_parts(app: Celery) -> None:
 
         steps.add(WaitOutRefusals)
     if enabled("broker loss mend") or enabled("refusal mend") or enabled("shared broker client"):
-        from bridge.worker.redis_transport.kombu_fixes import mend
+        from bridge.worker.redis_transport.kombu_fixes import fix_channels
 
-        mend()
+        fix_channels()
 
 
 def _check_system_queue(app: Celery) -> None:

@@ -22,13 +22,14 @@ versions.version = lambda name: sys.argv[1] if name in ("celery", "kombu") else 
 import bridge.cli.status.command
 from celery import Celery
 from celery.bin.control import status
-from kombu.transport.redis import Channel
+from kombu.transport.redis import SentinelTransport, Transport
 from bridge.installer import install
 app = install(Celery("shop", broker="redis://127.0.0.1:1/0"))
 print(json.dumps({
     "steps": sorted(step.__name__ for step in app.steps["consumer"]),
     "mended": [name for name in ("_connparams", "_create_client")
-               if getattr(Channel, name).__module__.startswith("bridge")],
+               if getattr(Transport.Channel, name).__module__.startswith("bridge")
+               and getattr(SentinelTransport.Channel, name).__module__.startswith("bridge")],
     "modules": sorted(name for name in sys.modules if name.startswith("bridge.")),
     "status": type(status).__module__,
 }))

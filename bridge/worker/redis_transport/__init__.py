@@ -1,5 +1,20 @@
-"""Faster and mended parts of kombu's Redis transport, for workers whose broker is Redis.
+"""Subclasses of kombu's Redis channel and QoS, for workers whose broker is Redis.
 
-Each part is optional: ``bridge.versions`` switches it off with versions of Celery, kombu or
-redis-py that the tests did not run with, and no invariant rests on it.
+``kombu_fixes`` mends faults of the channel, in every process with the bridge; ``take_many`` and
+``batch_acks`` make a worker's consumer cheaper; ``refused_writes`` treats a Redis that refuses
+writes as one that is away. Each part is optional: ``bridge.versions`` switches it off with versions
+of Celery, kombu or redis-py that the tests did not run with. No invariant rests on them.
+
+How Celery comes to use the subclasses:
+
+- The fixes stand in ``Transport.Channel`` and ``SentinelTransport.Channel``, the attribute by which
+  a transport of kombu says what its channels are.
+- A worker's own channel and its QoS get another class after Celery has made them (``class_change``,
+  from a consumer bootstep). So only the consumer of tasks is changed: not the app's producers, its
+  other connections, nor its settings.
+
+Two other ways do not fit the consumer. ``app.connection_for_read(transport=...)`` cannot be
+given to a worker: Celery calls it without arguments, kombu forgets the class when it goes to the
+next of several broker URLs, and ``celery inspect stats`` would have to send the class as JSON. A
+setting of the app (``broker_transport``) would change its producers, and what it prints of itself.
 """

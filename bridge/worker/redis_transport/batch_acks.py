@@ -1,17 +1,17 @@
-"""Tell Redis together, ten times a second, which jobs a worker has taken and which are done.
+"""Tell Redis ten times a second, together, which jobs a worker has taken and which are done.
 
-kombu keeps in Redis what a worker has taken and not acknowledged, and tells it of each message
-twice, with round trips for which the worker's loop waits: two fifths of what the loop does for a
-job. Gathered, many share one, and a job that is done within the moment needs none.
+kombu keeps in Redis what a worker has taken and not acknowledged. It tells Redis of each message
+twice, in round trips that the worker's loop waits for: two fifths of what the loop does for a job.
+Told together, many jobs share one round trip, and a job that is done in the meantime needs none.
 
-Only jobs of the bridge are gathered; Redis hears of other tasks at once, as ever. A worker that is
-killed in that moment leaves Redis ignorant of what it took, as it can in kombu between two
-commands. Nothing is lost, for the claims know: what the worker had begun is found by its lease,
-what it had not is published anew, and a job whose acknowledgement is lost comes again and meets the
-fence.
+Only jobs of the bridge are batched; Redis is told of other tasks at once. A worker that is killed
+may leave Redis without the last 0.1 s of this; with kombu alone, it may leave out one message.
+Nothing is lost, because of the claims: recovery finds a job that had begun by the worker's lease,
+and dispatches again one that had not. A job whose acknowledgement is lost is delivered again, and
+the fence stops it.
 
-What a Redis refuses that takes no writes for now is gathered too, of any task: without it kombu
-loses the message that it has just taken, and keeps the room of one that is done.
+What a Redis refuses that takes no writes for now is told later too, for every task: else kombu
+would lose a message that it has just taken, and keep the room of one that is done.
 """
 
 from __future__ import annotations
@@ -28,20 +28,22 @@ from kombu.transport.virtual import QoS as VirtualQoS
 from kombu.utils.json import dumps
 
 from bridge.model import Job
+from bridge.worker.redis_transport.class_change import change_class
 from bridge.worker.redis_transport.refused_writes import WriteRefused
 
 logger = logging.getLogger(__name__)
 
-GATHER_S = 0.1
+BATCH_S = 0.1
 """How long Redis is not told, at most."""
-AGAIN_S = 1.0
-"""After it could not be told."""
+RETRY_S = 1.0
+"""How long until Redis is told again what it could not be told."""
 
 
 class BatchAcks(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Consumer bootstep; optional (``bridge.versions``), for the inside of kombu's ``QoS``.
+    """Consumer bootstep: makes the QoS of the worker's tasks a ``BatchingQoS``, and tells Redis.
 
-    It outlives a connection: what Redis did not hear before it went away is said to it again.
+    Optional part "gathered deliveries" (``bridge.versions``). What Redis was not told before a
+    connection was lost is told on the next one.
     """
 
     requires = (Tasks,)
@@ -53,125 +55,85 @@ class BatchAcks(bootsteps.StartStopStep):  # type: ignore[misc]
         self._tasks: Container[str] = ()
         self._taken: dict[str, Any] = {}
         self._done: list[str] = []
-        self._waiting = False
+        self._is_flush_due = False
 
     def start(self, consumer: Any) -> None:
-        """Gather, also after the broker was away."""
+        """Change the new connection's QoS, after the start and after each loss of the broker."""
         qos = getattr(consumer.task_consumer.channel, "qos", None)
         if not isinstance(qos, QoS):  # another broker
             return
         self._qos = qos
-        if self._hub is not None:  # else no timer would tell Redis of what was gathered
+        if self._hub is not None:  # without a loop, no timer would tell Redis later
             self._tasks = consumer.app.bridge.registry.task_names
-        self._gather(qos)
-        self._waiting = False  # the timers of the loop before are gone
+        change_class(qos, BatchingQoS)
+        qos._bridge_step = self
+        self._is_flush_due = False  # the timers of the last connection's loop are gone
         if self._taken or self._done:
-            self._flush_in(GATHER_S)
+            self._flush_in(BATCH_S)
 
     def stop(self, consumer: Any) -> None:
-        """Gather nothing more: the worker ends, or has lost the broker."""
+        """Batch nothing more: the worker ends, or has lost the broker."""
         self._flush()
         self._qos = None
 
-    def _gather(self, qos: QoS) -> None:
-        """Put ourselves in front of what kombu would tell Redis."""
-        append, ack, reject = qos.append, qos.ack, qos.reject
+    @property
+    def batches(self) -> bool:
+        """Whether anything is told later; not between ``stop`` and ``start``."""
+        return self._qos is not None
 
-        def keep(message: Any, tag: str, *, for_s: float) -> None:
-            VirtualQoS.append(qos, message, tag)  # without Redis
-            self._taken[tag] = message
-            self._flush_in(for_s)
+    def is_untold(self, tag: str) -> bool:
+        """Whether Redis was not told yet that this message is taken."""
+        return tag in self._taken
 
-        def done(tag: str, *, for_s: float) -> None:
-            VirtualQoS.ack(qos, tag)  # makes room for the next message
-            if self._taken.pop(tag, None) is None:
-                self._done.append(tag)
-                self._flush_in(for_s)
-
-        def gather_append(message: Any, tag: str) -> None:
-            if self._qos is not None and self._is_job(message, tag):
-                keep(message, tag, for_s=GATHER_S)
-                return
-            try:
-                append(message, tag)
-                self._flush_without_loop()
-            except WriteRefused as exc:
-                if self._qos is None:
-                    raise
-                logger.info("the broker is not told yet of message %s: %s", tag, exc)
-                keep(message, tag, for_s=AGAIN_S)
-
-        def gather_ack(tag: str) -> None:
-            if self._qos is not None and (
-                tag in self._taken or self._is_job(qos._delivered.get(tag), tag)
-            ):
-                done(tag, for_s=GATHER_S)
-                return
-            try:
-                ack(tag)
-                self._flush_without_loop()
-            except WriteRefused as exc:
-                if self._qos is None:
-                    raise
-                logger.info("message %s is not acknowledged yet: %s", tag, exc)
-                done(tag, for_s=AGAIN_S)
-
-        def tell_of(tag: str) -> None:
-            """Let kombu give back only what Redis knows of."""
-            if tag in self._taken:
-                self._flush()
-            if tag in self._taken and self._qos is not None:
-                raise WriteRefused(
-                    f"message {tag} is not given back: the broker was not told of it"
-                )
-
-        def gather_reject(tag: str, requeue: bool = False) -> None:
-            if requeue:
-                tell_of(tag)
-                reject(tag, requeue=True)
-                return
-            self._taken.pop(tag, None)
-            try:
-                reject(tag)
-            except WriteRefused as exc:
-                if self._qos is None:
-                    raise
-                logger.info("message %s is not rejected yet: %s", tag, exc)
-                done(tag, for_s=AGAIN_S)
-
-        def restore_told(tag: str, *args: Any, **kwargs: Any) -> None:
-            tell_of(tag)
-            restore(tag, *args, **kwargs)
-
-        restore = qos.restore_by_tag
-        qos.append, qos.ack = gather_append, gather_ack
-        qos.reject, qos.restore_by_tag = gather_reject, restore_told
-
-    def _is_job(self, message: Any, tag: Any) -> bool:
+    def is_batched(self, message: Any, tag: Any) -> bool:
+        """Whether this message is a job of the bridge that kombu could keep in Redis."""
         if message is None or Job.of_headers(message.headers, self._tasks) is None:
             return False
-        # What kombu itself could not keep is for kombu to refuse.
+        # What kombu cannot keep is left to kombu, which refuses it.
         delivery = message.delivery_info
-        return (
-            isinstance(tag, str)
-            and tag.isascii()
-            and "exchange" in delivery
-            and ("routing_key" in delivery)
-        )
+        if not isinstance(tag, str) or not tag.isascii():
+            return False
+        return "exchange" in delivery and "routing_key" in delivery
+
+    def take(self, message: Any, tag: str, *, within_s: float) -> None:
+        """Tell Redis within this time that the message is taken."""
+        self._taken[tag] = message
+        self._flush_in(within_s)
+
+    def finish(self, tag: str, *, within_s: float) -> None:
+        """Tell Redis within this time that the message is done, if Redis knows of it."""
+        if self._taken.pop(tag, None) is None:
+            self._done.append(tag)
+            self._flush_in(within_s)
+
+    def forget(self, tag: str) -> None:
+        """Do not tell Redis that this message is taken."""
+        self._taken.pop(tag, None)
+
+    def tell_now(self, tag: str) -> None:
+        """Tell Redis of this message now: it can give back only what it knows.
+
+        Raises:
+            WriteRefused: Redis could not be told.
+        """
+        if tag in self._taken:
+            self._flush()
+        if tag in self._taken and self.batches:
+            raise WriteRefused(f"message {tag} is not given back: the broker was not told of it")
+
+    def flush_without_loop(self) -> None:
+        """Tell Redis what it had refused, if no timer does: it has just answered again."""
+        if self._is_flush_due and self._hub is None:
+            self._flush()
 
     def _flush_in(self, seconds: float) -> None:
-        if not self._waiting:
-            self._waiting = True
+        if not self._is_flush_due:
+            self._is_flush_due = True
             if self._hub is not None:
                 self._hub.call_later(seconds, self._flush)
 
-    def _flush_without_loop(self) -> None:
-        """No timer does it; but a server that has taken this takes the rest."""
-        if self._waiting and self._hub is None:
-            self._flush()
-
     def _flush(self) -> None:
-        self._waiting = False
+        self._is_flush_due = False
         qos, taken, done = self._qos, self._taken, self._done
         if qos is None or not (taken or done):
             return
@@ -184,7 +146,7 @@ class BatchAcks(bootsteps.StartStopStep):  # type: ignore[misc]
                     _tell(qos, {}, done)
                     done = []
                 raise
-        except Exception as exc:  # noqa: BLE001 (a timer of the worker's loop: said, and tried again)
+        except Exception as exc:  # noqa: BLE001 (a timer of the worker's loop: logged and retried)
             logger.warning(
                 "the broker is not told of %d jobs taken and %d done yet: %s",
                 len(taken),
@@ -193,22 +155,90 @@ class BatchAcks(bootsteps.StartStopStep):  # type: ignore[misc]
             )
             untold = {tag: taken[tag] for tag in taken if tag not in self._done}
             self._taken, self._done = {**untold, **self._taken}, done + self._done
-            self._flush_in(AGAIN_S)
+            self._flush_in(RETRY_S)
+
+
+class BatchingQoS(QoS):  # type: ignore[misc]
+    """kombu's account of the messages that a worker has taken, told to Redis in batches."""
+
+    _bridge_step: BatchAcks
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Note that a message is taken."""
+        step = self._bridge_step
+        if step.batches and step.is_batched(message, delivery_tag):
+            self._append_later(message, delivery_tag, within_s=BATCH_S)
+            return
+        try:
+            super().append(message, delivery_tag)
+            step.flush_without_loop()
+        except WriteRefused as exc:
+            if not step.batches:
+                raise
+            logger.info("the broker is not told yet of message %s: %s", delivery_tag, exc)
+            self._append_later(message, delivery_tag, within_s=RETRY_S)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Note that a message is done."""
+        step = self._bridge_step
+        if step.batches and (
+            step.is_untold(delivery_tag)
+            or step.is_batched(self._delivered.get(delivery_tag), delivery_tag)
+        ):
+            self._ack_later(delivery_tag, within_s=BATCH_S)
+            return
+        try:
+            super().ack(delivery_tag)
+            step.flush_without_loop()
+        except WriteRefused as exc:
+            if not step.batches:
+                raise
+            logger.info("message %s is not acknowledged yet: %s", delivery_tag, exc)
+            self._ack_later(delivery_tag, within_s=RETRY_S)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Note that a message is rejected, or give it back to its queue."""
+        step = self._bridge_step
+        if requeue:
+            step.tell_now(delivery_tag)
+            super().reject(delivery_tag, requeue=True)
+            return
+        step.forget(delivery_tag)
+        try:
+            super().reject(delivery_tag)
+        except WriteRefused as exc:
+            if not step.batches:
+                raise
+            logger.info("message %s is not rejected yet: %s", delivery_tag, exc)
+            self._ack_later(delivery_tag, within_s=RETRY_S)
+
+    def restore_by_tag(self, tag: str, *args: Any, **kwargs: Any) -> None:
+        """Give a message back to its queue."""
+        self._bridge_step.tell_now(tag)
+        super().restore_by_tag(tag, *args, **kwargs)
+
+    def _append_later(self, message: Any, tag: str, *, within_s: float) -> None:
+        VirtualQoS.append(self, message, tag)  # without Redis
+        self._bridge_step.take(message, tag, within_s=within_s)
+
+    def _ack_later(self, tag: str, *, within_s: float) -> None:
+        VirtualQoS.ack(self, tag)  # without Redis: makes room for the next message
+        self._bridge_step.finish(tag, within_s=within_s)
 
 
 def _tell(qos: QoS, taken: dict[str, Any], done: list[str]) -> None:
     with qos.pipe_or_acquire() as pipe:
         if done:
             pipe.zrem(qos.unacked_index_key, *done).hdel(qos.unacked_key, *done)
-        if kept := {tag: text for tag in taken if (text := _kept(taken[tag]))}:
+        if kept := {tag: text for tag in taken if (text := _as_kept(taken[tag]))}:
             now = time.time()
             pipe.zadd(qos.unacked_index_key, dict.fromkeys(kept, now))
             pipe.hset(qos.unacked_key, mapping=kept)
         pipe.execute()
 
 
-def _kept(message: Any) -> str:
-    """A message as kombu keeps it, to give it back; empty: it cannot be kept."""
+def _as_kept(message: Any) -> str:
+    """A message as kombu keeps it in Redis, to give it back; empty: it cannot be kept."""
     delivery = message.delivery_info
     try:
         return str(dumps([message._raw, delivery["exchange"], delivery["routing_key"]]))

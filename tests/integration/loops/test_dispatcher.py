@@ -12,7 +12,7 @@ import kombu.exceptions
 import pytest
 import redis
 from celery import Celery, Task
-from kombu.transport.redis import Channel
+from kombu.transport.redis import Channel, Transport
 
 import bridge
 from bridge.local.valkey import LocalValkey
@@ -105,9 +105,9 @@ def test_the_name_of_the_broker_comes_to_mean_another_server(
 ):
     """As ElastiCache fails over: the old primary lives on, and so does our connection to it."""
     monkeypatch.setenv("BRIDGE_OPTIMIZATIONS", optimizations)
-    monkeypatch.setattr(Channel, "_create_client", kombu_fixes._create_client)
+    monkeypatch.setattr(Transport, "Channel", Channel)
     if optimizations == "on":
-        kombu_fixes.mend()
+        kombu_fixes.fix_channels()
     with LocalValkey() as old:
         broker.target = ("127.0.0.1", old.port)
         dispatcher, (first, second) = Dispatcher(app.bridge), claims_of(2)

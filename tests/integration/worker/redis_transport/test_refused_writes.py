@@ -13,8 +13,12 @@ from redis import exceptions
 from bridge.store.redis_errors import has_moved
 from bridge.worker.redis_transport import kombu_fixes
 from bridge.worker.redis_transport.batch_acks import BatchAcks
-from bridge.worker.redis_transport.kombu_fixes import PAUSE_S
-from bridge.worker.redis_transport.refused_writes import WaitOutRefusals, WriteRefused, is_refusal
+from bridge.worker.redis_transport.refused_writes import (
+    PAUSE_S,
+    WaitOutRefusals,
+    WriteRefused,
+    is_refusal,
+)
 from tests.refusing import demoted, full, without_replicas
 from tests.waiting import wait_until
 
@@ -101,7 +105,7 @@ class Worker:
 
 @pytest.fixture
 def worker(server, admin):
-    kombu_fixes.mend()
+    kombu_fixes.fix_channels()
     with Connection(server.url) as connection:
         yield Worker(connection)
 
