@@ -1,7 +1,7 @@
-"""What the bridge keeps on a Celery app: settings, registry, stores. ``installed(app)`` has it.
+"""What the bridge keeps on a Celery app: settings, registry, store. ``installed(app)`` returns it.
 
-Everything is made when it is first asked for: importing an app must not fail, so that Celery's
-command line can say what is wrong in one sentence.
+Each is made when it is first used: importing an app must not fail, so that Celery's command line
+can report an error in one sentence.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from bridge.store import JobStore
 if TYPE_CHECKING:
     from bridge.worker.pools import Pool
 
-# Children of a prefork pool learn here on whose lease they run: the environment passes both a fork
-# and a spawn.
+# Children of a prefork pool read here which worker's lease they run on: the environment survives
+# both a fork and a spawn.
 _WORKER_ID = "CELERY_STEPFUNCTIONS_WORKER_ID"
 _worker_id = ""
 
@@ -37,7 +37,7 @@ class _Owned:
 
 
 class Installation:
-    """The bridge's part of one Celery app.
+    """What the bridge keeps on one Celery app, as ``app.bridge``.
 
     Attributes:
         imports_tasks: Whether ``BRIDGE_TASKS`` is imported even when it is not set.
@@ -64,12 +64,12 @@ class Installation:
 
     @cached_property
     def registry(self) -> Registry:
-        """The activities; asked for once the app's tasks are imported. Raises ``SettingsError``."""
+        """The activities. Use it after the app's tasks are imported. Raises ``SettingsError``."""
         return registry.build(self.app, self.settings)
 
     @property
     def jobs(self) -> JobStore:
-        """This process's store of jobs: a fork must not share its parent's connections."""
+        """The store of jobs of this process: a fork must not use its parent's connections."""
         if self._jobs is None or self._jobs.pid != os.getpid():
             threaded = self.pool is not None and self.pool.has_threads
             self._jobs = _Owned(os.getpid(), JobStore(self.settings, threaded=threaded))
@@ -92,7 +92,7 @@ class Installation:
 
 
 def installed(app: Celery) -> Installation:
-    """The bridge's part of ``app``.
+    """What the bridge keeps on ``app``.
 
     Raises:
         SettingsError: ``bridge.install(app)`` was not called.
@@ -106,12 +106,15 @@ def installed(app: Celery) -> Installation:
 
 
 def process_name() -> str:
-    """Names this process in leases and, as workerName, in Step Functions: at most 80 characters."""
+    """A new name for this process, at most 80 characters.
+
+    It stands in leases, and as workerName in Step Functions.
+    """
     return f"{socket.gethostname()[:60]}-{os.getpid()}-{os.urandom(3).hex()}"
 
 
 def adopt_worker_id(nodename: str) -> str:
-    """Give this worker an id of its own: a restarted one must not inherit a dead one's lease."""
+    """Give this worker a new id: a restarted worker must not take over a dead one's lease."""
     global _worker_id
     _worker_id = os.environ[_WORKER_ID] = f"{nodename}#{os.urandom(4).hex()}"
     return _worker_id
@@ -119,5 +122,5 @@ def adopt_worker_id(nodename: str) -> str:
 
 def worker_id() -> str:
     """The id of the worker that this process belongs to."""
-    # A fork has the variable of this module; a job may have cleared its environment.
+    # The module's variable comes first: a fork has it, and a job may have cleared its environment.
     return _worker_id or os.environ.get(_WORKER_ID, "")

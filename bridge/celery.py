@@ -1,4 +1,4 @@
-"""The app of ``celery -A bridge``, with the settings that were measured to work."""
+"""The Celery app of ``celery -A bridge``, with settings that were measured to work."""
 
 from __future__ import annotations
 

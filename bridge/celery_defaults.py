@@ -1,4 +1,4 @@
-"""Celery's settings as measured to work, each of them: see docs/celery.md. No app here."""
+"""Celery settings of ``celery -A bridge`` for each kind of broker; docs/celery.md says why each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bridge.addresses.broker import scheme_of
 
 DEFAULTS: dict[str, Any] = {
     "accept_content": ["json"],
-    # Not only the ticks: `celery -A bridge beat` is the beat of this app's own periodic tasks too.
+    # `celery -A bridge beat` publishes this app's own periodic tasks beside the ticks.
     "beat_scheduler": "bridge.processes.tick_scheduler:TicksBesideSchedule",
     "broker_connection_max_retries": None,
     "broker_connection_retry_on_startup": True,
@@ -21,8 +21,9 @@ REDIS_TRANSPORT_OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
     "socket_timeout": 5,
-    # A worker that is killed in the middle of a sweep leaves its lock behind: kombu's own 300 s
-    # would keep all others from sweeping. Two sweeps at once give each message back once.
+    # While a worker gives messages of dead workers back, it holds a lock in Redis, which stays
+    # behind if the worker is killed. With kombu's default of 300 s no other worker would give
+    # messages back for so long. Two workers that do it at once give each message back once.
     "unacked_mutex_expire": 10,
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
@@ -30,7 +31,7 @@ REDIS_TRANSPORT_OPTIONS: dict[str, Any] = {
 }
 RABBITMQ_TRANSPORT_OPTIONS: dict[str, Any] = {
     "confirm_publish": True,
-    # A producer gives a half-open connection up; consumers wait in their own way.
+    # With these a producer notices a half-open connection. Consumers do not use them.
     "read_timeout": 5,
     "write_timeout": 5,
 }
@@ -42,16 +43,19 @@ SQS_DEFAULTS: dict[str, Any] = {
         "visibility_timeout": 21_600,
         "wait_time_seconds": 10,
     },
-    # Celery's SQS transport has no fanout, which both need.
+    # Both need fanout, which Celery's SQS transport does not have.
     "worker_enable_remote_control": False,
     "worker_send_task_events": False,
 }
 
 
 def defaults_for(broker: object) -> dict[str, Any]:
-    """The settings for what Celery takes as a broker: a URL, or several.
+    """The settings for a broker.
 
-    A broker of another kind gets none for its transport: what one of them knows, another refuses.
+    A broker of another kind gets no options for its transport, which may refuse unknown ones.
+
+    Args:
+        broker: What Celery takes as a broker: a URL, or several.
     """
     match scheme_of(broker).lower():
         case "redis" | "rediss" | "sentinel":
@@ -61,8 +65,8 @@ def defaults_for(broker: object) -> dict[str, Any]:
                 **DEFAULTS,
                 "broker_transport_options": RABBITMQ_TRANSPORT_OPTIONS,
                 "broker_heartbeat": 30,
-                # Else a worker with --pool threads may hang when RabbitMQ is back: see
-                # bridge.worker.prefetch.
+                # With the reduction a worker with --pool threads may hang after a restart of
+                # RabbitMQ: see bridge.worker.prefetch.
                 "worker_enable_prefetch_count_reduction": False,
             }
         case "sqs":

@@ -1,7 +1,11 @@
-"""What makes any Celery app a bridge: bootsteps, signals, system tasks.
+"""Install the bridge on a Celery app: its bootsteps, signals and tasks.
 
-Nothing here reads a setting while it is imported or installed: what is wrong is said by the command
-that needs it, in one sentence.
+``bridge/worker/__init__.py`` lists all of them, with what Celery calls and when. The module is not
+called ``install``, because ``bridge.install`` is the function: importing a submodule of that name
+would put the module in its place.
+
+Nothing here reads a setting while it is imported or installed. A wrong setting is reported by the
+command that needs it, in one sentence.
 """
 
 from __future__ import annotations
@@ -25,21 +29,21 @@ from bridge.worker.bootsteps import EquipTasks, ServeActivities
 
 
 def install(app: Celery) -> Celery:
-    """Let an existing Celery app run Step Functions activities; returns it. Harmless when repeated.
+    """Let an existing Celery app run Step Functions activities, and return it.
 
-    Its own settings and its beat schedule stay as they are: the bridge adds its bootsteps to the
-    worker, and what it needs to the tasks that are activities. ``BRIDGE_TASKS`` is imported only
-    when it is set.
+    The app's settings and its beat schedule stay as they are. The bridge adds bootsteps to the
+    app's workers, and changes the tasks that are activities. The modules of ``BRIDGE_TASKS`` are
+    imported only when it is set. A second call changes nothing.
     """
     return setup(app, imports_tasks=False)
 
 
 def setup(app: Celery, *, imports_tasks: bool) -> Celery:
-    """Install the bridge.
+    """Install the bridge on an app, and return it.
 
     Args:
         imports_tasks: Whether the modules of ``BRIDGE_TASKS`` are imported even when it is not
-            set, hence ``tasks``.
+            set. Its default is ``tasks``.
     """
     if isinstance(getattr(app, "bridge", None), Installation):
         return app
@@ -54,9 +58,9 @@ def setup(app: Celery, *, imports_tasks: bool) -> Celery:
 
 
 def _add_optional_parts(app: Celery) -> None:
-    """Add what relies on the inside of Celery and kombu, where it was tested with their versions.
+    """Add the parts that reach inside Celery and kombu, where they were tested with the versions.
 
-    Its modules are imported here, for elsewhere even their imports may fail.
+    Their modules are imported only then: with other versions even the import may fail.
     """
     steps = app.steps["consumer"]
     if enabled("gathered deliveries"):
@@ -90,9 +94,10 @@ def _add_optional_parts(app: Celery) -> None:
 
 
 def _check_system_queue(app: Celery) -> None:
-    """Refuse a beat process whose queue Celery will not make.
+    """Refuse a beat process when Celery may not create its queue.
 
-    Here, because Celery logs and forgets what any later signal of a starting worker raises.
+    The check is made here, because Celery only logs what a later signal of a starting worker
+    raises.
     """
     context = click.get_current_context(silent=True)
     asked = str_to_list((context and context.params.get("queues")) or [])
@@ -105,9 +110,9 @@ def _check_system_queue(app: Celery) -> None:
 def _import_tasks(sender: Celery, **_: Any) -> None:
     """Import the modules of ``BRIDGE_TASKS``.
 
-    A worker reads all settings here, because Celery logs with a traceback what a bootstep raises.
-    An app's own beat, shell or report has no use for them, and must not end because one is
-    missing or wrong.
+    A worker reads all settings here, because Celery logs what a bootstep raises with a traceback.
+    The app's own beat, shell or report does not need the settings, so it must not end because one
+    is missing or wrong.
     """
     bridge = installed(sender)
     context = click.get_current_context(silent=True)

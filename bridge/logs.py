@@ -1,4 +1,4 @@
-"""Logs of all processes, for people or as JSON, a line an event; Celery's own lines included.
+"""Format the logs of all processes and of Celery: as text, or as one JSON object a line.
 
 An event of a job is one word, such as ``task_completed``, with fields: ``activity``, ``claim_id``,
 ``attempt``, ``worker``, ``status``, ``duration_s``, and ``execution`` and ``state`` where the state
@@ -19,12 +19,12 @@ from bridge.settings import is_set
 
 _FIELDS = ("levelname", "name", "message", "processName", "process")
 _RENAMED = {"levelname": "level", "name": "logger", "processName": "process", "process": "pid"}
-# What Celery adds to its own lines: the job's arguments, which may be secret.
+# Celery adds it to its own lines: the job's arguments, which may be secret.
 _HIDDEN = ("data",)
 
 
 def event(logger: logging.Logger, name: str, *, level: int = logging.INFO, **fields: Any) -> None:
-    """Log an event; fields that are None or empty are left out."""
+    """Log an event with its fields; a field that is None or empty is left out."""
     if not logger.isEnabledFor(level):
         return
     said = {key: value for key, value in fields.items() if value not in (None, "")}
@@ -43,7 +43,7 @@ def connect(app: Celery) -> None:
 
 
 def _format(app: Celery, logger: logging.Logger) -> None:
-    # The app's own processes must not end here for want of another setting.
+    # The app's own processes must not end here because another setting is missing.
     if not is_set("log_format") or installed(app).settings.log_format != "json":
         return
     for handler in logger.handlers:

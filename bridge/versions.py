@@ -1,11 +1,23 @@
-"""Parts of the bridge that reach into Celery, kombu or redis-py, and their tested versions.
+"""Optional parts of the bridge, and the versions with which each was tested.
 
-Everything that must be right rests on public interfaces. The parts below make the bridge cheaper or
-sturdier by what is not public, so each is used only with versions that the tests ran with;
-elsewhere it is off, and the bridge is slower, or less sturdy, as its row says.
-``BRIDGE_OPTIMIZATIONS=off`` switches off all that changes how processes work.
+Correctness rests on public interfaces of Celery, kombu and redis-py. The parts below make the
+bridge cheaper or more robust, and reach inside these packages. So each is used only with versions
+that the tests ran with; with others it is off, and the bridge is slower or less robust, as its row
+says. ``doctor`` shows the parts that are off. ``BRIDGE_OPTIMIZATIONS=off`` switches off all that
+change how processes work.
 
-Nothing here imports the packages: whether a part may be imported is decided first.
+How to take in a new version of Celery, kombu or redis-py:
+
+1. Install it and run the tests. The parts that were not tested with it are off, so that a failure
+   shows a change of a public interface.
+2. Read what changed in the methods that the parts replace. ``bridge/worker/__init__.py`` lists the
+   methods, with the part that replaces each.
+3. Raise the upper bound in ``PARTS``, and run the tests again, now with the parts on.
+4. Run ``make guests`` and ``make bench``: older versions and costs.
+
+If the new version no longer has a method that a part needs, its upper bound stays.
+
+This module does not import the packages, because it decides whether a part may be imported.
 """
 
 from __future__ import annotations
@@ -20,8 +32,8 @@ from logging import Logger
 from typing import Literal
 
 SWITCH = "BRIDGE_OPTIMIZATIONS"
-"""``on`` or ``off``. Read here and not from ``Settings``: an app is installed before its settings
-are read. ``Settings`` checks the value."""
+"""``on`` or ``off``. It is read from the environment here, because the bridge is installed on an
+app before its settings are read. ``Settings`` checks the value."""
 
 Name = Literal[
     "batch publishing",
@@ -40,17 +52,17 @@ Version = tuple[int, int]
 Range = tuple[Version, Version]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One part that may be off.
 
     Attributes:
-        name: For logs, ``doctor`` and ``enabled``.
+        name: Its name in logs, in ``doctor`` and for ``enabled``.
         does: What it does.
         without: How the bridge behaves while it is off.
-        tested: Package → the first version that it works with, and the first that it was not tested
-            with; major and minor number.
-        switched: Whether ``BRIDGE_OPTIMIZATIONS`` holds for it.
+        tested: Package → the first version with which it works, and the first version with which it
+            was not tested; major and minor numbers.
+        switched: Whether ``BRIDGE_OPTIMIZATIONS=off`` switches it off.
     """
 
     name: Name
@@ -68,68 +80,79 @@ PARTS: Mapping[str, Part] = {
     part.name: part
     for part in (
         Part(
-            "batch publishing",
-            "several jobs are published in one round trip to Redis (kombu's Producer.batch)",
-            "each job is published in a round trip of its own",
-            {"kombu": ((5, 7), (5, 8))},
+            name="batch publishing",
+            does="several jobs are published in one round trip to Redis (kombu's Producer.batch)",
+            without="each job is published in a round trip of its own",
+            tested={"kombu": ((5, 7), (5, 8))},
         ),
         Part(
-            "gathered deliveries",
-            "a worker tells Redis ten times a second what it has taken and acknowledged",
-            "a worker tells Redis of each job twice",
-            {"celery": CELERY, "kombu": KOMBU},
+            name="gathered deliveries",
+            does="a worker tells Redis ten times a second what it has taken and acknowledged",
+            without="a worker tells Redis of each job twice",
+            tested={"celery": CELERY, "kombu": KOMBU},
         ),
         Part(
-            "gathered events",
-            "a worker publishes its task events ten times a second",
-            "a worker publishes its task events with each turn of its loop",
-            {"celery": CELERY},
+            name="gathered events",
+            does="a worker publishes its task events ten times a second",
+            without="a worker publishes its task events with each turn of its loop",
+            tested={"celery": CELERY},
         ),
         Part(
-            "batch receiving",
-            "a worker takes several jobs from Redis in one round trip (BLMPOP)",
-            "a worker takes jobs from Redis one by one",
-            {"celery": CELERY, "kombu": ((5, 7), (5, 8)), "redis": REDIS},
+            name="batch receiving",
+            does="a worker takes several jobs from Redis in one round trip (BLMPOP)",
+            without="a worker takes jobs from Redis one by one",
+            tested={"celery": CELERY, "kombu": ((5, 7), (5, 8)), "redis": REDIS},
         ),
         Part(
-            "broker loss mend",
-            "a worker with unacknowledged messages survives the loss of Redis",
-            "a worker with unacknowledged messages may end when Redis goes away, and must be "
-            "started again; its claims are recovered",
-            {"kombu": KOMBU},
+            name="broker loss mend",
+            does="a worker with unacknowledged messages survives the loss of Redis",
+            without=(
+                "a worker with unacknowledged messages may end when Redis goes away, and must be "
+                "started again; its claims are recovered"
+            ),
+            tested={"kombu": KOMBU},
         ),
         Part(
-            "prefetch mend",
-            "a worker with --pool threads goes on after a restart of RabbitMQ",
-            "a worker with --pool threads that runs tasks when RabbitMQ goes away may take none "
-            "when it is back, and must be started again; set "
-            "worker_enable_prefetch_count_reduction = False",
-            {"celery": CELERY},
+            name="prefetch mend",
+            does="a worker with --pool threads goes on after a restart of RabbitMQ",
+            without=(
+                "a worker with --pool threads that runs tasks when RabbitMQ goes away may take "
+                "none when it is back, and must be started again; set "
+                "worker_enable_prefetch_count_reduction = False"
+            ),
+            tested={"celery": CELERY},
         ),
         Part(
-            "refusal mend",
-            "a worker waits for a Redis that refuses writes for now, as for one that is away",
-            "a worker ends when Redis refuses writes (a failover, too few replicas, a full "
-            "memory), and must be started again; its claims are recovered",
-            {"celery": ((5, 7), (5, 8)), "kombu": ((5, 7), (5, 8)), "redis": REDIS},
+            name="refusal mend",
+            does="a worker waits for a Redis that refuses writes for now, as for one that is away",
+            without=(
+                "a worker ends when Redis refuses writes (a failover, too few replicas, a full "
+                "memory), and must be started again; its claims are recovered"
+            ),
+            tested={"celery": ((5, 7), (5, 8)), "kombu": ((5, 7), (5, 8)), "redis": REDIS},
         ),
         Part(
-            "shared broker client",
-            "a channel of kombu keeps one Redis client",
-            "a channel of kombu makes a Redis client for each message",
-            {"kombu": KOMBU, "redis": REDIS},
+            name="shared broker client",
+            does="a channel of kombu keeps one Redis client",
+            without="a channel of kombu makes a Redis client for each message",
+            tested={"kombu": KOMBU, "redis": REDIS},
         ),
         Part(
-            "room beside rate limits",
-            "a worker takes other messages beside jobs that it holds back for a rate_limit",
-            "as many jobs held back for a rate_limit as a worker has slots keep it from other jobs",
-            {"celery": CELERY},
+            name="room beside rate limits",
+            does="a worker takes other messages beside jobs that it holds back for a rate_limit",
+            without=(
+                "as many jobs held back for a rate_limit as a worker has slots keep it from "
+                "other jobs"
+            ),
+            tested={"celery": CELERY},
         ),
         Part(
-            "status command",
-            "celery -A … status is the bridge's",
-            "celery -A … status is Celery's own, and the bridge's is celery -A … bridge-status",
-            {"celery": CELERY},
+            name="status command",
+            does="celery -A … status is the bridge's",
+            without=(
+                "celery -A … status is Celery's own, and the bridge's is celery -A … bridge-status"
+            ),
+            tested={"celery": CELERY},
             switched=False,
         ),
     )
@@ -141,7 +164,7 @@ class Off:
     """A part that is off.
 
     Attributes:
-        untested: Whether the reason is a version that is newer than those it was tested with.
+        untested: Whether it is off because of a version newer than the tested ones.
     """
 
     part: Part
@@ -150,12 +173,12 @@ class Off:
 
 
 def enabled(name: Name) -> bool:
-    """Whether this part may be used, with the versions that are installed and as the user set."""
+    """Whether this part may be used: with the installed versions, and by the user's setting."""
     return why_off(name) is None
 
 
 def why_off(name: Name) -> Off | None:
-    """Why this part is off; None: it is on."""
+    """Why this part is off; None when it is on."""
     part = PARTS[name]
     if part.switched and os.environ.get(SWITCH) == "off":
         return Off(part, f"{SWITCH} is off", untested=False)
@@ -164,13 +187,13 @@ def why_off(name: Name) -> Off | None:
         if found < first:
             return Off(
                 part,
-                f"it needs {package} {_said(first)}, and {version(package)} is here",
+                f"it needs {package} {_text(first)}, and {version(package)} is here",
                 untested=False,
             )
         if found >= unknown:
             return Off(
                 part,
-                f"it was tested with {package} below {_said(unknown)} only, and "
+                f"it was tested with {package} below {_text(unknown)} only, and "
                 f"{version(package)} is here",
                 untested=True,
             )
@@ -190,8 +213,8 @@ def log_off(logger: Logger) -> None:
     for off in all_off():
         reasons.setdefault(off.reason, []).append(off.part.name)
     if reasons:
-        said = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())
-        logger.warning("optional parts of the bridge that are off, see doctor: %s", said)
+        text = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())
+        logger.warning("optional parts of the bridge that are off, see doctor: %s", text)
 
 
 @cache
@@ -202,11 +225,11 @@ def installed_version(package: str) -> Version:
 
 
 def tested_range(package: str, part: Part) -> str:
-    """Such as "kombu 5.5 to 5.7"; the last number of redis-py's and its like is its major."""
+    """A text such as "kombu 5.5 to 5.7", or "redis 5.0 to 8" when a major version is the bound."""
     first, unknown = part.tested[package]
-    last = _said((unknown[0], unknown[1] - 1)) if unknown[1] else str(unknown[0] - 1)
-    return f"{package} {_said(first)}" + (f" to {last}" if last != _said(first) else "")
+    last = _text((unknown[0], unknown[1] - 1)) if unknown[1] else str(unknown[0] - 1)
+    return f"{package} {_text(first)}" + (f" to {last}" if last != _text(first) else "")
 
 
-def _said(number: Version) -> str:
+def _text(number: Version) -> str:
     return ".".join(map(str, number))

@@ -70,7 +70,7 @@ class RaisingPipeline(Pipeline):
         return raising_write_refused(super().execute, *args, **options)
 
 
-class WaitsOutRefusals(PausesAfterRefusal):
+class SurvivesRefusals(PausesAfterRefusal):
     """Fix "refusal mend": a Redis that refuses writes for now does not end the worker.
 
     Where the channel waits for messages, it pauses (``PausesAfterRefusal``). Everywhere else it
@@ -85,10 +85,10 @@ class WaitsOutRefusals(PausesAfterRefusal):
         return client
 
     def _brpop_start(self, timeout: int | None = None) -> None:
-        self._ask_unless_paused(lambda: super(WaitsOutRefusals, self)._brpop_start(timeout))
+        self._ask_unless_paused(lambda: super(SurvivesRefusals, self)._brpop_start(timeout))
 
     def _brpop_read(self, **options: Any) -> Any:
-        return self._read_or_pause(lambda: super(WaitsOutRefusals, self)._brpop_read(**options))
+        return self._read_or_pause(lambda: super(SurvivesRefusals, self)._brpop_read(**options))
 
     def _receive_one(self, client: Any) -> Any:
         try:
@@ -122,7 +122,7 @@ class SharesClient(Channel):  # type: ignore[misc]
 
 FIXES: dict[Name, type[Channel]] = {
     "shared broker client": SharesClient,
-    "refusal mend": WaitsOutRefusals,
+    "refusal mend": SurvivesRefusals,
     "broker loss mend": SurvivesLostBroker,
 }
 """Optional part of ``bridge.versions`` → the subclass with its fix, the outermost first."""
