@@ -22,7 +22,7 @@ from bridge.store.records import (
     Wish,
 )
 from bridge.store.room import Room
-from bridge.store.schema import check_schema
+from bridge.store.schema_check import check_schema
 from bridge.store.server import ServerInfo, describe_server
 from bridge.store.slot_usage import SlotUsage
 from bridge.store.status import ActivityStatus, OpenPolls, Status, WorkerStatus

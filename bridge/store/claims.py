@@ -8,7 +8,7 @@ from bridge.errors import ErrorName
 from bridge.model import Claim, Job, Outcome
 from bridge.settings import Settings
 from bridge.store.clock import ClockWatch
-from bridge.store.connection import SOCKET_TIMEOUT_S, ms, translated
+from bridge.store.connection_options import SOCKET_TIMEOUT_S
 from bridge.store.records import (
     ClosedClaims,
     DueHeartbeat,
@@ -30,7 +30,8 @@ from bridge.store.rows import (
     UnstartedRow,
     rows_of,
 )
-from bridge.store.scripts import AsyncScripts
+from bridge.store.scripts import AsyncScripts, ms
+from bridge.store.translation import translated
 
 MAX_WAIT_S = SOCKET_TIMEOUT_S / 2
 """A blocking pop must return before the socket's time-out ends the connection."""

@@ -11,8 +11,7 @@ import time
 from typing import NamedTuple
 
 from bridge.settings import Settings
-from bridge.store.connection import ms
-from bridge.store.scripts import AsyncScripts
+from bridge.store.scripts import AsyncScripts, ms
 
 logger = logging.getLogger(__name__)
 

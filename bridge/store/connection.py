@@ -1,14 +1,15 @@
-"""How the store reaches Redis: connections, time-outs and errors.
+"""Connect to the claims' Redis: a server, a socket, sentinels or a cluster; blocking or asyncio.
 
-Every script may be sent twice (a connection can break after Redis ran it), so every script is
-written to be harmless when repeated.
+A call may be sent twice, because a connection can break after Redis ran a script: every script is
+harmless when repeated.
 """
 
 from __future__ import annotations
 
-import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -17,9 +18,8 @@ import redis.asyncio
 import redis.sentinel
 from redis.backoff import FullJitterBackoff
 
-from bridge.addresses.redis_options import text_of
 from bridge.addresses.store_url import Address, Kind, parse
-from bridge.errors import SchemaMismatch, SettingsError, StoreUnavailable
+from bridge.errors import SettingsError
 from bridge.settings import Settings
 from bridge.store.cluster import (
     AsyncSlotConnection,
@@ -29,36 +29,69 @@ from bridge.store.cluster import (
     SlotOwner,
     SlotSSLConnection,
 )
+from bridge.store.connection_options import to_nodes, to_sentinels, to_store
 from bridge.store.primary import (
     AsyncPrimaryConnection,
     AsyncPrimarySSLConnection,
     PrimaryConnection,
     PrimarySSLConnection,
 )
-from bridge.store.redis_errors import WHAT_FOLLOWS, StoreRefusal, other_schema, refusal_of
 from bridge.store.sentinel import AsyncSentinels, Sentinels
-from bridge.support.masking import mask_url, scrub
 
-SCHEMA = 2
-"""Which layout of keys the scripts read and write; to be raised with each change that processes of
-the version before would misread. ``_prelude.lua`` says what never changes."""
-
-SOCKET_TIMEOUT_S = 5.0
-NODE_TIMEOUT_S = 1.0
-"""Of an answer to where the claims are, by a sentinel or a node; the next one is asked then."""
 MAX_CONNECTIONS = 32
 TRIES = 3
 _BACKOFF = FullJitterBackoff(cap=1.0, base=0.05)
 
-_OPTIONS: dict[str, Any] = {
-    "decode_responses": True,
-    "health_check_interval": 15,
-    # redis-py 5 repeats no command without it; later ones do.
-    "retry_on_error": [redis.exceptions.ConnectionError, redis.exceptions.TimeoutError],
-    "socket_connect_timeout": SOCKET_TIMEOUT_S,
-    "socket_keepalive": True,
-    "socket_timeout": SOCKET_TIMEOUT_S,
-}
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Library:
+    """redis-py's classes, and ours, for one way to call: blocking or asyncio.
+
+    Attributes:
+        connection: To a server by its host and port; with TLS: ``tls_connection``.
+        slot_connection: To the node of a cluster that has the claims' slot.
+    """
+
+    retry: type
+    pool: Callable[..., Any]
+    sentinel_pool: Callable[..., Any]
+    socket_connection: type
+    connection: type
+    tls_connection: type
+    sentinels: type
+    slot_owner: type
+    slot_connection: type
+    tls_slot_connection: type
+
+
+_BLOCKING = _Library(
+    retry=redis.retry.Retry,
+    pool=redis.ConnectionPool,
+    sentinel_pool=redis.sentinel.SentinelConnectionPool,
+    socket_connection=redis.UnixDomainSocketConnection,
+    connection=PrimaryConnection,
+    tls_connection=PrimarySSLConnection,
+    sentinels=Sentinels,
+    slot_owner=SlotOwner,
+    slot_connection=SlotConnection,
+    tls_slot_connection=SlotSSLConnection,
+)
+_ASYNCIO = _Library(
+    retry=redis.asyncio.retry.Retry,
+    # A caller waits while all connections are in use. The pools for Sentinel and Cluster do not
+    # wait; they need few connections, because batches are sent one after the other.
+    pool=partial(
+        redis.asyncio.BlockingConnectionPool, max_connections=MAX_CONNECTIONS, timeout=None
+    ),
+    sentinel_pool=redis.asyncio.SentinelConnectionPool,
+    socket_connection=redis.asyncio.UnixDomainSocketConnection,
+    connection=AsyncPrimaryConnection,
+    tls_connection=AsyncPrimarySSLConnection,
+    sentinels=AsyncSentinels,
+    slot_owner=AsyncSlotOwner,
+    slot_connection=AsyncSlotConnection,
+    tls_slot_connection=AsyncSlotSSLConnection,
+)
 
 
 def connect(
@@ -68,58 +101,24 @@ def connect(
 
     Args:
         timeout_s: For connecting, and again for each answer, whatever the URL says. A call that
-            takes longer is not tried again: its caller does it.
-        tries: How often a call is tried again.
+            takes longer is not repeated here; its caller repeats it.
+        tries: How often a call is repeated after an error.
 
     Raises:
         SettingsError: The installed redis-py does not know an option of the URL.
     """
     address = parse(settings.store_url)
     tries = min(tries, _tries(address))
-    kwargs = _arguments(address, retry=redis.retry.Retry(_BACKOFF, tries))
+    kwargs = to_store(address) | {"retry": redis.retry.Retry(_BACKOFF, tries)}
     if timeout_s is not None:
+        lost = (redis.ConnectionError,)
         kwargs |= {
-            "retry": redis.retry.Retry(_BACKOFF, tries, supported_errors=(redis.ConnectionError,)),
-            "retry_on_error": [
-                redis.ConnectionError
-            ],  # redis-py adds these to those of the line above
+            "retry": redis.retry.Retry(_BACKOFF, tries, supported_errors=lost),
+            "retry_on_error": [*lost],  # redis-py adds these to the supported errors
             "socket_connect_timeout": timeout_s,
             "socket_timeout": timeout_s,
         }
-    with _known_to_redis_py():
-        pool = _pool(address, settings.root_key, kwargs)
-        pool.connection_class(**pool.connection_kwargs)
-    return redis.Redis.from_pool(pool)
-
-
-def _pool(address: Address, key: str, kwargs: dict[str, Any]) -> redis.ConnectionPool:
-    if address.kind is Kind.SOCKET:
-        return redis.ConnectionPool(
-            connection_class=redis.UnixDomainSocketConnection, path=address.path, **kwargs
-        )
-    if address.kind is Kind.SENTINEL:
-        sentinels = Sentinels(
-            address.nodes,
-            address.min_other_sentinels,
-            _to_sentinels(address) | {"retry": redis.retry.Retry(_BACKOFF, 0)},
-        )
-        return redis.sentinel.SentinelConnectionPool(  # type: ignore[no-untyped-call]
-            address.master_name, sentinels, ssl=address.tls, **kwargs
-        )
-    if address.kind is Kind.CLUSTER:
-        return redis.sentinel.SentinelConnectionPool(  # type: ignore[no-untyped-call]
-            "",
-            SlotOwner(address.nodes, key, _to_nodes(address, kwargs)),
-            connection_class=SlotSSLConnection if address.tls else SlotConnection,
-            **kwargs,
-        )
-    ((host, port),) = address.nodes
-    return redis.ConnectionPool(
-        connection_class=PrimarySSLConnection if address.tls else PrimaryConnection,
-        host=host,
-        port=port,
-        **kwargs,
-    )
+    return redis.Redis.from_pool(_pool(_BLOCKING, address, settings.root_key, kwargs))
 
 
 def connect_async(settings: Settings) -> redis.asyncio.Redis:
@@ -129,114 +128,49 @@ def connect_async(settings: Settings) -> redis.asyncio.Redis:
         SettingsError: The installed redis-py does not know an option of the URL.
     """
     address = parse(settings.store_url)
-    kwargs = _arguments(address, retry=redis.asyncio.retry.Retry(_BACKOFF, _tries(address)))
-    with _known_to_redis_py():
-        pool = _pool_async(address, settings.root_key, kwargs)
+    retry = redis.asyncio.retry.Retry(_BACKOFF, _tries(address))
+    kwargs = to_store(address) | {"retry": retry}
+    return redis.asyncio.Redis.from_pool(_pool(_ASYNCIO, address, settings.root_key, kwargs))
+
+
+def _pool(library: _Library, address: Address, key: str, kwargs: dict[str, Any]) -> Any:
+    """A pool of connections to the server that has the claims, whose keys begin with ``key``."""
+    with _options_checked():
+        pool = _pool_for(library, address, key, kwargs)
         pool.connection_class(**pool.connection_kwargs)
-    return redis.asyncio.Redis.from_pool(pool)
+    return pool
 
 
-def _pool_async(address: Address, key: str, kwargs: dict[str, Any]) -> redis.asyncio.ConnectionPool:
-    # Neither of these two waits for a free connection; few are used, one batch after the other.
-    if address.kind is Kind.SENTINEL:
-        sentinels = AsyncSentinels(
-            address.nodes,
-            address.min_other_sentinels,
-            _to_sentinels(address) | {"retry": redis.asyncio.retry.Retry(_BACKOFF, 0)},
-        )
-        return redis.asyncio.SentinelConnectionPool(  # type: ignore[no-untyped-call]
-            address.master_name, sentinels, ssl=address.tls, **kwargs
-        )
-    if address.kind is Kind.CLUSTER:
-        return redis.asyncio.SentinelConnectionPool(  # type: ignore[no-untyped-call]
-            "",
-            AsyncSlotOwner(address.nodes, key, _to_nodes(address, kwargs)),
-            connection_class=AsyncSlotSSLConnection if address.tls else AsyncSlotConnection,
-            **kwargs,
-        )
-    kwargs = {"max_connections": MAX_CONNECTIONS, "timeout": None, **kwargs}
+def _pool_for(library: _Library, address: Address, key: str, kwargs: dict[str, Any]) -> Any:
+    once = library.retry(_BACKOFF, 0)
     if address.kind is Kind.SOCKET:
-        return redis.asyncio.BlockingConnectionPool(
-            connection_class=redis.asyncio.UnixDomainSocketConnection, path=address.path, **kwargs
+        return library.pool(connection_class=library.socket_connection, path=address.path, **kwargs)
+    if address.kind is Kind.SENTINEL:
+        sentinels = library.sentinels(
+            address.nodes, address.min_other_sentinels, to_sentinels(address) | {"retry": once}
         )
+        return library.sentinel_pool(address.master_name, sentinels, ssl=address.tls, **kwargs)
+    if address.kind is Kind.CLUSTER:
+        owner = library.slot_owner(address.nodes, key, to_nodes(address, kwargs) | {"retry": once})
+        connection = library.tls_slot_connection if address.tls else library.slot_connection
+        return library.sentinel_pool("", owner, connection_class=connection, **kwargs)
     ((host, port),) = address.nodes
-    return redis.asyncio.BlockingConnectionPool(
-        connection_class=AsyncPrimarySSLConnection if address.tls else AsyncPrimaryConnection,
-        host=host,
-        port=port,
-        **kwargs,
-    )
+    connection = library.tls_connection if address.tls else library.connection
+    return library.pool(connection_class=connection, host=host, port=port, **kwargs)
 
 
 def _tries(address: Address) -> int:
-    """How often a call, and each connection for it, is tried again.
+    """How often a call, and each connection for it, is repeated after an error.
 
-    Where a connection asks several servers first, every try may take seconds; who called tries
-    again soon.
+    Where a new connection first asks several servers, every try may take seconds, and the caller
+    soon repeats the call itself.
     """
     return 1 if address.kind in (Kind.SENTINEL, Kind.CLUSTER) else TRIES
 
 
-def _arguments(address: Address, **more: Any) -> dict[str, Any]:
-    """redis-py's arguments of every connection to the store."""
-    kwargs = {**_OPTIONS, **more, "db": address.db, **_known_to_all(address.options)}
-    if address.kind is Kind.SOCKET:
-        kwargs.pop("socket_keepalive")
-    if address.username:
-        kwargs["username"] = address.username
-    if address.password:
-        kwargs["password"] = address.password
-    if "credential_provider" in kwargs:
-        kwargs["credential_provider"] = _credentials(kwargs["credential_provider"])
-    return kwargs
-
-
-def _to_sentinels(address: Address) -> dict[str, Any]:
-    """redis-py's arguments of every connection to a sentinel."""
-    kwargs = {
-        "socket_connect_timeout": NODE_TIMEOUT_S,
-        "socket_timeout": NODE_TIMEOUT_S,
-        **_known_to_all(address.sentinel_options),
-    }
-    if any(name.startswith("ssl_") for name in kwargs):
-        kwargs.setdefault("ssl", True)
-    return kwargs
-
-
-def _to_nodes(address: Address, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """redis-py's arguments of a connection that asks a node where the claims are."""
-    asks = {name: value for name, value in kwargs.items() if name not in ("db", "retry")}
-    asks["retry"] = type(kwargs["retry"])(_BACKOFF, 0)
-    short = {"socket_connect_timeout": NODE_TIMEOUT_S, "socket_timeout": NODE_TIMEOUT_S}
-    return {**asks, **short, "ssl": address.tls}
-
-
-def _known_to_all(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Of redis-py 5, asyncio, ``ssl_cert_reqs`` takes a word only."""
-    return {
-        name: text_of(value) if name == "ssl_cert_reqs" else value
-        for name, value in options.items()
-    }
-
-
-def _credentials(name: str) -> redis.CredentialProvider:
-    """What the class makes: kombu means the same by this option of a URL."""
-    try:
-        provider = pkgutil.resolve_name(name)()
-    except Exception as exc:
-        raise SettingsError(
-            f"credential_provider={name} of the claim store cannot be made: {exc!r}"
-        ) from exc
-    if not isinstance(provider, redis.CredentialProvider):
-        raise SettingsError(
-            f"credential_provider={name} of the claim store is no redis.CredentialProvider"
-        )
-    return provider
-
-
 @contextmanager
-def _known_to_redis_py() -> Iterator[None]:
-    """Older versions know fewer options, and say so at the first connection only."""
+def _options_checked() -> Iterator[None]:
+    """Older versions of redis-py know fewer options, and say so at the first connection only."""
     try:
         yield
     except TypeError as exc:
@@ -244,42 +178,3 @@ def _known_to_redis_py() -> Iterator[None]:
             f"redis-py {version('redis')} does not know an option of the claim store's URL "
             f"({exc}). Upgrade it, or leave the option out."
         ) from None
-
-
-@contextmanager
-def translated(settings: Settings) -> Iterator[None]:
-    """Turn redis-py's errors of an absent or refusing server into ``StoreUnavailable``.
-
-    And the error of a script that finds another schema into ``SchemaMismatch``.
-    """
-    try:
-        yield
-    except Exception as exc:
-        if found := other_schema(exc):
-            raise mismatch(settings, found) from None
-        refusal = refusal_of(exc)
-        if refusal is None:
-            raise  # a script of ours is wrong
-        said = scrub(str(exc), parse(settings.store_url).secrets)
-        if refusal is StoreRefusal.FORBIDDEN and "access a key" in said:  # Redis does not say which
-            said = f"{said.rstrip('.')}; the bridge's keys are ~{settings.root_key}*"
-        raise StoreUnavailable(
-            f"the claim store {mask_url(settings.store_url)} {refusal.value} "
-            f"({type(exc).__name__}: {said.rstrip('.')}): {WHAT_FOLLOWS[refusal]}"
-        ) from exc
-
-
-def mismatch(settings: Settings, found: str) -> SchemaMismatch:
-    """The error of a store with another schema than ``SCHEMA``."""
-    return SchemaMismatch(
-        f"the claim store {mask_url(settings.store_url)} (BRIDGE_STORE_PREFIX="
-        f"{settings.store_prefix}) has schema {found}, and this version of the bridge needs schema "
-        f"{SCHEMA}: it would misread the claims. Drain the store with the version that wrote it: "
-        "stop its pollers, wait until its `status` shows nothing in flight, stop its workers; then "
-        "start this version. Or set another BRIDGE_STORE_PREFIX."
-    )
-
-
-def ms(seconds: float) -> int:
-    """Seconds as whole milliseconds, the unit of the scripts."""
-    return round(seconds * 1000)

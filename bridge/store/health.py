@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bridge.settings import Settings
-from bridge.store.connection import SCHEMA, connect, mismatch, translated
+from bridge.store.connection import connect
+from bridge.store.schema import SCHEMA, mismatch
+from bridge.store.translation import translated
 
 PASSES = ("heartbeat", "recovery")
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from bridge.model import Job, Outcome
 from bridge.settings import Settings
-from bridge.store.connection import SOCKET_TIMEOUT_S, ms
+from bridge.store.connection_options import SOCKET_TIMEOUT_S
 from bridge.store.rows import JobRow, rows_of
-from bridge.store.scripts import Scripts, SharedScripts
+from bridge.store.scripts import Scripts, SharedScripts, ms
 
 MIN_LEASE_TIMEOUT_S = 0.25
 

@@ -1,30 +1,22 @@
-"""May this version of the bridge use the store? Blocking; asked when a process starts."""
+"""The schema of the store: the number of its layout of keys."""
 
 from __future__ import annotations
 
+from bridge.errors import SchemaMismatch
 from bridge.settings import Settings
-from bridge.store.scripts import Scripts
+from bridge.support.masking import mask_url
 
-TIMEOUT_S = 3.0
-"""A store that hangs must not hold up the start of a worker that may serve no activity at all."""
+SCHEMA = 2
+"""The layout of keys that the scripts read and write. Raise it with each change that processes of
+the version before would misread. ``lua/_prelude.lua`` says what never changes."""
 
 
-def check_schema(settings: Settings, *, only_look: bool = False) -> None:
-    """Compare the store's stamp with the schema of this version.
-
-    A store without a stamp gets one; so does a store of another schema in which nothing is in
-    flight, and that no process uses.
-
-    Args:
-        only_look: Whether no stamp is written.
-
-    Raises:
-        SchemaMismatch: It has another schema.
-        StoreUnavailable: Redis does not answer; the scripts that processes call again and again
-            look too.
-    """
-    scripts = Scripts(settings, timeout_s=TIMEOUT_S, tries=0)
-    try:
-        scripts.call("check_schema", int(only_look))
-    finally:
-        scripts.redis.close()
+def mismatch(settings: Settings, found: str) -> SchemaMismatch:
+    """The error for a store that has another schema than ``SCHEMA``."""
+    return SchemaMismatch(
+        f"the claim store {mask_url(settings.store_url)} (BRIDGE_STORE_PREFIX="
+        f"{settings.store_prefix}) has schema {found}, and this version of the bridge needs schema "
+        f"{SCHEMA}: it would misread the claims. Drain the store with the version that wrote it: "
+        "stop its pollers, wait until its `status` shows nothing in flight, stop its workers; then "
+        "start this version. Or set another BRIDGE_STORE_PREFIX."
+    )

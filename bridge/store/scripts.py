@@ -19,7 +19,9 @@ from redis.exceptions import NoScriptError
 
 from bridge.addresses.store_url import Kind, parse
 from bridge.settings import Settings
-from bridge.store.connection import SCHEMA, TRIES, connect, connect_async, translated
+from bridge.store.connection import TRIES, connect, connect_async
+from bridge.store.schema import SCHEMA
+from bridge.store.translation import translated
 from bridge.support.batching import Batcher, Gap
 
 MAX_BATCH = 100
@@ -65,6 +67,11 @@ def keys_of(settings: Settings) -> tuple[str, ...]:
     if parse(settings.store_url).kind is Kind.CLUSTER:
         return root, f"{root}:claim:"  # named as a claim's key, to which every user has the right
     return (root,)
+
+
+def ms(seconds: float) -> int:
+    """Seconds as whole milliseconds, the unit of the scripts."""
+    return round(seconds * 1000)
 
 
 class Scripts:

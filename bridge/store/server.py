@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import redis
 
 from bridge.settings import Settings
-from bridge.store.connection import connect, translated
+from bridge.store.connection import connect
 from bridge.store.redis_errors import StoreRefusal, refusal_of
+from bridge.store.translation import translated
 
 T = TypeVar("T")
 

@@ -8,10 +8,9 @@ from typing import Any
 
 from bridge.model import State
 from bridge.settings import Settings
-from bridge.store.connection import ms
 from bridge.store.records import PollRefusal
 from bridge.store.room import Room
-from bridge.store.scripts import Scripts
+from bridge.store.scripts import Scripts, ms
 from bridge.store.status import ActivityStatus, OpenPolls, Status, WorkerStatus
 
 

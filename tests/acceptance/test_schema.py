@@ -9,7 +9,7 @@ import redis
 from celery import Celery
 
 from bridge.model import Job, claim_id_of
-from bridge.store.connection import SCHEMA
+from bridge.store.schema import SCHEMA
 from tests.acceptance.deployment import CREDENTIALS, wait_until
 
 pytestmark = pytest.mark.acceptance

@@ -11,7 +11,7 @@ from bridge.errors import StoreUnavailable
 from bridge.local.valkey import LocalValkey
 from bridge.settings import Settings
 from bridge.store import ClaimStore, JobStore
-from bridge.store.connection import translated
+from bridge.store.translation import translated
 from tests.waiting import wait_until
 
 OF_62 = "Error running script (call to f_4243): @user_script:1: @user_script: 1: "

@@ -8,8 +8,8 @@ import redis
 from bridge.errors import SchemaMismatch, SettingsError, StoreUnavailable
 from bridge.healthcheck import Unknown, check
 from bridge.store import ClaimStore, Wish, check_schema
-from bridge.store.connection import SCHEMA
 from bridge.store.health import read_signs
+from bridge.store.schema import SCHEMA
 from tests.integration.store.test_full_store import full
 from tests.integration.store.test_full_store import settings as settings
 from tests.integration.store.test_full_store import valkey as valkey

@@ -14,7 +14,7 @@ from celery.worker import state
 from bridge.errors import SchemaMismatch, StoreUnavailable
 from bridge.model import Job
 from bridge.settings import Settings
-from bridge.store import JobStore, Renewal, check_schema, jobs, schema
+from bridge.store import JobStore, Renewal, check_schema, jobs, schema_check
 from bridge.store.jobs import lease_timeout_s
 from bridge.worker import lease as leases
 from tests.faults.proxy import Proxy
@@ -92,14 +92,14 @@ def test_a_worker_beside_a_store_of_another_schema_says_so_seldom(settings, monk
 @pytest.mark.parametrize("what", ["start", "end"])
 def test_a_store_that_hangs_holds_up_neither_start_nor_end_of_a_worker(settings, monkeypatch, what):
     """Nor of a worker that serves ordinary tasks only: with redis-py's tries it was 80 s."""
-    monkeypatch.setattr(schema, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(schema_check, "TIMEOUT_S", 0.3)
     monkeypatch.setattr(jobs, "SOCKET_TIMEOUT_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         settings = settings.model_copy(update={"store_url": url})
         began = time.monotonic()
         with pytest.raises(StoreUnavailable):
-            check_schema(settings) if what == "start" else JobStore(settings).leave("w1")
+            check_schema(settings) if what == "start" else JobStore(settings).end_lease("w1")
         assert time.monotonic() - began < 5
 
 
