@@ -8,4 +8,4 @@ pytest_plugins = [
     "tests.fixtures_deployment",
 ]
 
-pytest.register_assert_rewrite("tests.acceptance.capacity_rules")
+pytest.register_assert_rewrite("tests.acceptance.capacity_rules", "tests.faults.refused_commands")

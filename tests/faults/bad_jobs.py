@@ -1,4 +1,4 @@
-"""Tasks that return, raise and take what they should not; for test_bad_inputs."""
+"""Tasks that raise and return what they should not: the cases of test_bad_results.py."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class NoString(Exception):
 
 
 class Text(str):
-    """A string of a library's own."""
+    """A subclass of str, as libraries have."""
 
     def __str__(self):
         return "not what it holds"
@@ -60,8 +60,8 @@ RAISES = {
     "an error name of spaces": lambda: ActivityError("  ", "no name"),
     "texts of a kind of their own": lambda: ActivityError(Text("Odd"), Text("row 7")),
     "astral characters in its message": lambda: ValueError("💥" * 20_000),
-    "a rejection without words": lambda: Reject(Unspeakable(), requeue=False),
-    "an ignoring without words": lambda: Ignore(Unspeakable()),
+    "a Reject without words": lambda: Reject(Unspeakable(), requeue=False),
+    "an Ignore without words": lambda: Ignore(Unspeakable()),
     "a cause within a cause": lambda: chained(200),
     "itself as its cause": lambda: own_cause(),
     "KeyboardInterrupt": lambda: KeyboardInterrupt(),
@@ -84,7 +84,7 @@ def own_cause() -> Exception:
 
 
 class Lazy(dict):
-    """Looks its items up when asked, like a row of a database that is gone."""
+    """Looks its items up when asked, like a row whose database session is closed."""
 
     def items(self):
         raise LookupError("the session is closed")
@@ -156,7 +156,7 @@ def returns(event):
 
 @shared_task(activity=f"{PREFIX}-again", heartbeat=1, bind=True, max_retries=3)
 def again(self, event):
-    """Comes again in a way that Celery does not know; the second run succeeds."""
+    """Asks for a retry as ``event["how"]`` says; the second run succeeds."""
     marker = Path(os.environ["JOBS_SEEN"] + event["how"])
     if marker.exists():
         return "second time"
@@ -169,7 +169,7 @@ def again(self, event):
         case "beyond time":
             raise self.retry(countdown=1e300)
         case "by hand":
-            raise Retry("nobody has published me")
+            raise Retry("raised by hand")
         case "in the past":
             raise self.retry(countdown=-60)
 
@@ -178,11 +178,6 @@ def again(self, event):
 def forget(event):
     os.environ.clear()
     return "who am I?"
-
-
-@shared_task(activity=f"{PREFIX}-kind", heartbeat=1)
-def kind(event):
-    return type(event).__name__
 
 
 @shared_task(activity=f"{PREFIX}-echo", heartbeat=1)
