@@ -1,4 +1,4 @@
-"""Closed means stop: a job learns that nobody waits for it, and why."""
+"""A job whose execution was stopped or has timed out is told to stop, and why."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEARTBEAT_S, TICK_S, ASK_S, SLACK_S = 1.0, 0.5, 0.5, 5.0
 
 @pytest.fixture(scope="module")
 def without_worker(tmp_path_factory, local_stepfunctions):
-    """A beat and a poller; the workers are the tests' own."""
+    """A beat process and a poller; each test starts its own workers."""
     made = Deployment(
         tmp_path_factory.mktemp("deployment"),
         valkey=LocalValkey().start(),
@@ -41,7 +41,7 @@ def without_worker(tmp_path_factory, local_stepfunctions):
 
 @pytest.fixture
 def deployment(without_worker):
-    """One slot: what is not given back is missed."""
+    """The deployment without workers; a test's own workers are killed when it ends."""
     shared = len(without_worker.processes)
     yield without_worker
     for worker in without_worker.processes[shared:]:
@@ -55,7 +55,7 @@ def deployment(without_worker):
 
 
 def is_dead(pid: int) -> bool:
-    """Ended, whether or not its parent has noticed yet."""
+    """Whether the process has ended, even if its parent has not noticed yet."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -72,8 +72,8 @@ def stopped(deployment, kind: str, **event) -> float:
 
 class TestStopExecution:
     @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
-    def test_running_code_sees_it(self, deployment, pool):
-        """Within heartbeat and tick, in every pool; then the slot is free."""
+    def test_running_code_sees_that_it_is_cancelled(self, deployment, pool):
+        """Within a heartbeat and a tick interval, in every pool; then its slot is free."""
         deployment.worker("--pool", pool, concurrency=1)
         since = stopped(deployment, "watch")
         (run,) = wait_until(lambda: deployment.seen("watched"))
@@ -81,7 +81,7 @@ class TestStopExecution:
         assert deployment.outcome("echo", id="e")[0] == "SUCCEEDED"
         wait_until(lambda: deployment.status()["totals"]["in_flight"] == 0)
 
-    def test_a_checkpoint_ends_it_and_says_why(self, deployment):
+    def test_a_checkpoint_ends_the_job_and_says_why(self, deployment):
         worker = deployment.worker(concurrency=1)
         stopped(deployment, "watch", checkpoint=True)
         worker.says("is cancelled: Step Functions says TaskTimedOut: its execution was stopped")
@@ -89,7 +89,7 @@ class TestStopExecution:
         assert "Traceback" not in worker.output
 
     def test_a_job_that_asks_for_it_is_terminated(self, deployment):
-        """terminate_on_cancel: its process is gone, not retried, and the slot is free."""
+        """With terminate_on_cancel its process ends; it is not retried, and the slot is free."""
         deployment.worker(concurrency=1)
         since = stopped(deployment, "terminate")
         (run,) = deployment.seen("terminate")
@@ -102,7 +102,7 @@ class TestStopExecution:
         worker = deployment.worker("--pool", "threads", concurrency=1)
         assert "terminate_on_cancel of task jobs.terminate has no effect" in worker.output
 
-    def test_a_job_that_waits_is_never_begun(self, deployment):
+    def test_a_waiting_job_never_starts(self, deployment):
         worker = deployment.worker("--loglevel", "INFO", concurrency=1)
         stop = deployment.execute(deployment.one_state("watch"), id="1")
         wait_until(lambda: deployment.seen("watch"))
@@ -118,7 +118,7 @@ class TestStopExecution:
 
 class TestHang:
     def test_a_hanging_job_with_manual_heartbeats_times_out(self, deploy):
-        """It stops saying that it lives: its token is beaten no more, though its worker lives."""
+        """The task stops calling heartbeat(): its token gets no more, although its worker lives."""
         deployment = deploy(JOBS_ONLY="manual", BRIDGE_HEARTBEAT_S="1")
         deployment.create_activities()
         deployment.worker()
@@ -133,7 +133,7 @@ class TestHang:
 
 
 class TestHandBack:
-    """A worker's soft shutdown is over before its jobs are: they go at once, not after a lease."""
+    """When its soft shutdown ends before its jobs do, a worker hands them back at once."""
 
     @pytest.fixture
     def ending(self, deploy):
@@ -150,7 +150,7 @@ class TestHandBack:
         made.poller()
         return made
 
-    def test_jobs_that_cannot_finish(self, ending):
+    def test_unfinished_jobs_run_again_or_fail_at_once(self, ending):
         first = ending.worker(concurrency=2)
         safe = ending.execute(ending.one_state("safe"), id="s", seconds=15)
         unsafe = ending.execute(ending.one_state("sleep"), id="u", seconds=60)
@@ -166,7 +166,7 @@ class TestHandBack:
         assert first.wait(30) == os.EX_OK or first.popen.returncode == 1
         assert "hands back 2 unfinished jobs" in first.output
 
-    def test_jobs_that_finish_meanwhile(self, ending):
+    def test_a_job_that_finishes_in_time_runs_once(self, ending):
         first = ending.worker(concurrency=1)
         execution = ending.execute(ending.one_state("safe"), id="s", seconds=1.5)
         wait_until(lambda: ending.seen("safe"))

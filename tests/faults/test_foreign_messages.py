@@ -1,6 +1,6 @@
-"""Messages of other programs: a worker with the bridge does with each what one without it does.
+"""A worker with the bridge treats other programs' messages as one without the bridge does.
 
-Some hundred of them; tests/guests has 20,000.
+This file sends some hundred messages; tests/guests/test_foreign_messages.py sends 20,000.
 """
 
 from __future__ import annotations
@@ -12,5 +12,5 @@ from tests.foreign.fuzz import compare
 pytestmark = pytest.mark.acceptance
 
 
-def test_the_same_becomes_of_each_message(tmp_path):
+def test_each_message_is_treated_as_without_the_bridge(tmp_path):
     compare(tmp_path, seed=12, count=600, jobs=160)

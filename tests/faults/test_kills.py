@@ -1,7 +1,7 @@
-"""kill -9, wherever it costs most: what must hold, and within which bound.
+"""kill -9 at the worst moments: what must hold, and within which time.
 
-The deployments have leases of 3 s and a tick of 0.5 s. A bound is counted from the kill, plus
-``SLACK_S`` for a busy machine: an import, a fork, a loop of the local Step Functions.
+The deployments have leases of 3 s and a tick interval of 0.5 s. A time is counted from the kill;
+``SLACK_S`` is added for a busy machine: an import, a fork, a loop of the local Step Functions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance
 
-LEASE_S, SWEEP_S, SLACK_S = 3.0, 0.5, 5.0
+LEASE_S, TICK_S, SLACK_S = 3.0, 0.5, 5.0
 VISIBILITY_S = 3
 ARMED = {
     "BRIDGE_TASKS": "jobs,armed",
@@ -40,7 +40,7 @@ REDELIVERS_SOON = json.dumps(
 
 @pytest.fixture
 def armed(deploy, tmp_path):
-    """A deployment whose processes can be armed."""
+    """Make a deployment whose processes can be armed: see armed.py."""
 
     def make(only: str, **env: str):
         deployment = deploy(JOBS_ONLY=only, ARMED_ONCE=str(tmp_path / "killed"), **{**ARMED, **env})
@@ -51,12 +51,12 @@ def armed(deploy, tmp_path):
 
 
 def armed_worker(deployment, point: KillPoint):
-    """A worker of one slot that dies as a whole when its child comes to this point."""
+    """A worker with one slot; its process group is killed when its child reaches this point."""
     return deployment.worker(concurrency=1, ARMED_POINT=point, ARMED_GROUP="1")
 
 
 def killed(process) -> float:
-    """Wait until the process has been killed at its point; when."""
+    """Wait until the process has been killed at its point; the Unix time."""
     wait_until(lambda: not process.alive, what=f"{process.name} is killed", timeout_s=60)
     assert process.popen.returncode == -signal.SIGKILL, process.output
     return time.time()
@@ -67,7 +67,7 @@ def attempts(deployment, kind: str) -> list[str]:
 
 
 def started_at(deployment, kind: str, attempt: str) -> float:
-    """Unix time at which this attempt began; waits for it."""
+    """Wait until this attempt has begun; the Unix time at which it did."""
 
     def found():
         return [float(run.began) for run in deployment.seen(kind) if run.attempt == attempt]
@@ -76,8 +76,8 @@ def started_at(deployment, kind: str, attempt: str) -> float:
 
 
 class TestWorker:
-    def test_a_child_in_mid_job(self, armed):
-        """Celery notices in up to 5 s; then it runs again, or fails, at once."""
+    def test_a_killed_child_loses_its_job_alone(self, armed):
+        """Celery notices within 5 s; then the job runs again, or fails, at once."""
         deployment = armed("sleep safe")
         deployment.worker(concurrency=2)
         deployment.beat()
@@ -93,8 +93,8 @@ class TestWorker:
         assert started_at(deployment, "safe", "2") - since < 6 + SLACK_S
         assert deployment.ended(again)["status"] == "SUCCEEDED"
 
-    def test_a_whole_worker_with_eight_running_jobs(self, armed, local_stepfunctions):
-        """Within lease and sweep all of them run again or have failed; nobody beats for them."""
+    def test_all_jobs_of_a_killed_worker_run_again_or_fail(self, armed, local_stepfunctions):
+        """They do within a lease and a recovery pass; no heartbeat is sent for them after that."""
         host, port = local_stepfunctions.url.removeprefix("http://").split(":")
         with HttpProxy(host, int(port)) as proxy:
             deployment = armed("sleep safe", AWS_ENDPOINT_URL_SFN=proxy.url())
@@ -111,7 +111,7 @@ class TestWorker:
             deployment.worker(concurrency=8)
             for execution in runs:
                 assert deployment.ended(execution)["error"] == "Bridge.WorkerLost"
-            bound_s = LEASE_S + SWEEP_S + SLACK_S
+            bound_s = LEASE_S + TICK_S + SLACK_S
             assert time.time() - since < bound_s
             wait_until(lambda: attempts(deployment, "safe").count("2") == 4)
             last = max(float(run.began) for run in deployment.seen("safe"))
@@ -123,12 +123,12 @@ class TestWorker:
                 for call in proxy.calls
                 if call.claim_id in dead
                 and call.operation == "SendTaskHeartbeat"
-                and call.at > clock + LEASE_S + SWEEP_S
+                and call.at > clock + LEASE_S + TICK_S
             ]
             assert late == []
 
-    def test_after_the_claim_is_marked_as_running(self, armed):
-        """The user's code has not begun; that it may have is what counts."""
+    def test_killed_after_the_claim_is_marked_as_running(self, armed):
+        """The user's code has not begun, but it may have: this was an attempt."""
         deployment = armed("safe")
         first = armed_worker(deployment, KillPoint.AFTER_START_BEFORE_RUN)
         deployment.beat()
@@ -139,7 +139,7 @@ class TestWorker:
         assert deployment.ended(execution)["status"] == "SUCCEEDED"
         assert attempts(deployment, "safe") == ["2"]
 
-    def test_after_the_run_before_the_outcome(self, armed):
+    def test_killed_after_the_run_before_the_outcome_is_stored(self, armed):
         deployment = armed("safe")
         first = armed_worker(deployment, KillPoint.AFTER_RUN_BEFORE_OUTCOME)
         deployment.beat()
@@ -150,8 +150,8 @@ class TestWorker:
         assert deployment.ended(execution)["status"] == "SUCCEEDED"
         assert attempts(deployment, "safe") == ["1", "2"]
 
-    def test_between_outcome_and_ack(self, armed):
-        """The message comes again, and the job does not run again."""
+    def test_killed_between_outcome_and_ack(self, armed):
+        """The message is delivered again; the job does not run again."""
         deployment = armed("safe", ARMED_CONF=REDELIVERS_SOON)
         first = armed_worker(deployment, KillPoint.AFTER_OUTCOME_BEFORE_ACK)
         deployment.beat()
@@ -168,7 +168,7 @@ class TestWorker:
         assert attempts(deployment, "safe") == ["1"]
 
     def test_a_job_delivered_twice_runs_once(self, armed):
-        """A visibility timeout shorter than the job: Celery hands it out again and again."""
+        """The visibility timeout is shorter than the job, so Celery delivers it several times."""
         deployment = armed("sleep", ARMED_CONF=REDELIVERS_SOON)
         workers = [deployment.worker("--loglevel", "INFO") for _ in range(2)]
         deployment.beat()
@@ -180,8 +180,8 @@ class TestWorker:
         assert sum(refused) >= 1, "it was never delivered twice"
         assert attempts(deployment, "sleep") == ["1"]
 
-    def test_with_the_message_in_its_hands(self, armed):
-        """Valkey has given the message away, the worker dies before it has read it."""
+    def test_killed_before_it_reads_a_message_that_the_broker_has_sent(self, armed):
+        """Valkey has removed the message from the queue; recovery publishes the job again."""
         deployment = armed("echo")
         first = deployment.worker(concurrency=1)
         deployment.beat()
@@ -194,12 +194,12 @@ class TestWorker:
         first.kill()
         deployment.worker(concurrency=1)
         assert deployment.ended(execution)["status"] == "SUCCEEDED"
-        # From the dispatch, one lease; then the next sweep, and the next if a lease came between.
-        assert started_at(deployment, "echo", "1") - since < LEASE_S + 2 * SWEEP_S + 2 * SLACK_S
+        # From the dispatch, one lease; then the next recovery pass, or the one after it.
+        assert started_at(deployment, "echo", "1") - since < LEASE_S + 2 * TICK_S + 2 * SLACK_S
         assert len(deployment.seen("echo")) == 1
 
-    def test_a_frozen_worker_that_comes_back_is_fenced(self, armed):
-        """It was thought dead; its late outcome does not count, and its job is told."""
+    def test_a_frozen_worker_that_continues_is_fenced(self, armed):
+        """It was taken for dead: its late outcome does not count, and its job is cancelled."""
         deployment = armed("safe")
         first = deployment.worker(concurrency=1)
         deployment.beat()
@@ -216,22 +216,22 @@ class TestWorker:
 
 
 class TestPoller:
-    def test_after_the_store_before_the_dispatch(self, armed):
-        """Runs within one sweep, after the grace of two ticks that a living poller has."""
+    def test_killed_after_the_store_before_the_dispatch(self, armed):
+        """Recovery publishes the job after two tick intervals, which a living poller would have."""
         deployment = armed("echo")
         deployment.worker()
         deployment.beat()
         poller = deployment.poller(ARMED_POINT=KillPoint.AFTER_STORE_BEFORE_DISPATCH)
         execution = deployment.execute(deployment.one_state("echo"), id="e")
         since = killed(poller)
-        assert started_at(deployment, "echo", "1") - since < 3 * SWEEP_S + SLACK_S
-        # Its reporter died with it: the beat process reports what is overdue.
+        assert started_at(deployment, "echo", "1") - since < 3 * TICK_S + SLACK_S
+        # Its reporter was killed with it: the beat process sends overdue reports.
         assert deployment.ended(execution)["status"] == "SUCCEEDED"
         assert len(deployment.seen("echo")) == 1
 
-    def test_right_after_the_claim(self, armed):
-        """The token is gone with the process: the state's HeartbeatSeconds and Retry bring it back;
-        no other claim is touched.
+    def test_killed_before_the_claim_is_stored(self, armed):
+        """The token is lost with the process; the state's HeartbeatSeconds and Retry start a new
+        task. No other claim is affected.
         """
         deployment = armed("sleep echo")
         deployment.worker()
@@ -253,8 +253,8 @@ class TestPoller:
         assert len(deployment.seen("sleep")) == 1
         assert other.alive
 
-    def test_between_the_dispatch_and_its_note(self, armed):
-        """It is published twice, and runs once."""
+    def test_killed_between_the_dispatch_and_its_note(self, armed):
+        """The job is published twice, and runs once."""
         deployment = armed("sleep")
         deployment.worker()
         deployment.beat()
@@ -264,8 +264,8 @@ class TestPoller:
         assert deployment.ended(execution)["status"] == "SUCCEEDED"
         assert attempts(deployment, "sleep") == ["1"]
 
-    def test_between_report_and_note(self, armed, local_stepfunctions):
-        """A heartbeat, or one more report, hears that the token is closed, and that is that."""
+    def test_killed_between_the_report_and_its_note(self, armed, local_stepfunctions):
+        """The next heartbeat or report learns that the token is closed; that closes the claim."""
         host, port = local_stepfunctions.url.removeprefix("http://").split(":")
         with HttpProxy(host, int(port)) as proxy:
             deployment = armed("echo", AWS_ENDPOINT_URL_SFN=proxy.url())
@@ -283,8 +283,8 @@ class TestPoller:
 
 
 class TestBeat:
-    def test_away_for_three_times_heartbeat_seconds(self, armed):
-        """The poller's process beats in its stead: no execution times out."""
+    def test_killed_for_three_times_heartbeat_seconds(self, armed):
+        """The poller sends heartbeats meanwhile, so no execution times out."""
         deployment = armed("sleep")
         deployment.worker()
         beat = deployment.beat()
@@ -300,24 +300,24 @@ class TestBeat:
         poller.says("passes of heartbeat are begun elsewhere again")
 
     def test_the_poller_recovers_too(self, armed):
-        """No beat process at all: a dead worker's job runs again within the same bound."""
+        """Without any beat process a dead worker's job runs again within the same time."""
         deployment = armed("safe")
         first = deployment.worker(concurrency=1)
         deployment.poller()
         execution = deployment.execute(deployment.one_state("safe"), id="s", seconds=8)
         wait_until(lambda: deployment.seen("safe"))
-        second = deployment.worker(concurrency=1)  # up before the job ends, on a busy machine too
+        second = deployment.worker(concurrency=1)  # ready before the job ends
         since = time.time()
         first.kill()
-        assert started_at(deployment, "safe", "2") - since < LEASE_S + 2 * SWEEP_S + SLACK_S
+        assert started_at(deployment, "safe", "2") - since < LEASE_S + 2 * TICK_S + SLACK_S
         assert deployment.ended(execution)["status"] == "SUCCEEDED"
         assert second.alive
 
     @pytest.mark.parametrize(
         "point", [KillPoint.AFTER_LOSS_BEFORE_DISPATCH, KillPoint.AFTER_DISPATCH_BEFORE_NOTE]
     )
-    def test_in_the_middle_of_recovery(self, armed, point):
-        """Somebody else goes on where it stood; the job runs once more, not twice."""
+    def test_killed_in_the_middle_of_recovery(self, armed, point):
+        """Another process continues where it stopped; the job runs once more, not twice."""
         deployment = armed("safe")
         first = deployment.worker(concurrency=1)
         deployment.poller()

@@ -1,4 +1,7 @@
-"""What happens to the broker, the store or a result backend is no outcome of a job: it waits."""
+"""While the broker is away, a job that asks for another delivery waits; it does not fail.
+
+The parts of the store and of result backends are in tests/guests/test_no_outcome.py.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +21,20 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
 AGAIN = ["autoretry", "no-throw", "other-arguments", "requeue", "retry"]
 """Ways to ask the broker for another delivery of the job."""
 ENDS = ["heartbeat", "last", "reject"]
+"""Ways to end without asking the broker."""
 AWAY_S = 6.0
 
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts a Valkey that keeps its data over a restart; stopped when the test ends."""
+    """Start a Valkey that keeps its data over a restart; it is stopped when the test ends."""
     with contextlib.ExitStack() as started:
         yield lambda name: started.enter_context(LocalValkey(data_dir=tmp_path / name))
 
 
 @pytest.fixture(params=["the store's Redis", "another Redis"])
 def broker(request, deploy, start):
-    """A deployment, and its broker."""
+    """A deployment, and the Valkey that is its broker."""
     server = start("broker")
     if request.param == "another Redis":
         store = start("store")

@@ -1,4 +1,4 @@
-"""RabbitMQ as the broker; the claims stay in Valkey."""
+"""The bridge with RabbitMQ as the broker: main path, kills and outages. Claims are in Valkey."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 
-LEASE_S, SWEEP_S, SLACK_S = 3.0, 0.5, 5.0
-BOUND_S = LEASE_S + SWEEP_S + SLACK_S
+LEASE_S, TICK_S, SLACK_S = 3.0, 0.5, 5.0
+BOUND_S = LEASE_S + TICK_S + SLACK_S
 AWAY_S = 10.0
 QUEUES = ("celery", SYSTEM_QUEUE)
 
@@ -41,14 +41,14 @@ def server():
 
 @pytest.fixture
 def broker(server):
-    """The module's RabbitMQ, without what an earlier test left in it."""
+    """The module's RabbitMQ, with the queues of earlier tests deleted."""
     server.delete_queues(*QUEUES)
     return server
 
 
 @pytest.fixture
 def fleet(deploy, broker) -> Callable[..., Deployment]:
-    """A deployment with claims in a Valkey and jobs in RabbitMQ; no process is started yet."""
+    """Make a deployment with claims in Valkey and jobs in RabbitMQ; it has no processes yet."""
 
     def make(kinds: str) -> Deployment:
         store = LocalValkey().start()
@@ -62,7 +62,7 @@ def fleet(deploy, broker) -> Callable[..., Deployment]:
 
 
 def statuses(deployment: Deployment, executions: list[str]) -> Counter[str]:
-    """How the executions ended, once all have."""
+    """Wait until all executions have ended; how many ended with each status."""
     return Counter(deployment.ended(e, timeout_s=120)["status"] for e in executions)
 
 
@@ -78,9 +78,9 @@ class TestMainPath:
         deployment.poller()
         machine = deployment.one_state("echo")
         executions = [deployment.execute(machine, id=str(n)) for n in range(20)]
-        # Longer than its HeartbeatSeconds: beat's ticks come through RabbitMQ, too.
-        beaten = deployment.one_state("sleep", HeartbeatSeconds=3)
-        executions.append(deployment.execute(beaten, id="20", seconds=6))
+        # Longer than its HeartbeatSeconds: ticks go through RabbitMQ, too.
+        long = deployment.one_state("sleep", HeartbeatSeconds=3)
+        executions.append(deployment.execute(long, id="20", seconds=6))
         assert statuses(deployment, executions) == {"SUCCEEDED": 21}
         assert runs_of_inputs(deployment, "echo") == dict.fromkeys(range(20), 1)
         assert len(deployment.seen("sleep")) == 1
@@ -91,7 +91,7 @@ class TestMainPath:
 
 class TestTicks:
     def test_they_never_pile_up(self, fleet, broker):
-        """Not while their worker is frozen, nor when what it held returns to the queue."""
+        """Neither while their worker is frozen nor when its messages return to the queue."""
         deployment = fleet("echo")
         beat = deployment.beat()
         beat.says("Task bridge.recover[")
@@ -126,9 +126,9 @@ print(json.dumps([app.conf.broker_transport_options, confirmed]))
 """
 
     def test_a_publish_is_confirmed(self, broker):
-        """RabbitMQ's options only, none of Redis's; they reach the connection."""
+        """The connection gets options for RabbitMQ, and none for Redis."""
         env = clean_environment() | {
-            "BRIDGE_STORE_URL": "redis://nobody.invalid/0",
+            "BRIDGE_STORE_URL": "redis://unused.invalid/0",
             "CELERY_BROKER_URL": broker.url,
         }
         asked = subprocess.run(
@@ -141,10 +141,11 @@ print(json.dumps([app.conf.broker_transport_options, confirmed]))
 
 
 class TestKilledWorker:
-    def test_its_messages_come_back_at_once_and_do_not_run(self, fleet):
-        """RabbitMQ redelivers before the lease ends: the fence waits for the lease.
+    def test_its_messages_are_redelivered_at_once_and_do_not_run(self, fleet):
+        """RabbitMQ redelivers before the lease ends; the fence refuses these deliveries.
 
-        on_lost="retry" runs again on the other worker, on_lost="fail" fails, within the bound.
+        Once the lease has ended, the job with on_lost="retry" runs again on the other worker and
+        the one with on_lost="fail" fails, both within the bound.
         """
         deployment = fleet("safe sleep")
         first = deployment.worker(concurrency=2)
@@ -158,7 +159,7 @@ class TestKilledWorker:
         killed_at = time.time()
         first.kill()
         dropped = "does not run: its claim is running"
-        # A claim is running until the lease ends: said afterwards, it would be another refusal.
+        # "is running" is said only until the lease ends; later refusals have other words.
         wait_until(lambda: second.output.count(dropped) == 2, what="both are redelivered")
         assert deployment.ended(unsafe)["error"] == "Bridge.WorkerLost"
         assert time.time() - killed_at < BOUND_S
@@ -173,7 +174,7 @@ class TestKilledWorker:
 
 class TestBrokerAway:
     def test_killed_and_started_again_under_load(self, fleet, broker):
-        """Jobs wait, running ones end; what it redelivers does not run twice."""
+        """Waiting jobs run later, running ones end; redelivered messages do not run twice."""
         deployment = fleet("sleep")
         deployment.worker(concurrency=4)
         deployment.worker("--pool", "threads", concurrency=4)
@@ -184,14 +185,16 @@ class TestBrokerAway:
         wait_until(lambda: len(deployment.seen("sleep")) >= 4)
         broker.kill()
         broker.start()
-        assert len(deployment.seen("sleep")) < 30, "nothing was left for the new one to bring"
+        assert len(deployment.seen("sleep")) < 30, (
+            "no job was left for the restarted RabbitMQ to deliver"
+        )
         assert statuses(deployment, executions) == {"SUCCEEDED": 30}
         assert runs_of_inputs(deployment, "sleep") == dict.fromkeys(range(30), 1)
         all_claims_gone(deployment)
         all_alive(deployment)
 
     def test_away_while_executions_are_started(self, fleet, broker):
-        """Claims wait for it, and their tokens are kept alive without beat's queue."""
+        """Claims wait, and heartbeats are sent although no tick can be published."""
         deployment = fleet("echo")
         deployment.worker()
         deployment.beat()
@@ -215,8 +218,8 @@ class TestBrokerAway:
 
 
 class TestHalfOpen:
-    def test_a_publish_that_is_never_confirmed(self, fleet, broker):
-        """It holds up neither the poller nor what comes after it."""
+    def test_a_publish_that_is_never_confirmed_holds_up_nothing_else(self, fleet, broker):
+        """Neither the poller nor later jobs wait for it."""
         with Proxy("127.0.0.1", broker.port) as proxy:
             deployment = fleet("echo")
             deployment.worker()
@@ -228,7 +231,7 @@ class TestHalfOpen:
             proxy.freeze()
             execution = deployment.execute(machine, id="1")
             poller.says("is not dispatched yet", timeout_s=45)
-            # Recovery publishes it in the poller's stead, through a connection that is well.
+            # Recovery publishes it instead of the poller, through a healthy connection.
             assert statuses(deployment, [execution]) == {"SUCCEEDED": 1}
             proxy.heal()
             third = deployment.execute(machine, id="2")
@@ -237,11 +240,11 @@ class TestHalfOpen:
 
 
 class TestQuorumQueues:
-    def test_an_app_that_asks_for_them(self, fleet, broker):
-        """Set by an app; a killed worker's jobs come back from them as from classic ones.
+    def test_an_app_that_asks_for_quorum_queues_gets_them(self, fleet, broker):
+        """A killed worker's jobs are redelivered from them as from classic queues.
 
-        task_default_queue_type is about the queue "celery" alone: "bridge.system", like every
-        other that is not declared, needs task_create_missing_queue_type.
+        The setting task_default_queue_type concerns the queue "celery" alone: "bridge.system",
+        like every other queue that is not declared, needs task_create_missing_queue_type.
         """
         deployment = fleet("echo safe")
         (deployment.folder / "quorum.py").write_text(

@@ -1,7 +1,7 @@
-"""Redis away, killed, half-open: under load, and nothing is lost.
+"""Redis is killed, away, half-open or stopped under load: nothing is lost.
 
-Claims, queues and leases are in one Valkey with an append-only file, as deployed; a proxy stands
-between it and the bridge.
+Claims, queues and leases are in one Valkey with an append-only file, as in production; a proxy
+stands between it and the bridge.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def fleet(deploy, redis_proxy):
 
 @pytest.mark.parametrize("fault", ["killed", "refused", "half-open", "stopped"])
 def test_away_for_twenty_seconds(fleet, redis_proxy, fault):
-    """Nothing is lost, and every process comes back by itself, consumers included.
+    """Nothing is lost, and every process continues by itself, consumers included.
 
     A job that was running meanwhile may run again: its worker's lease ended (on_lost="retry").
     """
@@ -74,7 +74,7 @@ def test_away_for_twenty_seconds(fleet, redis_proxy, fault):
         before = {run.id for run in deployment.seen("safe")}
         wait_until(
             lambda: len({run.id for run in deployment.seen("safe")} - before) >= 8,
-            what="jobs run again",
+            what="eight more jobs run",
             timeout_s=60,
         )
     assert load.statuses() == {"SUCCEEDED": len(load.executions)}

@@ -1,6 +1,6 @@
-"""A Redis that refuses writes for a moment, broker and store: all processes wait and go on.
+"""Redis, as broker and store, refuses writes for a moment: all processes wait and continue.
 
-The longer table of it is in tests/guests.
+More cases are in tests/guests/test_refused_writes.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.acceptance
 
 
 def test_no_process_ends_and_nothing_is_lost_or_doubled(deploy):
-    """One after the other, in one deployment with a worker of each kind of pool."""
+    """All ways of refusing, one after the other, with a prefork and a threads worker."""
     deployment = deploy(JOBS_ONLY="echo")
     deployment.create_activities()
     for pool in ("prefork", "threads"):

@@ -13,8 +13,8 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 
-def test_everything_twice(deploy):
-    """Each process is replaced while executions go on being started; the new one starts first."""
+def test_every_process_is_replaced_twice(deploy):
+    """Executions are started all the time; each new process starts before the old one ends."""
     deployment = deploy(JOBS_ONLY="sleep")
     deployment.create_activities()
     starts = {

@@ -1,7 +1,7 @@
-"""Step Functions away, slow, or losing what it was told: under load, and nothing is lost.
+"""Step Functions is away, throttles or loses answers under load: nothing is lost.
 
-Each outage lasts ``OUTAGE_S`` (a variable of this name sets it), while executions go on being
-started; a proxy stands between the bridge and the server.
+Each outage lasts ``OUTAGE_S`` (an environment variable of this name sets it). Executions are
+started all the time; a proxy stands between the bridge and the server.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def sfn_proxy(local_stepfunctions):
 
 @pytest.fixture
 def fleet(deploy, sfn_proxy):
-    """A fleet whose way to Step Functions leads through the proxy; the test's own does not."""
+    """Make a fleet that reaches Step Functions through the proxy; the test's own calls do not."""
 
     def make(kinds: str = "sleep", *, start: bool = True, **env: str) -> Deployment:
-        # Control calls before the fault: activities are created through the proxy, too.
+        # Activities are created through the proxy, too, before the fault.
         made = deploy(JOBS_ONLY=kinds, AWS_ENDPOINT_URL_SFN=sfn_proxy.url(), **env)
         made.create_activities()
         if start:
@@ -58,7 +58,7 @@ FAULTS = {
 
 
 def report_waits_s(calls) -> list[float]:
-    """From the first try of each report to the one that was taken."""
+    """Of each report: seconds from the first try to the one that was accepted."""
     first: dict[str, float] = {}
     waits = []
     for call in calls:
@@ -72,10 +72,10 @@ def report_waits_s(calls) -> list[float]:
 class TestAway:
     @pytest.mark.parametrize("fault", FAULTS)
     def test_every_finished_jobs_outcome_arrives(self, fleet, sfn_proxy, fault):
-        """No timeout can help while no call gets through, so the states wait for ten minutes.
+        """HeartbeatSeconds is ten minutes, because no heartbeat gets through during the outage.
 
-        Polls are left alone: an answer of theirs that is lost takes its token with it, which only
-        the state's own timeouts bring back.
+        Polls are not disturbed: a lost answer to a poll loses its token, and only the state's own
+        timeouts start such a task again.
         """
         deployment = fleet()
         machine = deployment.one_state("sleep", HeartbeatSeconds=600, TimeoutSeconds=900)
@@ -92,22 +92,24 @@ class TestAway:
         assert rules[0].hits > 0
         statuses = load.statuses()
         assert statuses == {"SUCCEEDED": len(load.executions)}
-        assert done >= 8, "slots fill up with outcomes that wait; before that, jobs ran"
+        assert done >= 8, "jobs ran during the outage, until waiting outcomes filled the slots"
         all_claims_gone(deployment)
         all_alive(deployment)
-        assert len(deployment.seen("sleep")) == len(load.executions), "none ran twice"
+        assert len(deployment.seen("sleep")) == len(load.executions), "no job ran twice"
         heard_closed = Counter(
             call.claim_id
             for call in sfn_proxy.calls[before:]
             if call.operation in REPORTS and call.status == 400 and call.done == "forwarded"
         )
-        assert max(heard_closed.values(), default=0) <= 1, "a closed token was told again"
+        assert max(heard_closed.values(), default=0) <= 1, (
+            "an outcome was sent again for a token that was closed"
+        )
 
-    def test_away_and_back(self, fleet, sfn_proxy):
-        """Every call is refused, polls too; heartbeats and reports go on where they stood."""
+    def test_while_every_call_is_refused_nothing_is_lost(self, fleet, sfn_proxy):
+        """Polls are refused, too; heartbeats and reports continue afterwards."""
         deployment = fleet()
         retry = [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "MaxAttempts": 3}]
-        # A poll may be cut in the moment of its answer: the state brings such a task back.
+        # A poll may be cut while its answer is on the way: the state retries such a task.
         machine = deployment.one_state(
             "sleep", HeartbeatSeconds=int(AWAY_S) + 15, TimeoutSeconds=600, Retry=retry
         )
@@ -120,10 +122,10 @@ class TestAway:
         all_claims_gone(deployment)
         all_alive(deployment)
 
-    def test_throttled_to_twenty_calls_a_second(self, fleet, sfn_proxy):
-        """Reports first, then heartbeats, then polls; nothing times out that the quota can beat.
+    def test_with_twenty_calls_a_second_nothing_times_out(self, fleet, sfn_proxy):
+        """Reports are sent first, then heartbeats, then polls.
 
-        24 jobs beat once a second, all at once more than the quota with reports and polls.
+        24 jobs need a heartbeat a second; with reports and polls that exceeds the quota.
         """
         deployment = fleet("sleep", start=False, BRIDGE_LOOK_AHEAD="1")
         deployment.worker("--pool", "threads", concurrency=24)
@@ -143,7 +145,7 @@ class TestAway:
         refused = Counter(c.operation for c in calls if c.done == "throttled")
         taken = Counter(c.operation for c in calls if c.done != "throttled")
         assert sum(refused.values()) > 0, "the quota was never reached"
-        assert taken["SendTaskHeartbeat"] > lasted_s, "they were starved"
-        assert ran > 24, "polls were starved for good"
+        assert taken["SendTaskHeartbeat"] > lasted_s, "heartbeats were starved"
+        assert ran > 24, "polls were starved"
         assert max(report_waits_s(calls)) < 5, "reports go first"
         all_claims_gone(deployment)

@@ -29,8 +29,8 @@ SELECTED = (
     "tests/acceptance/test_main_path.py::TestMany::test_two_pollers_three_workers_each_input_once",
     "tests/acceptance/test_main_path.py::TestExistingApp::test_ten_lines_work_the_same",
     # kills
-    "tests/faults/test_kills.py::TestWorker::test_a_child_in_mid_job",
-    "tests/faults/test_kills.py::TestWorker::test_a_whole_worker_with_eight_running_jobs",
+    "tests/faults/test_kills.py::TestWorker::test_a_killed_child_loses_its_job_alone",
+    "tests/faults/test_kills.py::TestWorker::test_all_jobs_of_a_killed_worker_run_again_or_fail",
     # endings, but those with a deployment of their own
     *(f"tests/acceptance/test_endings.py::{name}" for name in ENDINGS),
     # drain
