@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -23,9 +22,8 @@ from celery.app.utils import find_app
 from kombu import Producer
 
 from bridge.app_state import Installation, installed, process_name
-from bridge.errors import BridgeError, SettingsError, StoreUnavailable
+from bridge.errors import BridgeError, SettingsError
 from bridge.loops.dispatcher import Dispatcher
-from bridge.loops.poll_window import Lane
 from bridge.loops.poller import Poller
 from bridge.metrics import Meters
 from bridge.model import Claim
@@ -158,11 +156,14 @@ class Function:
         return arns
 
     async def _poll(self, bridge: Installation, arns: Mapping[str, str], within_s: float) -> Result:
+        """Open the first polls of a poller, one of each activity at most, and drain it."""
+        ends = asyncio.get_running_loop().time() + within_s
         dispatcher, counts = _CountingDispatcher(bridge), _Counts()
+        errors: list[Exception] = []
         store = ClaimStore(bridge.settings)
         clients = Clients(Places(bridge.settings.roles))
         try:
-            poller = _OnePoll(
+            poller = Poller(
                 registry=bridge.registry,
                 arns=arns,
                 clients=clients,
@@ -171,10 +172,14 @@ class Function:
                 settings=bridge.settings,
                 name=process_name(),
                 meters=counts,
+                grant_timeout_s=GRANT_S,
+                on_poll_error=errors.append,
             )
-            # Without the store there is nothing to wait for: its lease ends by itself.
-            ends = {asyncio.create_task(poller.run()), asyncio.create_task(poller.stuck.wait())}
-            await asyncio.wait(ends, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+            # If the store does not answer, this raises, and nothing is open.
+            await poller.ask_for_polls()
+            poller.drain()
+            finishing = asyncio.create_task(poller.finish())
+            await asyncio.wait({finishing}, timeout=ends - asyncio.get_running_loop().time())
             left = poller.unfinished_work()
         finally:
             await poll.end_tasks()
@@ -187,52 +192,15 @@ class Function:
                 "tasks again after their HeartbeatSeconds or TimeoutSeconds only. See the errors "
                 "above; a store that is often slow needs a longer time-out of the function."
             )
-        if poller.error is not None and counts.failed == counts.polls:  # none, if it is stuck
-            raise poller.error
-        refused = ""
-        if not counts.polls:
-            refused = _why(poller.refusals)
-            # Where another poller has a poll open, the next task is taken: all is well.
-            covered = set(poller.refusals.values()) == {PollRefusal.COVERED}
-            logger.log(logging.INFO if covered else logging.WARNING, NOT_POLLED, refused)
-        return Result(counts.polls, counts.claims, dispatcher.published, counts.failed, refused)
-
-
-class _OnePoll(Poller):
-    """Opens its first polls, one an activity at most, and drains.
-
-    Attributes:
-        stuck: The store could not be asked for polls; ``error`` says why.
-        error: Of that, or of a poll that failed.
-    """
-
-    def __init__(self, **parts: Any) -> None:
-        super().__init__(**parts)
-        self.stuck = asyncio.Event()
-        self.error: BaseException | None = None
-
-    async def open_polls(self) -> float:
-        """As every poller, within a time; then drain."""
-        try:
-            async with asyncio.timeout(GRANT_S):
-                return await super().open_polls()
-        except Exception as exc:
-            if not self.draining:
-                if isinstance(exc, TimeoutError):
-                    exc = StoreUnavailable(
-                        f"the claim store has not answered within {GRANT_S:.0f} s: "
-                        "no poll is opened."
-                    )
-                self.error = exc
-                self.stuck.set()
-            raise
-        finally:
-            self.drain()
-
-    def back_off(self, lane: Lane, reason: str) -> None:
-        """As every poller; keeps the error."""
-        self.error = sys.exception()
-        super().back_off(lane, reason)
+        if errors and counts.failed == counts.polls:
+            raise errors[-1]
+        return Result(
+            polled=counts.polls,
+            claimed=counts.claims,
+            dispatched=dispatcher.published,
+            failed=counts.failed,
+            refused="" if counts.polls else _log_refusals(poller.refusals),
+        )
 
 
 class _Counts(Meters):
@@ -254,12 +222,16 @@ class _CountingDispatcher(Dispatcher):
         self.published += 1
 
 
-def _why(refusals: Mapping[str, PollRefusal]) -> str:
-    """Why no poll was granted, each reason with its activities."""
+def _log_refusals(refusals: Mapping[str, PollRefusal]) -> str:
+    """Log why no poll was granted, each reason with its activities; the same as text."""
     activities: dict[PollRefusal, list[str]] = {}
     for activity, why in refusals.items():
         activities.setdefault(why, []).append(activity)
-    return "; ".join(f"{REASONS[why]} ({', '.join(its)})" for why, its in activities.items())
+    text = "; ".join(f"{REASONS[why]} ({', '.join(its)})" for why, its in activities.items())
+    # Where another poller has a poll open, that one takes the next task, and nothing is wrong.
+    covered = activities.keys() == {PollRefusal.COVERED}
+    logger.log(logging.INFO if covered else logging.WARNING, NOT_POLLED, text)
+    return text
 
 
 def time_needed_s(settings: Settings) -> float:

@@ -24,7 +24,7 @@ SLOT_LOAD = 0.8
 HOLD_S = 60.0
 """Step Functions answers a poll without a task after so long; then it is opened again."""
 IDLE_AFTER_S = 0.5
-"""A poll that is open for longer is idle and takes no room: bridge/loops/poll_window.py."""
+"""A poll that is open for longer is idle and takes no room: bridge/loops/open_polls.py."""
 REMEMBERED_S = 900.0
 """A closed claim of a finished job stays in Redis for so long: store/lua/close.lua."""
 BASE64 = 4 / 3

@@ -28,7 +28,7 @@ from celery import Celery
 
 from bridge.local.stepfunctions import LocalStepFunctions
 from bridge.local.valkey import LocalValkey
-from bridge.loops.poll_window import IDLE_AFTER_S
+from bridge.loops.open_polls import IDLE_AFTER_S
 from bridge.settings import Settings
 from bridge.store import StatusReader, WorkerStatus
 from tests.acceptance.deployment import Deployment, Process, Run

@@ -16,8 +16,9 @@ import pytest
 from celery import Celery
 
 from bridge.errors import StoreUnavailable, Throttled, TooManyPollers
-from bridge.loops.poll_window import IDLE_AFTER_S
-from bridge.loops.poller import GRANT_INTERVAL_S, IDLE_INTERVAL_S, Poller
+from bridge.loops.open_polls import IDLE_AFTER_S
+from bridge.loops.poll_wishes import GRANT_INTERVAL_S, IDLE_INTERVAL_S
+from bridge.loops.poller import Poller
 from bridge.processes.poll import end_tasks
 from bridge.registry import Activity, Registry
 from bridge.stepfunctions import ActivityTask
@@ -294,15 +295,15 @@ class TestAskAgain:
 
         async def steps(scene):
             scene.running.cancel()  # it asks when it is told to, only
-            assert await scene.poller.open_polls() == GRANT_INTERVAL_S  # no worker
-            (lane,) = scene.poller._lanes
-            lane.pause(0.7)
-            assert 0.3 < await scene.poller.open_polls() <= 0.7
-            lane.paused_until = 0.0
+            assert await scene.poller.ask_for_polls() == GRANT_INTERVAL_S  # no worker
+            (polls,) = scene.poller._activities
+            polls.pause(0.7)
+            assert 0.3 < await scene.poller.ask_for_polls() <= 0.7
+            polls.paused_until = 0.0
             scene.worker(4)
-            assert IDLE_AFTER_S < await scene.poller.open_polls() < 1
-            lane.age(time.monotonic() + 1)
-            assert await scene.poller.open_polls() == IDLE_INTERVAL_S
+            assert IDLE_AFTER_S < await scene.poller.ask_for_polls() < 1
+            polls.age(time.monotonic() + 1)
+            assert await scene.poller.ask_for_polls() == IDLE_INTERVAL_S
 
         play(steps, slots=0)
 
@@ -335,11 +336,11 @@ class TestAskAgain:
 
 
 class TestPollsThatFail:
-    def test_a_poller_task_that_dies_is_replaced_and_says_so(self, store, registry, caplog):
+    def test_a_poll_that_fails_by_a_bug_is_logged_and_opened_again(self, store, registry, caplog):
         client = FaultyClient(ZeroDivisionError("a bug"), TASK)
         dispatcher = FaultyDispatcher()
         polling(store, registry, client, dispatcher, lambda: dispatcher.published)
-        assert "a poller task of resize died; it is replaced" in caplog.text
+        assert "poll of resize failed unexpectedly, next in" in caplog.text
         assert store.status().queued == 1
 
     @pytest.mark.parametrize("fault", [Throttled("slow down"), TooManyPollers("1,000 are open")])

@@ -21,7 +21,7 @@ from bridge.capacity.plan import (
     Load,
     plan,
 )
-from bridge.loops import poll_window
+from bridge.loops import open_polls
 
 COSTS = Costs(
     measured={"date": "2026-01-01", "machine": "none", "quick": False},
@@ -73,7 +73,7 @@ class TestInFlight:
         assert made(rate=8, duration_s=1, activities=40, look_ahead=1.0).slots == 13
 
     def test_a_poll_is_fresh_for_as_long_as_the_poller_says(self):
-        assert IDLE_AFTER_S == poll_window.IDLE_AFTER_S
+        assert IDLE_AFTER_S == open_polls.IDLE_AFTER_S
 
     def test_idle_polls_take_no_slot(self):
         assert made(rate=0.01, duration_s=0.1, activities=30).slots == 1
