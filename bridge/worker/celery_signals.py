@@ -1,9 +1,9 @@
-"""Endings of a job that no user code sees, taken from Celery's signals.
+"""Store the endings of jobs that the task runner does not see, from Celery's signals.
 
-They fire in the worker's parent process, but for ``task_failure``, which a child sends too for what
-the runner saw already; the store drops a second outcome. A handler must not hold up the worker's
-event loop: a thread writes, and goes on trying while the store is away. A child waits for the store
-itself, for the message is acknowledged next.
+The signals fire in the worker's parent process. ``task_failure`` also fires in a child, for what
+the runner has stored there; the store drops a second outcome. A handler must not block the worker's
+event loop: a thread writes, and tries again while the store is away. A child waits for the store
+itself, because it acknowledges the message next.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from bridge.worker.store_wait import wait_for_store
 logger = logging.getLogger(__name__)
 
 WAIT_S = 0.5
-"""How long the worker's event loop waits for the store at most, once in an outage."""
+"""How long the worker's event loop waits for the store, at most, and once in an outage."""
 
 _UNREADABLE = (ContentDisallowed, InvalidTaskError, SerializationError)
-"""Raised before the task: no delivery of the job can be read here."""
+"""Raised before the task is called: this worker can read no delivery of the job."""
 
 
 def connect() -> None:
-    """Listen to Celery's signals; harmless when repeated."""
+    """Connect the handlers to Celery's signals; harmless when repeated."""
     signals.task_failure.connect(_on_failure, dispatch_uid=__name__)
     signals.task_internal_error.connect(_on_internal_error, dispatch_uid=__name__)
     signals.task_revoked.connect(_on_revoked, dispatch_uid=__name__)
@@ -71,27 +71,27 @@ def _on_failure(sender: Task, task_id: str, exception: BaseException, **_: Any) 
     else:
         outcome = failure_of(exception)
         if _is_parent(sender.app) and not isinstance(exception, _UNREADABLE):
-            # Where the job ran, its own failure is stored already. This one is of what Celery did
-            # around it, such as storing its state in a result backend that is away.
+            # The child has stored the job's own failure already. This exception is from what Celery
+            # did around the task, such as storing its state in a result backend that is away.
             of = Delivery.RUNNING
     _settle(sender.app, job, outcome, of=of)
 
 
 def _on_internal_error(sender: Task, task_id: str, exception: BaseException, **_: Any) -> None:
-    """Celery failed outside the task's code; its ``task_failure`` follows and says nothing more."""
+    """Celery failed outside the task's code; the ``task_failure`` that follows is ignored."""
     job = _job_of(sender, task_id)
     if job is None or has_ended(job):
         return
     note_end(job)
     logger.warning(
-        "job %s did not begin, for Celery failed before it (%s: %s); it is published anew",
+        "job %s did not begin, because Celery failed before it (%s: %s); it is published again",
         job.id,
         type(exception).__name__,
         exception,
     )
     request = None if in_pool_process() else state.requests.get(job.id)
     if request is not None:
-        # In a pool of threads Celery would hold it for ever, were the result backend away.
+        # In a pool of threads Celery would keep it for ever while the result backend is away.
         request.acknowledge()
         state.task_ready(request)
 
@@ -113,7 +113,7 @@ def _on_unknown(sender: Any, name: Any, id: Any, **_: Any) -> None:  # noqa: A00
     if job is None:
         return
     cause = (
-        f"worker {sender.hostname} knows no task {name!r}: it runs other code than the poller. "
+        f"worker {sender.hostname} has no task {name!r}: it runs other code than the poller. "
         "Deploy the same tasks to both, or route the task to a queue of workers that have it."
     )
     outcome = Outcome.failure(ErrorName.TASK_NOT_REGISTERED, cause)
@@ -132,14 +132,14 @@ def _on_rejected(sender: Any, message: Any, exc: BaseException | None, **_: Any)
 
 
 def _bridge_of(app: Celery) -> Installation | None:
-    """The bridge of an app; None: it is another Celery app in this process."""
+    """The bridge of an app; None for another Celery app in this process."""
     bridge = getattr(app, "bridge", None)
     return bridge if isinstance(bridge, Installation) else None
 
 
 def _job_of(task: Task, task_id: object) -> Job | None:
-    """The job that has ended; None: it is another task's ending, whatever its id looks like."""
-    job = Job.parse(task_id)  # almost every other id is told by its form alone
+    """The job that has ended; None for another task, even if its id looks like a job's."""
+    job = Job.parse(task_id)  # the form alone tells almost every other id
     if job is None:
         return None
     bridge = _bridge_of(task.app)
@@ -163,21 +163,21 @@ def _write(app: Celery, job: Job, write: Callable[[JobStore], str]) -> None:
     if bridge is None:
         return
 
-    def go_on() -> None:
+    def write_when_possible() -> None:
         answer = wait_for_store(lambda: write(bridge.jobs))
         logger.info("job %s ended without an outcome of its own: %s", job.id, answer)
 
-    if in_pool_process():  # which Celery may end before a thread is through
-        go_on()
+    if in_pool_process():  # Celery may end the child before a thread has written
+        write_when_possible()
         return
-    _writer.write(go_on)
+    _writer.write(write_when_possible)
 
 
 class _Writer:
     """A thread of this process that stores endings, one after the other.
 
-    Its callers wait for it for a moment, so that an ending is stored before its job's message is
-    acknowledged; not while the store is away, for endings may come by the hundred.
+    A caller waits a moment for it, so that an ending is stored before its job's message is
+    acknowledged. Callers do not wait while the store is away: endings may come by the hundred.
     """
 
     def __init__(self) -> None:
@@ -202,7 +202,7 @@ class _Writer:
             try:
                 call()
             except Exception:
-                logger.exception("an ending is not stored; recovery finds its claim")
+                logger.exception("an ending is not stored; recovery will find its claim")
             self._behind = False
             written.set()
 

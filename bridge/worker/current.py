@@ -1,4 +1,4 @@
-"""``bridge.current()``: what a running job may know of its claim, and say."""
+"""``bridge.current()``: what a running task can learn about its claim, and its heartbeats."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ from bridge.statemachine import Context
 logger = logging.getLogger(__name__)
 
 ASK_INTERVAL_S = 0.5
-"""``cancelled`` asks the store at most so often: it may stand in the innermost loop."""
+"""``cancelled`` asks the store once in this time, at most: a task may read it in its inner loop."""
 AWAY_INTERVAL_S = 5.0
+"""How long ``cancelled`` does not ask again after the store did not answer."""
 
 
 class JobCancelled(BridgeError, Ignore):  # type: ignore[misc]
-    """Raised by ``bridge.current().checkpoint()``: no outcome of this job is taken any more.
+    """Raised by ``bridge.current().checkpoint()`` when no outcome of this job is taken any more.
 
-    Celery's ``Ignore``, so that ``autoretry_for=(Exception,)`` does not run the job again.
+    It is an ``Ignore`` of Celery's, so that ``autoretry_for=(Exception,)`` does not run the job
+    again.
     """
 
 
@@ -33,7 +35,7 @@ class Current:
     """The job that runs here; ``bridge.current()`` returns it.
 
     Args:
-        run: Unique for each delivery; names the right to run.
+        run: Names this delivery in the store; only its holder may run.
 
     Attributes:
         claim_id: Names the activity task in logs; never the token.
@@ -43,7 +45,7 @@ class Current:
     """
 
     _published = True
-    """False once the broker has not taken the message of the job's retry."""
+    """False after the broker did not take the message of the job's retry."""
 
     def __init__(
         self, job: Job, *, run: str, bridge: Installation, context: Context | None = None
@@ -63,17 +65,17 @@ class Current:
 
     @property
     def cancelled(self) -> bool:
-        """Whether no outcome of this job is taken any more: stop, it would be dropped.
+        """Whether the task should stop, because no outcome of this job is taken any more.
 
-        True once Step Functions has closed the token (the execution was stopped, a time-out has
-        passed), which a heartbeat hears of; or when this worker was thought dead and the claim runs
-        elsewhere. Cheap enough for a loop. False while the store is away.
+        True when Step Functions has closed the token (the execution was stopped, or a time-out has
+        passed), which the bridge learns from a heartbeat, or when this worker's lease had ended and
+        the claim runs elsewhere. Cheap enough for a loop. False while the store is away.
         """
         return bool(self.cancel_reason)
 
     @property
     def cancel_reason(self) -> str:
-        """Why the job is cancelled, for people; empty: it is not."""
+        """Why the job is cancelled, for people; empty when it is not."""
         now = time.monotonic()
         if self._reason or now < self._ask_at:
             return self._reason
@@ -99,7 +101,7 @@ class Current:
         """End the job here if it is cancelled.
 
         Raises:
-            JobCancelled: Let it pass; Celery then drops the job without a retry or a failure.
+            JobCancelled: Do not catch it: Celery then drops the job without a retry or a failure.
         """
         reason = self.cancel_reason
         if reason:
@@ -108,13 +110,16 @@ class Current:
     def heartbeat(self) -> bool:
         """Say that the job makes progress; needed with ``heartbeat="manual"`` only.
 
-        Heartbeats are sent for two more intervals. False: this run no longer holds its claim, and
-        its outcome may be dropped. While the store is away it is not known, and True.
+        The bridge sends heartbeats for two more intervals.
+
+        Returns:
+            False when this run no longer holds its claim, so that its outcome may be dropped. True
+            otherwise, also while the store is away.
         """
         try:
             return self._bridge.jobs.keep_alive(self._job, run=self.run)
         except (SchemaMismatch, StoreUnavailable) as exc:
-            # Raised, it would be taken for the task's own failure.
+            # If this were raised, it would count as the task's own failure.
             logger.warning("the progress of job %s is not noted: %s", self._job.id, exc)
             return True
 
@@ -123,7 +128,7 @@ _current: ContextVar[Current | None] = ContextVar("bridge_current", default=None
 
 
 def current() -> Current:
-    """The job that runs here.
+    """The job that runs in this thread or greenlet.
 
     Raises:
         LookupError: No job of the bridge runs here: the task was called in another way.
@@ -135,13 +140,13 @@ def current() -> Current:
 
 
 def running_here() -> Current | None:
-    """The job that runs here, if one does."""
+    """The job that runs here; None when none does."""
     return _current.get()
 
 
 @contextmanager
 def as_current(job: Current) -> Iterator[None]:
-    """Make it the job that runs here."""
+    """Make ``current()`` return this job within the ``with`` block."""
     token = _current.set(job)
     try:
         yield

@@ -1,9 +1,9 @@
-"""What a worker is now: its slots and queues, what occupies them, and what it holds.
+"""Read from Celery's objects what a worker has: slots, queues, what occupies them, and its jobs.
 
-All of it is read from Celery's own objects, because all of it can change while the worker lives:
-remote control grows and shrinks the pool and starts and ends consumers, and ordinary tasks take
-slots. The lease's thread reads beside the threads that change these objects. What another version
-of Celery, or another pool, does not have counts as unknown: it must not cost the worker its lease.
+All of it can change while the worker runs: remote control grows and shrinks the pool and starts and
+stops consumers, and ordinary tasks take slots. The lease's thread reads while other threads change
+these objects. What another version of Celery, or another pool, does not have counts as unknown, so
+that the worker keeps its lease.
 """
 
 from __future__ import annotations
@@ -25,19 +25,18 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 ORDINARY_AFTER_S = 0.5
-"""A task that is not of the bridge occupies its slot once it has run for so long; shorter ones are
-turnover."""
+"""An ordinary task counts as occupying its slot after this time; a shorter one leaves it soon."""
 HELD_OVER_S = 1.0
-"""A job that its ``rate_limit`` lets run sooner waits as any other; else its activity would get its
-next job only after this one, and would run slower than it may."""
+"""A job that its ``rate_limit`` lets run within this time counts as waiting, not as held back. Else
+its activity would get the next job only after this one, and would run slower than it may."""
 FETCHES_SAMPLES = 4
-"""So many samples in a row must find room for another message. A busy worker has room for moments
-only, and its messages wait, though they are not lost."""
+"""A worker counts as fetching when this many samples in a row find room for another message. A busy
+worker has room for moments only; its messages wait, and they are not lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What the worker tells the store of itself; see ``JobStore.renew_lease``."""
+    """What the worker tells the store; ``JobStore.renew_lease`` says what each field means."""
 
     slots: int
     queues: tuple[str, ...]
@@ -47,7 +46,7 @@ class Announcement:
 
 
 class OccupancyReader:
-    """Reads one worker.
+    """Reads what one worker has.
 
     Args:
         worker: Celery's ``WorkController``.
@@ -61,15 +60,16 @@ class OccupancyReader:
         self._began: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
         self._sampled = time.monotonic()
         self._room: deque[bool] = deque([False], maxlen=FETCHES_SAMPLES)
-        # Celery gives a task a new bucket when its rate is changed, and empties the old one slowly.
+        # When the rate of a task is changed, Celery gives it a new bucket, and empties the old one
+        # at the old rate.
         self._buckets: dict[int, Any] = {}
         self._warned = False
 
     def sample(self, *, draining: bool = False) -> Announcement:
-        """What the worker would announce now. Cheap: it looks at what runs and what is held back.
+        """What the worker would announce now. Cheap: it reads only what runs and what is held back.
 
         Args:
-            draining: Whether the worker ends: it offers no slot any more.
+            draining: Whether the worker ends, so that it offers no slots.
         """
         slots = 0 if draining or _ends() else self._try(self._slots, self._configured())
         return Announcement(
@@ -85,14 +85,14 @@ class OccupancyReader:
         return set(self.claims_of(active_requests()))
 
     def revoked(self) -> set[str]:
-        """Those of them that were revoked since, as the jobs of closed claims are."""
+        """The claims whose jobs run and were revoked, as jobs of closed claims are."""
         jobs = filter(None, map(self.job_of, active_requests()))
         return {job.claim_id for job in jobs if job.id in state.revoked}
 
     def claims(self) -> set[str]:
         """The claims whose jobs Celery has given the worker: running, waiting, or for later."""
-        # In the order in which a request moves on, and the buckets once more: for a moment the
-        # first of a bucket is taken out, to see whether its time has come.
+        # Read in the order in which a request moves, so that none is missed; the buckets twice,
+        # because Celery takes the first request out for a moment to see whether it may run.
         found = set(self.claims_of(self._try(lambda: list(self._scheduled()), [])))
         found.update(self.claims_of(self._in_buckets()))
         found.update(self.claims_of(_copy(state.requests.values)))
@@ -106,8 +106,8 @@ class OccupancyReader:
                 yield job.claim_id
 
     def job_of(self, request: Any) -> Job | None:
-        """The job that a request is; None: it is another task's, whatever its id looks like."""
-        job = Job.parse(request.id)  # almost every other id is told by its form alone
+        """The job of a request; None for another task, even if its id looks like a job's."""
+        job = Job.parse(request.id)  # the form alone tells almost every other id
         return job if job is not None and request.type in self._tasks else None
 
     def _try(self, read: Callable[[], T], unknown: T) -> T:
@@ -116,7 +116,7 @@ class OccupancyReader:
         except Exception:
             if not self._warned:
                 logger.exception(
-                    "what worker %s does cannot be read; it announces what is known",
+                    "some of what worker %s does cannot be read; it announces the rest",
                     self._worker.hostname,
                 )
             self._warned = True
@@ -128,26 +128,29 @@ class OccupancyReader:
     def _slots(self) -> int:
         pool = getattr(self._worker, "pool", None)
         scaler = getattr(self._worker, "autoscaler", None)
-        # Celery's pool of threads cannot grow: an autoscaler would leave it as it began.
+        # Celery's pool of threads cannot grow: an autoscaler leaves its size as it is.
         if callable(getattr(pool, "grow", None)) or not getattr(pool, "active", False):
             configured = self._worker.max_concurrency if self._worker.autoscale else None
             most = getattr(scaler, "max_concurrency", configured)
             if most is not None:
                 return int(most)
-        # Celery 5.5 and 5.6 count the greenlets that run, and do not note how gevent's pool grows.
+        # Celery 5.5 and 5.6 count the greenlets that run, and do not update a gevent pool's limit
+        # when it grows.
         size = getattr(getattr(pool, "_pool", None), "size", None)
         try:
             if getattr(pool, "is_green", False):
                 return max(0, int(pool.limit if size is None else size))  # type: ignore[union-attr]
             return max(0, int(pool.num_processes))  # type: ignore[union-attr]
-        except (AttributeError, TypeError):  # the pool has not begun, or says nothing
+        except (AttributeError, TypeError):  # the pool has not started, or does not say
             return self._configured()
 
     def _consumed(self) -> tuple[str, ...]:
         tasks = getattr(self._consumer, "task_consumer", None)
         if tasks is not None:
             self._queues = tuple(sorted({queue.name for queue in tasks.queues}))
-        elif self._queues is None:  # not connected yet; else those before the connection was lost
+        elif (
+            self._queues is None
+        ):  # not connected yet; after a lost connection, the last ones count
             chosen = self._worker.app.amqp.queues.consume_from
             return tuple(sorted({getattr(queue, "name", key) for key, queue in chosen.items()}))
         return self._queues
@@ -162,7 +165,7 @@ class OccupancyReader:
             if self.job_of(request) is None:
                 since = self._began.get(request)
                 if since is None:
-                    # Celery notes the wall clock, which may be set meanwhile.
+                    # Celery notes the wall clock, which may have been set since.
                     lasted = time.time() - (getattr(request, "time_start", None) or time.time())
                     since = now - min(max(0.0, lasted), now - self._sampled)
                 began[request] = since
@@ -181,15 +184,16 @@ class OccupancyReader:
             return False
         if not any(tasks.consuming_from(queue) for queue in tasks.queues):
             return False
-        # A full pool of greenlets holds up the loop that fetches, and a solo pool is that loop.
+        # A full pool of greenlets blocks the loop that fetches, and a solo pool runs in that loop.
         if len(state.active_requests) >= slots:
             return False
-        # Where the broker does not count the messages, kombu does, as worker_disable_prefetch says.
+        # kombu counts the messages where the broker does not; worker_disable_prefetch replaces the
+        # method.
         can_consume = getattr(getattr(tasks.channel, "qos", None), "can_consume", None)
         if can_consume is not None:
             return bool(can_consume())
-        # Not `qos.value`: it has room for what waits for its time, and a consumer of a quorum queue
-        # keeps the count that it began with.
+        # Not `qos.value`: it includes room for tasks with an ETA, and the consumer of a quorum
+        # queue keeps its first count.
         most = consumer.initial_prefetch_count
         held = len(state.reserved_requests) + sum(len(b.contents) for b in self._look_for_buckets())
         return not most or held < most
@@ -213,9 +217,9 @@ class OccupancyReader:
             yield from self.claims_of(entry[0] for entry in _copy(bucket.contents)[soon:])
 
     def _scheduled(self) -> Iterator[Any]:
-        """The requests that wait in timers; those of Celery 5.5 and 5.6 stand nowhere else.
+        """The requests that wait in timers; Celery 5.5 and 5.6 keep them in no other place.
 
-        A timer waits for each bucket, too: also for one that was replaced before it was sampled.
+        Each bucket has a timer too, even a bucket that was replaced before it was sampled.
         """
         timer = getattr(self._consumer, "timer", None)
         for waiting in _copy(timer.schedule.queue) if timer is not None else ():
@@ -233,13 +237,13 @@ def active_requests() -> list[Any]:
 
 
 def _ends() -> bool:
-    """Whether the worker was told to end; it begins to stop its parts up to seconds later."""
+    """Whether the worker was told to end; it may begin to stop its parts only seconds later."""
     flags = (getattr(state, name, None) for name in ("should_stop", "should_terminate"))
     return any(flag is not None and flag is not False for flag in flags)  # 0 is an exit status
 
 
 def _copy(them: Any) -> list[Any]:
-    """A list of what another thread may change meanwhile; ``them``, or what it returns."""
+    """A list of a collection that another thread may change, or of what ``them()`` returns."""
     while True:
         try:
             return list(them() if callable(them) else them)

@@ -1,4 +1,4 @@
-"""What a task's result, or the exception that ended it, is to Step Functions."""
+"""Make the outcome for Step Functions from a task's result, or from the exception that ended it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class OutputRefused(BridgeError):
-    """A task returned what cannot be the output of an activity task."""
+    """A task returned a value that cannot be the output of an activity task."""
 
     def __init__(self, error: str, cause: str) -> None:
         super().__init__(error, cause)
@@ -22,7 +22,11 @@ class OutputRefused(BridgeError):
 
 
 def output_of(result: Any) -> str:
-    """The result as JSON text that Step Functions takes."""
+    """The result as JSON text.
+
+    Raises:
+        OutputRefused: It is no JSON, or too large for Step Functions.
+    """
     try:
         text = json.dumps(result, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         size_bytes = len(text.encode())
@@ -42,9 +46,9 @@ def output_of(result: Any) -> str:
 
 
 def failure_of(exc: BaseException) -> Outcome:
-    """The failure that an exception is: its class's name, or its own, and what it says."""
+    """The failure for an exception: its own error name or its class's name, and its text."""
     if isinstance(exc, ActivityError | OutputRefused):
-        # A subclass may have set neither, or no text.
+        # A subclass may have set neither, or something that is no text.
         return Outcome.failure(str(exc.error or "").strip() or _name_of(exc), str(exc.cause or ""))
     return Outcome.failure(_name_of(exc), text_of(exc))
 
@@ -54,7 +58,7 @@ def _name_of(exc: BaseException) -> str:
 
 
 def text_of(what: object) -> str:
-    """What an exception, or its reason, says of itself, whatever its methods do."""
+    """The text of an exception or of a reason, even if its own methods fail."""
     for say in (str, repr):
         try:
             if words := say(what):

@@ -1,11 +1,11 @@
 """Let a worker fetch other messages beside jobs that it holds back for a ``rate_limit``.
 
-A message that a worker holds back is not acknowledged, so it counts against the prefetch count: as
-many jobs of one rate-limited task as the worker has slots, and it fetches nothing else. Celery
-raises the count for a task with an ETA while it waits; the same is done here for a job of the
-bridge that waits for its rate limit. Ordinary tasks wait as ever.
+A message that a worker holds back is not acknowledged, so it counts against the prefetch count:
+when it holds back as many jobs as it has slots, it fetches nothing else. For a task with an ETA,
+Celery raises the count while it waits. The bridge does the same for a job that waits for its rate
+limit, and not for ordinary tasks.
 
-With quorum queues of RabbitMQ the prefetch count of a consumer is fixed, for ETA tasks too.
+RabbitMQ's quorum queues have a fixed prefetch count for each consumer, for ETA tasks too.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ logger = logging.getLogger(__name__)
 
 
 class RaisePrefetch(bootsteps.Step):  # type: ignore[misc]
-    """Consumer bootstep; optional (``bridge.versions``), for the inside of Celery's ``Consumer``.
+    """Consumer bootstep: raises the prefetch count by one for each job that is held back.
 
-    Each job takes its room when it comes to the bucket, and gives it back when it leaves for the
-    pool; one that need not wait does both at once. A lost connection empties the buckets, and the
-    count begins anew with the next one.
+    Optional part "room beside rate limits" (``bridge.versions``). The count is raised when Celery
+    puts the job into the bucket of its rate limit, and lowered when the job leaves for the pool; a
+    job that need not wait does both at once. A lost connection empties the buckets, and the next
+    one has a new count.
     """
 
     def __init__(self, consumer: Any, **kwargs: Any) -> None:
@@ -41,9 +42,9 @@ class RaisePrefetch(bootsteps.Step):  # type: ignore[misc]
                 consumer._limit_move_to_pool,
             )
         except AttributeError as exc:  # a consumer class of the app's own
-            logger.info("jobs that wait for a rate_limit take the room of others: %s", exc)
+            logger.info("jobs held back for a rate_limit take the room of other jobs: %s", exc)
             return
-        # Before the strategies of the tasks are made, which keep these methods.
+        # The strategies of the tasks are made later, and keep these methods.
         consumer._limit_task = self._limit_task
         consumer._limit_post_eta = self._limit_task_post_eta
         consumer._limit_move_to_pool = self._move_to_pool
@@ -58,7 +59,7 @@ class RaisePrefetch(bootsteps.Step):  # type: ignore[misc]
 
     def _move_to_pool(self, request: Any, *args: Any) -> Any:
         qos = self._given.pop(request, None)
-        # After a lost connection Celery may set the count anew, without what was given.
+        # After a lost connection Celery may have set the count anew, without this job's room.
         if qos is not None and qos.value > self._consumer.initial_prefetch_count:
             qos.decrement_eventually()
         return self._move(request, *args)

@@ -38,7 +38,7 @@ class Run:
     """
 
     def __init__(
-        self, bridge: Installation, task: Task, job: Job, context: Context | None = None
+        self, bridge: Installation, task: Task, job: Job, *, context: Context | None = None
     ) -> None:
         self.bridge, self.task, self.job = bridge, task, job
         self.name = new_name()

@@ -51,7 +51,7 @@ def run_job(
         Ignore, Reject: The job must not run here; nothing was called.
         BaseException: What the task raised, after its outcome is stored; see ``endings``.
     """
-    run = Run(bridge, task, job, context)
+    run = Run(bridge, task, job, context=context)
     _start(run)
     passing(KillPoint.AFTER_START_BEFORE_RUN)
     run.log_start()

@@ -1,7 +1,7 @@
-"""What the bridge adds to a Celery task that is an activity.
+"""Change the class of each Celery task that is an activity, so that its jobs run in ``run_job``.
 
-It concerns the bridge's jobs only. Every other call of the task passes through Celery's own code
-and the author's, with the settings that the author gave it.
+The change concerns the bridge's jobs only. Every other call of the task passes through Celery's own
+code and the author's, with the options that the author gave it.
 """
 
 from __future__ import annotations
@@ -28,36 +28,36 @@ from bridge.worker.task_runner import run_job
 logger = logging.getLogger(__name__)
 
 _OF_OPTIONS = (LookupError, TypeError, ValueError)
-"""What a call with impossible options raises."""
+"""What Celery raises for impossible options."""
 
 
 class _ActivityTask(Task):  # type: ignore[misc]
-    """Put in front of the class of every task that is an activity."""
+    """The class that is put in front of the class of every task that is an activity."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Hide from the app's classes: one that lists its subclasses has this task already."""
+        """Do not call the app's classes: one that lists its subclasses lists this task already."""
 
     def start_strategy(self, app: Celery, consumer: Any, **options: Any) -> Callable[..., Any]:
-        """Called by Celery for what it does with a message of the task: jobs have their own way."""
+        """Return what receives the task's messages; Celery calls this once for each worker."""
         start = super().start_strategy
         take_call = start(app, consumer, **options)
         take_job = start.__func__(_TaskOfJobs(lambda: self), app, consumer, **options)
 
         def take(message: Any, body: Any, *rest: Any, **more: Any) -> Any:
-            # The body is there with Celery's first protocol only, which has no headers.
-            said = message.headers if body is None else body
-            of_job = Job.parse(said.get("id")) is not None
-            return (take_job if of_job else take_call)(message, body, *rest, **more)
+            # With Celery's first protocol, which has no headers, the id is in the body.
+            fields = message.headers if body is None else body
+            is_job = Job.parse(fields.get("id")) is not None
+            return (take_job if is_job else take_call)(message, body, *rest, **more)
 
         return take
 
     def before_start(self, *args: Any, **kwargs: Any) -> None:
-        """Called by Celery before each run."""
+        """Note that a run begins; Celery calls this before each run."""
         note_begin()
         super().before_start(*args, **kwargs)
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
-        """Publish a call of the task; ``Task.retry`` publishes the retry of a job by it, too."""
+        """Publish a call of the task; ``Task.retry`` also publishes the retry of a job by it."""
         job = running_here()
         if job is None or options.get("task_id") != job._job_id:
             return super().apply_async(*args, **options)
@@ -66,23 +66,24 @@ class _ActivityTask(Task):  # type: ignore[misc]
     def _publish_retry(
         self, job: Current, publish: Callable[..., Any], *args: Any, **options: Any
     ) -> Any:
-        """Publish, or leave it to recovery: ``Task.retry`` makes a Reject of what is raised here.
+        """Publish the retry of a job, or leave it to recovery while the broker is away.
 
-        Recovery knows the input only. A retry with other arguments waits for the broker here.
+        ``Task.retry`` would turn an exception from here into a Reject. Recovery knows only the
+        input, so that a retry with other arguments waits here for the broker.
         """
         repeats = self._repeats_its_input(*args)
         while True:
             try:
                 return publish(*args, **options)
             except SoftTimeLimitExceeded:
-                pass  # while it waits for the broker; the hard limit still holds
+                pass  # it was raised in the wait for the broker; the hard limit still holds
             except Exception as exc:
-                in_vain = not repeats and isinstance(exc, _OF_OPTIONS)
-                in_vain = in_vain or self._is_at_no_time(options)
-                if in_vain or is_final(exc, self, next(iter(self.request.args), None)):
+                is_impossible = not repeats and isinstance(exc, _OF_OPTIONS)
+                is_impossible = is_impossible or self._is_at_no_time(options)
+                if is_impossible or is_final(exc, self, next(iter(self.request.args), None)):
                     raise
                 logger.warning(
-                    "the broker did not take the retry of job %s (%s: %s); it waits for it",
+                    "the broker did not take the retry of job %s (%s: %s); the retry waits for it",
                     job._job_id,
                     type(exc).__name__,
                     exc,
@@ -93,7 +94,7 @@ class _ActivityTask(Task):  # type: ignore[misc]
             time.sleep(CELERY_RETRY_S)
 
     def _is_at_no_time(self, options: Mapping[str, Any]) -> bool:
-        """Whether the options name no time, such as ``countdown=float("nan")``."""
+        """Whether an option names an impossible time, such as ``countdown=float("nan")``."""
         times = {name: options.get(name) for name in ("countdown", "eta", "expires")}
         try:
             self.app.amqp.create_task_message(options["task_id"], self.name, (), {}, **times)
@@ -107,17 +108,17 @@ class _ActivityTask(Task):  # type: ignore[misc]
 
 
 class _CalledActivityTask(_ActivityTask):
-    """The same for a class with a ``__call__`` of its own, which belongs to the user's code."""
+    """The same for a class of the user's that has a ``__call__``, which is part of their code."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return _call(self, super().__call__, *args, **kwargs)
 
 
 class _TaskOfJobs(Proxy):  # type: ignore[misc]
-    """An activity's task as the requests of its jobs see it; all else is the task's own.
+    """A proxy of an activity's task with the options that its jobs need, for their requests.
 
-    The fence makes late acks safe. What becomes of a lost worker's claim is for the store to say:
-    by Celery's own answers a job would run again without limit, or three minutes late.
+    The fence makes late acks safe. The store decides what happens to a lost worker's claim: with
+    Celery's own options a job would run again without limit, or three minutes late.
     """
 
     acks_late = True
@@ -126,9 +127,9 @@ class _TaskOfJobs(Proxy):  # type: ignore[misc]
 
 
 def _call(task: Task, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Run a job, or make any other call as it is."""
+    """Run a job in ``run_job``; make any other call unchanged."""
     job = Job.parse(task.request.id)
-    # Inside a job, too, a call of the task is the plain function that the user wrote.
+    # A call of the task inside a job is also a plain call of the user's function.
     if job is None or task.request.called_directly or running_here():
         return call(*args, **kwargs)
     context = None
@@ -139,14 +140,14 @@ def _call(task: Task, call: Callable[..., Any], *args: Any, **kwargs: Any) -> An
 
 
 def equip(app: Celery) -> None:
-    """Put the runner around every task that is an activity; harmless when repeated."""
+    """Change every task of the app that is an activity; harmless when repeated."""
     for activity in installed(app).registry.values():
         task = activity.task
         if isinstance(task, _ActivityTask):
             continue
         cls = type(task)
-        # Celery calls `run` of a task whose class has no `__call__` of its own, and a class that
-        # gets one changes what a task that calls itself sees.
+        # Celery calls `run` of a task whose class has no `__call__`. A `__call__` that is added to
+        # such a class would change what a task sees that calls itself.
         has_call = cls.__call__ is not Task.__call__
         ours = _CalledActivityTask if has_call else _ActivityTask
         task.__class__ = type(cls.__name__, (ours, cls), {"__module__": cls.__module__})
