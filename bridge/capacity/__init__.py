@@ -1,5 +1,6 @@
-"""Plan a deployment: what a load needs, and what gives out first.
+"""Plan a deployment: what a load needs, and which limit it reaches first.
 
-Calculated, without Redis and without AWS: from AWS's quotas (``quotas``), from what was measured
-(``costs.json``, read by ``costs``) and from the way in which the bridge works (``model``).
+The plan is calculated without Redis and AWS: from AWS's quotas (``quotas``), from measured costs
+(``costs.json``, read by ``costs``), and from how the bridge works (``plan``, ``limits``).
+``command`` is ``celery -A bridge capacity``.
 """

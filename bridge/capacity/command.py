@@ -1,6 +1,6 @@
-"""``celery -A bridge capacity``: parse, calculate, print.
+"""The command ``celery -A bridge capacity``.
 
-Loaded by every ``celery`` command, like ``bridge.cli``: imports stand inside the commands.
+Every ``celery`` command loads this module, so it imports the rest of the room inside its functions.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 import math
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +19,7 @@ from bridge.cli.base import JSON, BridgeCommand
 
 if TYPE_CHECKING:
     from bridge.app_state import Installation
-    from bridge.capacity.plan import Load
+    from bridge.capacity.load import Load
 
 DEFAULT_REGION = "us-east-1"
 
@@ -30,7 +31,7 @@ DEFAULT_REGION = "us-east-1"
     required=True,
     metavar="TASKS/S",
     cls=CeleryOption,
-    help="Activity tasks a second, over all activities.",
+    help="Activity tasks per second, of all activities together.",
 )
 @click.option(
     "--duration",
@@ -38,23 +39,23 @@ DEFAULT_REGION = "us-east-1"
     required=True,
     metavar="SECONDS",
     cls=CeleryOption,
-    help="Of a task, on average.",
+    help="Average duration of a task.",
 )
 @click.option(
     "--heartbeat",
     type=float,
     metavar="SECONDS",
     cls=CeleryOption,
-    help="Between heartbeats of a token. Default: BRIDGE_HEARTBEAT_S.",
+    help="Interval between heartbeats. Default: BRIDGE_HEARTBEAT_S.",
 )
 @click.option(
     "--activities",
     type=int,
     metavar="COUNT",
     cls=CeleryOption,
-    help="How many share the rate. Default: those of the app's tasks.",
+    help="Number of activities. Default: those of the app's tasks.",
 )
-@click.option("--region", cls=CeleryOption, help="Whose quotas count. Default: AWS_REGION.")
+@click.option("--region", cls=CeleryOption, help="Region whose quotas apply. Default: AWS_REGION.")
 @click.option(
     "--concurrency",
     type=int,
@@ -62,7 +63,7 @@ DEFAULT_REGION = "us-east-1"
     show_default=True,
     metavar="SLOTS",
     cls=CeleryOption,
-    help="Of a worker process.",
+    help="Slots of a worker process.",
 )
 @click.option(
     "--input-bytes",
@@ -71,7 +72,7 @@ DEFAULT_REGION = "us-east-1"
     show_default=True,
     metavar="BYTES",
     cls=CeleryOption,
-    help="Of a task's input, as JSON.",
+    help="Size of a task's input, as JSON.",
 )
 @click.option(
     "--output-bytes",
@@ -80,7 +81,7 @@ DEFAULT_REGION = "us-east-1"
     show_default=True,
     metavar="BYTES",
     cls=CeleryOption,
-    help="Of a task's output, as JSON.",
+    help="Size of a task's output, as JSON.",
 )
 @click.option(
     "--failing",
@@ -89,7 +90,7 @@ DEFAULT_REGION = "us-east-1"
     show_default=True,
     metavar="SHARE",
     cls=CeleryOption,
-    help="Of the tasks that fail, 0 to 1.",
+    help="Share of the tasks that fail, 0 to 1.",
 )
 @click.option(
     "--tasks-per-execution",
@@ -98,7 +99,7 @@ DEFAULT_REGION = "us-east-1"
     show_default=True,
     metavar="COUNT",
     cls=CeleryOption,
-    help="Activity tasks of an execution.",
+    help="Average number of activity tasks in an execution.",
 )
 @click.option(
     "--quota",
@@ -106,12 +107,12 @@ DEFAULT_REGION = "us-east-1"
     multiple=True,
     metavar="OPERATION=RATE",
     cls=CeleryOption,
-    help="Your account's, a second, where it is not AWS's default; may be repeated.",
+    help="Calls per second that your account may make, if not AWS's default; may be repeated.",
 )
 @JSON
 @click.pass_context
 def capacity(ctx: click.Context, /, **given: Any) -> None:
-    """Calculate what a load needs, and what gives out first. Needs neither Redis nor AWS.
+    """Calculate what a load needs, and which limit it reaches first, without Redis and AWS.
 
     Exit status 1 if a quota or limit is exceeded at this rate.
     """
@@ -129,7 +130,7 @@ def capacity(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _load(ctx: click.Context, given: dict[str, Any]) -> Load:
-    from bridge.capacity.plan import Load
+    from bridge.capacity.load import Load
     from bridge.settings import load
 
     bridge = _bridge(ctx)
@@ -160,7 +161,7 @@ def _load(ctx: click.Context, given: dict[str, Any]) -> Load:
 
 
 def _bridge(ctx: click.Context) -> Installation | None:
-    """The app's installation; None without one, for a plan needs none."""
+    """The bridge of the app; None when it has none, which a plan does not need."""
     app = getattr(ctx.obj, "app", None)
     if not hasattr(app, "bridge"):
         return None
@@ -169,75 +170,103 @@ def _bridge(ctx: click.Context) -> Installation | None:
     return installed(app)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Number:
+    """The value of an option, which values are possible, and the message for others."""
+
+    option: str
+    value: float
+    is_possible: Callable[[float], bool]
+    fault: str
+    remedy: str
+
+
 def _check(
     ctx: click.Context, given: dict[str, Any], *, tick_s: float, heartbeat_s: float, activities: int
 ) -> None:
-    """Refuse what no load can be; what exceeds a limit is a result."""
+    """Refuse values that no load can have. A value that exceeds a limit is a result instead."""
+    numbers = [
+        *_rate_and_times(given, tick_s=tick_s, heartbeat_s=heartbeat_s),
+        *_sizes(given),
+        *_counts(given, activities=activities),
+    ]
+    for number in numbers:
+        if not (math.isfinite(number.value) and number.is_possible(number.value)):
+            raise click.UsageError(
+                f"{number.option} {number.value:g} {number.fault}. {number.remedy}", ctx
+            )
 
-    def refuse(option: str, value: float, why: str, instead: str) -> None:
-        raise click.UsageError(f"{option} {value:g} {why}. {instead}", ctx)
 
-    def need(option: str, value: float, right: Callable[[float], bool], why: str, ask: str) -> None:
-        if not (math.isfinite(value) and right(value)):
-            refuse(option, value, why, ask)
+def _rate_and_times(given: dict[str, Any], *, tick_s: float, heartbeat_s: float) -> list[_Number]:
+    return [
+        _Number(
+            option="--rate",
+            value=given["rate"],
+            is_possible=lambda n: n > 0,
+            fault="is not a rate above 0",
+            remedy="Give the tasks per second, such as 50, or 0.2 for one every 5 s.",
+        ),
+        _Number(
+            option="--duration",
+            value=given["duration"],
+            is_possible=lambda n: n > 0,
+            fault="is not a duration above 0",
+            remedy="Give seconds, such as 0.2 or 90.",
+        ),
+        _Number(
+            option="--heartbeat",
+            value=heartbeat_s,
+            is_possible=lambda n: n >= tick_s,
+            fault=f"is below BRIDGE_TICK_S={tick_s:g}: heartbeats are sent at most once a tick",
+            remedy="Give a longer interval; 20 is the default.",
+        ),
+    ]
 
-    need(
-        "--rate",
-        given["rate"],
-        lambda n: n > 0,
-        "is no rate: nothing would come",
-        "Give the tasks a second, such as 50, or 0.2 for one each 5 s.",
-    )
-    need(
-        "--duration",
-        given["duration"],
-        lambda n: n > 0,
-        "is no duration of a task",
-        "Give seconds, such as 0.2 or 90.",
-    )
-    need(
-        "--heartbeat",
-        heartbeat_s,
-        lambda n: n >= tick_s,
-        f"is below BRIDGE_TICK_S={tick_s:g}: heartbeats are sent once a tick at most",
-        "Give a longer interval; 20 is the default.",
-    )
-    need(
-        "--activities",
-        activities,
-        lambda n: n >= 1,
-        "is no number of activities",
-        "Give 1 or more.",
-    )
-    need(
-        "--concurrency",
-        given["concurrency"],
-        lambda n: n >= 1,
-        "leaves a worker without a slot, and without slots nothing is claimed",
-        "Give 1 or more, as to celery worker.",
-    )
-    for option in ("input", "output"):
-        need(
-            f"--{option}-bytes",
-            given[f"{option}_bytes"],
-            lambda n: n >= 0,
-            "is no size",
-            "Give bytes, 0 or more.",
+
+def _sizes(given: dict[str, Any]) -> list[_Number]:
+    return [
+        _Number(
+            option=f"--{name}-bytes",
+            value=given[f"{name}_bytes"],
+            is_possible=lambda n: n >= 0,
+            fault="is not a size",
+            remedy="Give bytes, 0 or more.",
         )
-    need(
-        "--failing",
-        given["failing"],
-        lambda n: 0 <= n <= 1,
-        "is no share of the tasks",
-        "Give 0 to 1, such as 0.05 for one in twenty.",
-    )
-    need(
-        "--tasks-per-execution",
-        given["tasks_per_execution"],
-        lambda n: n > 0,
-        "is no number of tasks: executions without any are no load of the bridge",
-        "Give the average, such as 1 or 40.",
-    )
+        for name in ("input", "output")
+    ]
+
+
+def _counts(given: dict[str, Any], *, activities: int) -> list[_Number]:
+    return [
+        _Number(
+            option="--activities",
+            value=activities,
+            is_possible=lambda n: n >= 1,
+            fault="is not a number of activities",
+            remedy="Give 1 or more.",
+        ),
+        _Number(
+            option="--concurrency",
+            value=given["concurrency"],
+            is_possible=lambda n: n >= 1,
+            fault="leaves a worker without a slot, and without slots nothing is claimed",
+            remedy="Give 1 or more, as to celery worker.",
+        ),
+        _Number(
+            option="--failing",
+            value=given["failing"],
+            is_possible=lambda n: 0 <= n <= 1,
+            fault="is not a share of the tasks",
+            remedy="Give 0 to 1, such as 0.05 for one in twenty.",
+        ),
+        _Number(
+            option="--tasks-per-execution",
+            value=given["tasks_per_execution"],
+            is_possible=lambda n: n > 0,
+            fault="is not a number of tasks above 0: the bridge has no work without tasks",
+            remedy="Give the average, such as 1 or 40.",
+        ),
+    ]
 
 
 def _quotas(ctx: click.Context, given: dict[str, Any]) -> dict[str, float]:
@@ -248,14 +277,14 @@ def _quotas(ctx: click.Context, given: dict[str, Any]) -> dict[str, float]:
         operation, _, rate = each.partition("=")
         if operation not in OPERATIONS:
             raise click.UsageError(
-                f"--quota {each!r} names no operation that the bridge is bounded by. "
+                f"--quota {each!r} does not name an operation with a quota for activities. "
                 f"Name one of {', '.join(OPERATIONS)}.",
                 ctx,
             )
         made[operation] = _positive(rate)
         if not made[operation]:
             raise click.UsageError(
-                f"--quota {each!r} has no rate: a quota is calls a second. "
+                f"--quota {each!r} has no rate: a quota is a number of calls per second. "
                 f"Write {operation}=1000, for example.",
                 ctx,
             )
@@ -263,7 +292,7 @@ def _quotas(ctx: click.Context, given: dict[str, Any]) -> dict[str, float]:
 
 
 def _positive(text: str) -> float:
-    """The number that a text is; 0 if it is none, or none that is above 0."""
+    """The number in a text; 0 when it is not a number above 0."""
     try:
         number = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What was measured: ``costs.json``, which ``python -m bench.costs`` makes of a bench's run."""
+"""The measured costs: ``costs.json``, which ``python -m bench.costs`` makes from a benchmark."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a task, a heartbeat, a claim and a poll cost.
+    """What a task, a heartbeat, a claim and a poll cost in CPU and memory.
 
     Attributes:
-        measured: Date, machine and versions, for people.
-        poller_task_ms: CPU of the poller's process a task: poll, store, publish, report.
-        worker_task_ms: CPU of the worker around a task that does nothing.
-        valkey_task_ms: CPU of the store and broker a task.
-        beat_heartbeat_ms: CPU of the beat process a heartbeat.
-        valkey_heartbeat_ms: CPU of the store a heartbeat.
-        claim_bytes: Redis of a claim in flight, without token, input and message.
-        token_bytes: Of a task token.
-        message_bytes: Redis of a job's message, without its argument.
-        closed_claim_bytes: Redis of a claim that is closed and still remembered.
-        poller_rss_mb: Memory of a poller at rest.
+        measured: Date, machine and versions of the measurement, for people.
+        poller_task_ms: CPU of the poller per task: poll, store, publish, report.
+        worker_task_ms: CPU of the worker per task, for a task that does nothing.
+        valkey_task_ms: CPU of Redis (store and broker) per task.
+        beat_heartbeat_ms: CPU of the beat process per heartbeat.
+        valkey_heartbeat_ms: CPU of Redis per heartbeat.
+        claim_bytes: Redis memory of a claim in flight, without token, input and message.
+        token_bytes: Size of a task token.
+        message_bytes: Redis memory of a job's message, without its argument.
+        closed_claim_bytes: Redis memory of a closed claim.
+        poller_rss_mb: Memory of an idle poller.
         poll_rss_kb: Memory of an open poll.
         beat_rss_mb: Memory of a beat process.
     """
@@ -44,6 +44,6 @@ class Costs:
 
     @classmethod
     def load(cls) -> Costs:
-        """The figures that the package brings."""
+        """Read the costs that are part of the package."""
         text = (files("bridge.capacity") / "costs.json").read_text("utf-8")
         return cls(**json.loads(text))

@@ -1,4 +1,4 @@
-"""A plan as people and programs read it."""
+"""Show a plan: as tables for people, or as JSON for programs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge.capacity.costs import Costs
-from bridge.capacity.plan import MB, Limit, Load, Plan
+from bridge.capacity.limits import Limit
+from bridge.capacity.load import Load
+from bridge.capacity.plan import MB, Plan
 
 WIDTH = 100
 
 
 def show(plan: Plan, costs: Costs) -> None:
-    """Print a plan: what the load needs, each limit, what gives out first and what to do then."""
+    """Print a plan: what the load needs, each limit, and which limit is reached first."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=max(console.width, WIDTH))
@@ -33,77 +35,51 @@ def show(plan: Plan, costs: Costs) -> None:
     lines += [Text.assemble(("! ", "yellow"), warning) for warning in warnings(plan)]
     measured = costs.measured
     quick = ", a quick run" if measured["quick"] else ""
-    said = f"Costs: {measured['machine']}, {measured['date']}{quick}; yours will differ."
-    lines += [Text(), Text(said, "dim")]
+    source = f"Costs: {measured['machine']}, {measured['date']}{quick}; yours will differ."
+    lines += [Text(), Text(source, "dim")]
     console.print(Group(*lines), highlight=False)
 
 
 def sentence(plan: Plan) -> str:
-    """What gives out first, at which rate, and what to do then."""
+    """Which limit is reached first, at which rate, and what to do then."""
     limit, rate = plan.first, plan.load.rate
     if limit.exceeded:
-        said = f"{limit.name} gives out: it bears {_rate(plan.growth * rate)} tasks/s."
+        fact = f"{limit.name} is exceeded: it allows {_rate(plan.growth * rate)} tasks/s."
     else:
-        said = (
-            f"{limit.name} gives out first, at {_times(plan.growth)} this rate: "
+        fact = (
+            f"{limit.name} is the first limit, at {_times(plan.growth)} this rate: "
             f"{_rate(plan.growth * rate)} tasks/s."
         )
-    return f"{said} {limit.remedy}"
+    return f"{fact} {limit.remedy}"
 
 
 def warnings(plan: Plan) -> list[str]:
-    """What else needs attention, a sentence each."""
-    found, said = list[str](), {plan.first.remedy}
+    """What else needs attention, in one text each."""
+    found, given = list[str](), {plan.first.remedy}
     for limit in plan.exceeded:
         if limit is plan.first:
             continue
-        remedy = "" if limit.remedy in said else f" {limit.remedy}"
-        said.add(limit.remedy)
+        remedy = "" if limit.remedy in given else f" {limit.remedy}"
+        given.add(limit.remedy)
         found.append(
             f"{limit.name}: {_amount(limit.used)}{limit.unit} of {_amount(limit.most)}{limit.unit}."
             f"{remedy}"
         )
-    beats = next(limit for limit in plan.limits if limit.name == "SendTaskHeartbeat")
-    if not beats.exceeded and plan.heartbeats_most > beats.most:
+    heartbeats = next(limit for limit in plan.limits if limit.name == "SendTaskHeartbeat")
+    if not heartbeats.exceeded and plan.heartbeats_most > heartbeats.most:
         found.append(
-            f"With every slot taken, after a rush or an outage, {plan.in_flight_most:,} claims are "
-            f"in flight: {_amount(plan.heartbeats_most)} heartbeats/s of {_amount(beats.most)}. "
-            "Send heartbeats less often, or have fewer slots."
+            f"With every slot taken, as after a rush or an outage, {plan.in_flight_most:,} claims "
+            f"are in flight: {_amount(plan.heartbeats_most)} heartbeats/s of "
+            f"{_amount(heartbeats.most)}. Send heartbeats less often, or use fewer slots."
         )
     return found
 
 
 def as_json(plan: Plan, costs: Costs) -> dict[str, Any]:
-    """For programs; documented in docs/capacity.md and kept stable."""
-    load = plan.load
+    """The plan for programs; docs/capacity.md documents this shape, which stays as it is."""
     return {
-        "load": {
-            "rate": load.rate,
-            "duration_s": load.duration_s,
-            "heartbeat_s": load.heartbeat_s,
-            "activities": load.activities,
-            "region": load.region,
-            "concurrency": load.concurrency,
-            "input_bytes": load.input_bytes,
-            "output_bytes": load.output_bytes,
-            "failing": load.failing,
-            "tasks_per_execution": load.tasks_per_execution,
-        },
-        "needs": {
-            "in_flight": round(plan.in_flight, 3),
-            "in_flight_most": plan.in_flight_most,
-            "waiting_most": plan.waiting_most,
-            "slots": plan.slots,
-            "workers": plan.workers,
-            "worker_cores": round(plan.worker_cores, 3),
-            "open_polls": plan.open_polls,
-            "pollers": plan.pollers,
-            "poller_bytes": round(plan.poller_bytes),
-            "beats": plan.beats,
-            "beat_bytes": round(plan.beat_bytes),
-            "store_bytes": round(plan.store_bytes),
-            "store_cores": round(plan.store_cores, 3),
-        },
+        "load": _load_as_json(plan.load),
+        "needs": _needs_as_json(plan),
         "limits": [
             {
                 "name": limit.name,
@@ -118,7 +94,7 @@ def as_json(plan: Plan, costs: Costs) -> dict[str, Any]:
         "first": {
             "name": plan.first.name,
             "growth": round(plan.growth, 3),
-            "rate": round(plan.growth * load.rate, 3),
+            "rate": round(plan.growth * plan.load.rate, 3),
             "remedy": plan.first.remedy,
         },
         "warnings": warnings(plan),
@@ -126,11 +102,44 @@ def as_json(plan: Plan, costs: Costs) -> dict[str, Any]:
     }
 
 
+def _load_as_json(load: Load) -> dict[str, Any]:
+    return {
+        "rate": load.rate,
+        "duration_s": load.duration_s,
+        "heartbeat_s": load.heartbeat_s,
+        "activities": load.activities,
+        "region": load.region,
+        "concurrency": load.concurrency,
+        "input_bytes": load.input_bytes,
+        "output_bytes": load.output_bytes,
+        "failing": load.failing,
+        "tasks_per_execution": load.tasks_per_execution,
+    }
+
+
+def _needs_as_json(plan: Plan) -> dict[str, Any]:
+    return {
+        "in_flight": round(plan.in_flight, 3),
+        "in_flight_most": plan.in_flight_most,
+        "waiting_most": plan.waiting_most,
+        "slots": plan.slots,
+        "workers": plan.workers,
+        "worker_cores": round(plan.worker_cores, 3),
+        "open_polls": plan.open_polls,
+        "pollers": plan.pollers,
+        "poller_bytes": round(plan.poller_bytes),
+        "beats": plan.beats,
+        "beat_bytes": round(plan.beat_bytes),
+        "store_bytes": round(plan.store_bytes),
+        "store_cores": round(plan.store_cores, 3),
+    }
+
+
 def _headline(load: Load) -> str:
     activities = "1 activity" if load.activities == 1 else f"{load.activities:,} activities"
     return (
         f"{_rate(load.rate)} tasks/s of {load.duration_s:g} s, {activities}, {load.region}; "
-        f"a heartbeat each {load.heartbeat_s:g} s"
+        f"a heartbeat every {load.heartbeat_s:g} s"
     )
 
 
@@ -149,18 +158,18 @@ def _needs(plan: Plan) -> Table:
         (
             "waiting room",
             f"{plan.waiting_most:,}",
-            f"claims that may wait for a slot: {_amount(plan.load.waiting_per_slot)} a slot",
+            f"claims that may wait for a slot: {_amount(plan.load.waiting_per_slot)} per slot",
         ),
         (
             "worker processes",
             f"{plan.workers:,}",
-            f"--concurrency {plan.load.concurrency}; {_amount(plan.worker_cores)} cores, and the "
-            "tasks' own work",
+            f"--concurrency {plan.load.concurrency}; {_amount(plan.worker_cores)} cores, plus "
+            "the work of the tasks",
         ),
         (
             "open polls",
             f"{plan.open_polls:,}",
-            "of all pollers; one an activity when nothing comes",
+            "of all pollers; one per activity when no tasks come",
         ),
         ("pollers", f"{plan.pollers:,}", f"{_bytes(plan.poller_bytes)} each"),
         ("beat processes", f"{plan.beats:,}", f"{_bytes(plan.beat_bytes)} each"),
@@ -174,7 +183,7 @@ def _needs(plan: Plan) -> Table:
 
 def _limits(plan: Plan) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("limit", "used", "of", "", "gives out at"):
+    for name in ("limit", "used", "of", "", "reached at"):
         table.add_column(name, justify="left" if name == "limit" else "right")
     for limit in plan.limits:
         table.add_row(*_row(limit), style="red" if limit.exceeded else "")

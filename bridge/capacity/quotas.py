@@ -1,7 +1,7 @@
-"""AWS's quotas that a fleet of activities meets: by account and region, and fixed ones.
+"""AWS's quotas for activities: those of an account in a region, and fixed ones.
 
-Defaults of standard workflows, as AWS documents them; AWS raises most of them on request, and gives
-new accounts less of some. An account's own are in the Service Quotas console.
+These are the documented defaults for standard workflows. AWS raises most of them on request, and
+starts new accounts with less of some. The Service Quotas console shows those of an account.
 
 Source: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html, sections "state
 throttling", "API action throttling", "accounts", "task executions"; as of November 2026. The 1,000
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 LARGE_REGIONS = frozenset({"us-east-1", "us-west-2", "eu-west-1"})
-"""Regions whose quotas are higher than those of all others."""
+"""Regions with higher quotas than the other regions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class Bucket:
     """A token bucket of one account in one region.
 
     Attributes:
-        size: Calls at once, after a rest.
-        rate: Calls a second that it bears for ever.
+        size: Calls that are allowed at once when the bucket is full.
+        rate: Calls per second that are allowed in the long run.
     """
 
     size: int
@@ -52,9 +52,9 @@ POLLS_PER_ACTIVITY = 1_000
 OPEN_EXECUTIONS = 1_000_000
 ACTIVITIES = 100_000
 INPUT_BYTES = 1_048_576
-"""Of an activity task, as UTF-8: GetActivityTask's ``input`` since November 2025."""
+"""Maximum of an activity task's input, as UTF-8: GetActivityTask, since November 2025."""
 OUTPUT_BYTES = 262_144
-"""Of SendTaskSuccess, as UTF-8."""
+"""Maximum of an output, as UTF-8: SendTaskSuccess."""
 
 
 def buckets(region: str) -> Mapping[str, Bucket]:

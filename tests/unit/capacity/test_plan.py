@@ -1,56 +1,23 @@
-"""The arithmetic of a plan, with costs of its own: round ones."""
+"""What a load needs, and which limit it reaches first."""
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 import bridge
 from bridge.capacity import quotas
-from bridge.capacity.costs import Costs
-from bridge.capacity.plan import (
-    HOLD_S,
-    IDLE_AFTER_S,
-    REMEMBERED_S,
-    ROUND_TRIP_S,
-    Load,
-    plan,
-)
+from bridge.capacity.limits import ROUND_TRIP_S
+from bridge.capacity.plan import IDLE_AFTER_S, REMEMBERED_S, plan
 from bridge.loops import open_polls
-
-COSTS = Costs(
-    measured={"date": "2026-01-01", "machine": "none", "quick": False},
-    poller_task_ms=2.0,
-    worker_task_ms=2.0,
-    valkey_task_ms=0.5,
-    beat_heartbeat_ms=0.25,
-    valkey_heartbeat_ms=0.025,
-    claim_bytes=600,
-    token_bytes=600,
-    message_bytes=1_000,
-    closed_claim_bytes=200,
-    poller_rss_mb=100.0,
-    poll_rss_kb=5.0,
-    beat_rss_mb=100.0,
-)
-LOAD = Load(rate=10.0, duration_s=60.0)
-
-
-def made(**changes):
-    return plan(replace(LOAD, **changes), COSTS)
-
-
-def limit(name, **changes):
-    return next(each for each in made(**changes).limits if each.name == name)
+from tests.unit.capacity.helpers import COSTS, LOAD, limit, made
 
 
 class TestInFlight:
-    def test_littles_law(self):
+    def test_in_flight_follows_littles_law(self):
         """Rate × time, with the way to Step Functions in it."""
         assert made(rate=10, duration_s=60).in_flight == pytest.approx(10 * (60 + ROUND_TRIP_S))
 
@@ -58,7 +25,7 @@ class TestInFlight:
         assert made(rate=10, duration_s=60).slots == 750
         assert made(rate=10, duration_s=60, concurrency=16).workers == 47
 
-    def test_every_slot_taken_with_the_look_ahead(self):
+    def test_a_backlog_fills_slots_and_waiting_room(self):
         """And one claim of each activity beyond it, which an idle poll may bring."""
         found = made(rate=10, duration_s=60, look_ahead=2.0, heartbeat_s=30, activities=3)
         assert found.waiting_most == found.slots
@@ -80,79 +47,29 @@ class TestInFlight:
         assert made(rate=0.01, duration_s=0.1, activities=30).open_polls == 30
 
 
-class TestWaitingRoom:
-    def test_long_tasks_wait_by_count(self):
-        for duration_s in (0.3, 600):
-            found = made(duration_s=duration_s, look_ahead=1.5)
-            assert found.waiting_most == -(-found.slots // 2)
-
-    def test_short_ones_by_the_time_that_they_take(self):
-        """0.25 s of work a slot, which is two and a half of 0.1 s, beside a quarter by count."""
-        found = made(rate=100, duration_s=0.1)
-        assert found.load.waiting_per_slot == 2.75
-        assert found.waiting_most == -(-11 * found.slots // 4)
-
-    def test_bounded_a_slot(self):
-        assert made(rate=100, duration_s=0.001).load.waiting_per_slot == 4.0
-        assert made(rate=100, duration_s=0.001, look_ahead_most=8.0).load.waiting_per_slot == 8.0
-
-    def test_none_by_time_where_the_setting_is_0(self):
-        assert made(rate=100, duration_s=0.001, look_ahead_s=0.0).load.waiting_per_slot == 0.25
-
-    def test_short_tasks_need_fewer_slots_for_it(self):
-        """40.4 claims in flight and a fresh poll of each activity, 5 a slot."""
-        assert made(rate=400, duration_s=0.001, activities=40).slots == 17
-        assert made(rate=400, duration_s=0.001, activities=40, look_ahead_s=0.0).slots == 65
-
-
-class TestCalls:
-    def test_a_task_is_a_poll_and_a_report(self):
-        assert limit("GetActivityTask", rate=60).growing == 60
-        assert limit("SendTaskSuccess", rate=60).used == 60
-
-    def test_an_idle_activity_is_polled_once_a_minute_however_many_pollers_there_are(self):
-        assert limit("GetActivityTask", rate=1, activities=30).fixed == 30 / HOLD_S
-        two = {"rate": 400, "activities": 30}  # 0.8 of a core
-        assert made(**two).pollers == 2
-        assert limit("GetActivityTask", **two).fixed == 30 / HOLD_S
-
-    def test_heartbeats_are_what_is_in_flight_by_the_interval(self):
-        assert limit("SendTaskHeartbeat", rate=10, duration_s=60, heartbeat_s=20).used == (
-            pytest.approx(10 * 60.1 / 20)
-        )
-
-    def test_those_that_fail_have_a_quota_of_their_own(self):
-        assert limit("SendTaskSuccess", rate=10, failing=0.25).used == 7.5
-        assert limit("SendTaskFailure", rate=10, failing=0.25).used == 2.5
-
-    def test_executions_start_as_often_as_they_need_to(self):
-        assert limit("StartExecution", rate=100, tasks_per_execution=4).used == 25
-        assert limit("StateTransition", rate=100, tasks_per_execution=4).used == 125
-
-
 class TestProcesses:
-    def test_a_poller_has_one_core_and_not_all_of_it(self):
+    def test_a_poller_uses_only_a_part_of_one_core(self):
         """2 ms a task: 350 tasks/s are 0.7 of a core."""
         assert [made(rate=rate).pollers for rate in (1, 349, 351, 701)] == [1, 1, 2, 3]
 
-    def test_more_pollers_where_one_may_not_open_enough_polls(self):
+    def test_more_pollers_when_one_may_not_open_enough_polls(self):
         """An activity needs rate × round trip of them."""
         assert made(rate=100, max_polls_per_activity=2).pollers == 5
 
-    def test_beats_follow_the_heartbeats(self):
+    def test_beat_processes_grow_with_heartbeats(self):
         """0.25 ms each: 2,800 a second are 0.7 of a core."""
         assert made(rate=2_000, duration_s=20).beats == 1
         assert made(rate=3_000, duration_s=20).beats == 2
 
 
 class TestStore:
-    def test_memory_of_claims_messages_and_what_is_remembered(self):
+    def test_memory_is_for_claims_messages_and_closed_claims(self):
         found = made(rate=10, duration_s=60, input_bytes=300, output_bytes=0)
         claim, message = 600 + 600 + 300, 1_000 + 400  # base64 makes 400 of 300
         expected = found.in_flight * (claim + message) + 10 * REMEMBERED_S * 200
         assert found.store_bytes == pytest.approx(expected)
 
-    def test_cpu_of_tasks_and_heartbeats(self):
+    def test_cpu_is_for_tasks_and_heartbeats(self):
         found = made(rate=100, duration_s=19.9, heartbeat_s=20)
         assert found.store_cores == pytest.approx((100 * 0.5 + 100 * 0.025) / 1000)
 
@@ -197,7 +114,7 @@ class TestFirst:
         assert plan(replace(LOAD, **FIRSTS[name]), costs).first.name == name
 
     @pytest.mark.parametrize("name", FIRSTS)
-    def test_it_holds_up_to_where_it_gives_out_and_no_further(self, name):
+    def test_the_load_fits_until_the_first_limit_is_reached_and_no_further(self, name):
         """The factor is true: nothing is exceeded below it, and this limit is above it."""
         costs = (
             COSTS
@@ -258,24 +175,3 @@ def test_more_work_never_needs_less(grown):
         if each.name != "open polls of an activity"
     )
     assert any(uses[each.name] > each.utilisation for each in less.limits)
-
-
-class TestQuotas:
-    def test_three_regions_have_more(self):
-        for region in ("us-east-1", "us-west-2", "eu-west-1"):
-            assert quotas.buckets(region)["SendTaskHeartbeat"] == quotas.Bucket(3_000, 500)
-        assert quotas.buckets("eu-central-1")["SendTaskHeartbeat"] == quotas.Bucket(1_500, 300)
-        assert quotas.buckets("eu-central-1").keys() == quotas.buckets("us-east-1").keys()
-
-    def test_an_accounts_own_counts_instead(self):
-        assert limit("StartExecution", rates={"StartExecution": 42.0}).most == 42
-
-
-class TestCosts:
-    def test_the_package_brings_them(self):
-        """Every figure is there and was measured; none is free."""
-        costs = Costs.load()
-        said = json.loads((files("bridge.capacity") / "costs.json").read_text("utf-8"))
-        assert costs.measured.keys() >= {"date", "machine", "python", "valkey", "packages", "quick"}
-        figures = {name: value for name, value in said.items() if name != "measured"}
-        assert all(value > 0 for value in figures.values()), figures

@@ -1,0 +1,76 @@
+"""A plan as JSON and as tables."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+from bridge.capacity.command import capacity
+
+SMALL = ("--rate", "10", "--duration", "30")
+LARGE = ("--rate", "400", "--duration", "30")
+
+
+@pytest.fixture(autouse=True)
+def no_region(monkeypatch):
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+
+
+def run(*args, app=None):
+    return CliRunner().invoke(capacity, args, obj=SimpleNamespace(app=app))
+
+
+def said(*args, app=None):
+    return json.loads(run(*args, "--json", app=app).stdout)
+
+
+class TestJson:
+    def test_json_has_these_keys(self):
+        found = said(*SMALL)
+        assert found.keys() == {"load", "needs", "limits", "first", "warnings", "costs"}
+        assert found["needs"]["in_flight"] == pytest.approx(301)
+        assert found["limits"][0].keys() == {
+            "name",
+            "used",
+            "limit",
+            "utilisation",
+            "growth",
+            "exceeded",
+        }
+        assert found["first"]["name"] == found["limits"][0]["name"]
+        assert found["warnings"] == []
+
+    def test_nearest_limit_first_and_sizes_last(self):
+        growths = [each["growth"] for each in said(*SMALL)["limits"]]
+        known = [growth for growth in growths if growth is not None]
+        assert known == sorted(known)
+        assert growths == known + [None] * (len(growths) - len(known))
+
+    def test_every_exceeded_limit_but_the_first_is_a_warning(self):
+        found = said(*LARGE, "--region", "eu-central-1")
+        exceeded = {each["name"] for each in found["limits"] if each["exceeded"]}
+        assert exceeded == {
+            "StartExecution",
+            "GetActivityTask",
+            "SendTaskSuccess",
+            "SendTaskHeartbeat",
+        }
+        assert len(found["warnings"]) == len(exceeded) - 1
+
+
+class TestTable:
+    def test_tables_show_needs_limits_and_the_first_limit(self):
+        shown = run(*SMALL).stdout
+        for part in ("claims in flight", "pollers", "Redis memory", "SendTaskHeartbeat"):
+            assert part in shown
+        assert "→ StartExecution is the first limit, at 30 × this rate: 300 tasks/s" in shown
+
+    def test_warns_when_a_backlog_would_exceed_the_heartbeat_quota(self):
+        """On average within it: a backlog would not be."""
+        result = run("--rate", "14", "--duration", "600", "--activities", "1")
+        assert result.exit_code == 0
+        assert "With every slot taken" in result.stdout
