@@ -114,7 +114,7 @@ class Contestant:
 
     @contextmanager
     def measured(self, count: int) -> Iterator[Batch]:
-        """Fill in the batch what the contestant uses until the context ends."""
+        """Measure what the contestant uses until the context ends; the batch then has it."""
         batch = Batch(count)
         parts = self.parts()
         before, stub_before, began = self.weigh(), self.stub.cpu_s, time.monotonic()
