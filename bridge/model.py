@@ -1,4 +1,4 @@
-"""What the bridge talks about: claims, jobs and outcomes. No I/O."""
+"""Claims, jobs and outcomes: the records that all parts of the bridge share. No I/O."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ MAX_ERROR_CHARS = 256
 MAX_CAUSE_CHARS = 32_768
 
 _PACKED = "__bridge_json__"
-# Nine digits: no claim comes to more attempts, and Lua and int() take them exactly.
+# At most nine digits: no claim has more attempts, and Lua and int() read them exactly.
 _JOB_ID = re.compile(r"bridge-(?P<claim>[0-9a-f]{24})-(?P<attempt>[1-9][0-9]{0,8})")
 
 
 class State(StrEnum):
-    """Where a claim stands; it only ever moves down this list, but for a job handed back."""
+    """The state of a claim. It only moves down this list, except that a job may be handed back."""
 
     CLAIMED = "claimed"
     """Stored; its job is not yet known to be published."""
     QUEUED = "queued"
-    """Its job is in a Celery queue, or waits there for a retry."""
+    """Its job is in a Celery queue, or waits for the time of a retry."""
     RUNNING = "running"
     """A worker with a lease runs the user's task."""
     SETTLED = "settled"
@@ -35,12 +35,12 @@ class State(StrEnum):
 
 
 def claim_id_of(token: str) -> str:
-    """The digest that names a claim wherever its token must not be seen: 24 hex characters."""
+    """The digest that names a claim where its token must not be seen: 24 hex characters."""
     return hashlib.sha256(token.encode()).hexdigest()[:24]
 
 
 class Job(NamedTuple):
-    """One Celery delivery of a claim. Its id is deterministic: publishing twice is harmless."""
+    """One Celery delivery of a claim. Its id is deterministic, so publishing twice is harmless."""
 
     claim_id: str
     attempt: int
@@ -52,19 +52,19 @@ class Job(NamedTuple):
 
     @classmethod
     def parse(cls, task_id: object) -> Job | None:
-        """The job that a Celery task id names; None when the task is no job of the bridge.
+        """The job that a Celery task id names; None when the task is not a job of the bridge.
 
-        A task id may be anything: a message of another program carries what it likes.
+        A task id may be anything: messages of other programs may have any id.
         """
         match = _JOB_ID.fullmatch(task_id) if isinstance(task_id, str) else None
         return cls(match["claim"], int(match["attempt"])) if match else None
 
     @classmethod
     def of_headers(cls, headers: object, tasks: Container[str]) -> Job | None:
-        """The job whose message has these headers; None: it is not surely a job of the bridge.
+        """The job whose message has these headers; None: it may not be a job of the bridge.
 
         Args:
-            headers: Anything that a message may carry in their place.
+            headers: The message's headers, or anything else that it has in their place.
             tasks: Names of the tasks that are activities.
         """
         if not isinstance(headers, dict) or (job := cls.parse(headers.get("id"))) is None:
@@ -79,7 +79,7 @@ class Claim:
 
     Attributes:
         claim_id: Digest of the task token.
-        activity: As registered: a name, or a full ARN.
+        activity: The activity as registered: a name, or a full ARN.
         input: The activity task's input, JSON text.
         attempt: The fence; raised by each dispatch that follows a lost worker.
     """
@@ -96,10 +96,10 @@ class Claim:
 
     @property
     def argument(self) -> Any:
-        """The decoded input, as it travels in the job's message; ``unpack`` gets it back.
+        """The decoded input, as the job's message has it; ``unpack`` restores it.
 
-        kombu's JSON takes an object with "__type__" and "__value__" for a value of its own: a date,
-        or an error. An input that has such keys travels as text.
+        kombu's JSON decodes an object with "__type__" and "__value__" as a value of its own, such
+        as a date or an error. So an input that has such keys is sent as text.
         """
         taken = False
 
@@ -108,21 +108,21 @@ class Claim:
             taken = taken or "__type__" in found or _PACKED in found
             return found
 
-        # A key may be written with escapes; most inputs have neither, and are not looked into.
+        # A key may be written with escapes. Most inputs have neither and need no check.
         suspicious = "__" in self.input or "\\u" in self.input
         value = json.loads(self.input, object_hook=look if suspicious else None)
         return {_PACKED: self.input} if taken else value
 
 
 def unpack(argument: Any) -> Any:
-    """The input of an activity task, from what its job's message brought."""
+    """The input of an activity task, from the argument in its job's message."""
     if isinstance(argument, dict) and argument.keys() == {_PACKED}:
         return json.loads(argument[_PACKED])
     return argument
 
 
 def cut(text: str, max_chars: int) -> str:
-    """At most ``max_chars`` UTF-16 units of ``text``, as AWS counts, as whole code points."""
+    """``text`` cut to ``max_chars`` UTF-16 units, as AWS counts them, between two code points."""
     text = text.encode("utf-8", "replace").decode("utf-8")
     if len(text) * 2 <= max_chars:
         return text
@@ -136,7 +136,7 @@ def cut(text: str, max_chars: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a claim ended: an output, or an error with its cause.
+    """How a claim ended: with an output, or with an error and its cause.
 
     Attributes:
         output: JSON text; None for a failure.
@@ -155,11 +155,11 @@ class Outcome:
 
     @classmethod
     def failure(cls, error: str, cause: str) -> Self:
-        """A failure; text over AWS's limits is cut."""
+        """A failure; text that exceeds AWS's limits is cut."""
         return cls(error=cut(error, MAX_ERROR_CHARS), cause=cut(cause, MAX_CAUSE_CHARS))
 
     def dump(self) -> str:
-        """Text that ``load`` reads; the store keeps it."""
+        """The outcome as text, for the store; ``load`` reads it."""
         if self.output is not None:
             return "+" + self.output
         return "-" + json.dumps({"error": self.error, "cause": self.cause})

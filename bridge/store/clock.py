@@ -1,7 +1,7 @@
-"""Watch Redis' clock: a jump of it must end no lease, no patience and no token.
+"""Watch Redis' clock, so that a jump of it ends no lease, no patience and no token.
 
-How much time has really passed only a process knows that has looked before and after: by its own
-monotonic clock. Hosts' clocks are never compared.
+A process that reads Redis' clock twice knows from its own monotonic clock how much time has passed
+between. Hosts' clocks are never compared.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from bridge.store.scripts import AsyncScripts, ms
 logger = logging.getLogger(__name__)
 
 TOLERANCE_MS = 1_000
-"""A difference below this is no jump: NTP slews, and processes are paused."""
+"""A smaller difference is no jump: NTP adjusts clocks slowly, and processes are paused."""
 
 
-class _Look(NamedTuple):
-    """What a process saw.
+class _Reading(NamedTuple):
+    """One reading of Redis' clock.
 
     Attributes:
         redis_ms: Redis' clock.
-        sent_s: This process's monotonic clock before it asked.
-        received_s: And when it had the answer.
+        sent_s: This process's monotonic clock before the call.
+        received_s: This process's monotonic clock after the call.
     """
 
     redis_ms: int
@@ -34,17 +34,18 @@ class _Look(NamedTuple):
 
 
 class ClockWatch:
-    """One process's looks at the clock; to be called once a tick. Belongs to one event loop."""
+    """Reads the clock once a tick, for one process. Belongs to one event loop."""
 
     def __init__(self, scripts: AsyncScripts, settings: Settings) -> None:
         self._scripts = scripts
         self._tick_s = settings.tick_s
-        # Workers note the time with their leases, every third of one. A smaller jump ends none.
+        # Workers note the time whenever they renew their leases, every third of a lease. A jump
+        # that is smaller than this ends no lease.
         self._slack_ms = ms(max(settings.lease_s / 2, 4 * settings.tick_s))
-        self._last: _Look | None = None
+        self._last: _Reading | None = None
 
     async def look(self) -> None:
-        """Note Redis' time; where it is in doubt, say whether the clock has jumped.
+        """Note Redis' time; where it is in doubt, tell the store whether the clock has jumped.
 
         Raises:
             StoreUnavailable: Redis does not answer.
@@ -53,9 +54,9 @@ class ClockWatch:
         if self._last is not None and sent_s - self._last.sent_s < self._tick_s / 2:
             return
         redis_ms, doubted_ms = await self._scripts.call("watch_clock", self._slack_ms)
-        look = _Look(redis_ms, sent_s, time.monotonic())
+        reading = _Reading(redis_ms, sent_s, time.monotonic())
         if doubted_ms >= 0:
-            jump_ms = _jump_ms(self._last, look)
+            jump_ms = _jump_ms(self._last, reading)
             if redis_ms < doubted_ms:  # clocks do not run backwards
                 jump_ms = min(jump_ms, redis_ms - doubted_ms)
             if await self._scripts.call("set_clock", doubted_ms, jump_ms) and jump_ms:
@@ -64,11 +65,11 @@ class ClockWatch:
                     "on as if it had not",
                     jump_ms / 1000,
                 )
-        self._last = look
+        self._last = reading
 
 
-def _jump_ms(before: _Look | None, after: _Look) -> int:
-    """By how much Redis' clock moved more, or less, than time has passed between two looks."""
+def _jump_ms(before: _Reading | None, after: _Reading) -> int:
+    """How much further Redis' clock moved than time passed between two readings."""
     if before is None:
         return 0
     moved_ms = after.redis_ms - before.redis_ms

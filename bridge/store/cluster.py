@@ -1,13 +1,14 @@
-"""Reach the node of a Redis Cluster that has the claims.
+"""Connect to the node of a Redis Cluster that has the claims.
 
-All our keys have one hash tag, hence one slot, hence one node at a time. So a cluster is to us what
-Sentinel is: a primary that may change. redis-py's pool for Sentinel asks at each new connection
-where the primary is; here the cluster's nodes are asked. A node that has the slot no more says so
-(MOVED): its connection is closed, and the call is repeated on a new one.
+All keys of the bridge have one hash tag, so they are in one slot, which is on one node at a time. A
+cluster is therefore used like servers with Sentinel: one primary, which may change. redis-py's pool
+for Sentinel asks at each new connection where the primary is; here it asks the cluster's nodes. A
+node that does not have the slot any more answers MOVED: its connection is closed, and the call is
+repeated on a new one.
 
-While a slot moves key by key, its node redirects single calls (ASK). redis-py's client of clusters
-follows that, and would run a script where only some of its keys are: here it is an outage, until
-the whole slot has moved. See also ``scripts.keys_of``.
+While a slot moves key by key, its node redirects single calls (ASK). redis-py's client for clusters
+would follow, and run a script where only some of its keys are. Here this is an outage until the
+whole slot has moved. See also ``scripts.keys_of``.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from redis.sentinel import MasterNotFoundError
 
 Node = tuple[str, int]
 _SLOTS = "CLUSTER SLOTS"
-_NEVER_MIND = (RedisError, OSError)
-"""What asking a node may raise: another one is asked then."""
+_NODE_ERRORS = (RedisError, OSError)
+"""What a node that cannot answer raises; then the next node is asked."""
 
 
 class _Map:
-    """What is known of the cluster: its nodes, and which of them has the key's slot."""
+    """The known nodes of the cluster, and which of them has a key's slot."""
 
     def __init__(self, nodes: Iterable[Node], key: str) -> None:
         self._named = list(nodes)
@@ -40,12 +41,12 @@ class _Map:
         self._slot = key_slot(key.encode())
 
     def to_ask(self) -> list[Node]:
-        """Nodes in a random order, for one may be cut off from the others; then those named."""
+        """The nodes found, in a random order because one may be cut off; then those of the URL."""
         found = random.sample(self._found, len(self._found))
         return [*found, *(node for node in self._named if node not in found)]
 
     def read(self, answer: Any, asked: Node) -> Node | None:
-        """The owner of the slot by what a node says of all slots; None where it has none."""
+        """The node that has the slot, from a node's CLUSTER SLOTS; None: it names no such node."""
         owner, found = None, []
         for begin, end, *nodes in answer:
             at = [(str(host or asked[0]), int(port)) for host, port, *_ in nodes]
@@ -61,7 +62,7 @@ class _Map:
 
 
 class SlotOwner:
-    """Stands where redis-py's pool expects sentinels: finds the node that has a key's slot.
+    """Finds the node that has a key's slot, for redis-py's pool, which expects sentinels here.
 
     Args:
         kwargs: redis-py's arguments of a connection to any node.
@@ -78,7 +79,7 @@ class SlotOwner:
             client: Any = redis.Redis(*node, **self._kwargs)
             try:
                 owner = self._map.read(client.execute_command(_SLOTS), node)
-            except _NEVER_MIND as exc:
+            except _NODE_ERRORS as exc:
                 errors.append(f"{node[0]}:{node[1]}: {exc}")
                 continue
             finally:
@@ -89,7 +90,7 @@ class SlotOwner:
 
 
 class AsyncSlotOwner:
-    """The same, asyncio."""
+    """``SlotOwner`` for asyncio."""
 
     def __init__(self, nodes: Iterable[Node], key: str, kwargs: dict[str, Any]) -> None:
         self._map = _Map(nodes, key)
@@ -102,7 +103,7 @@ class AsyncSlotOwner:
             client: Any = redis.asyncio.Redis(host=host, port=port, **self._kwargs)
             try:
                 owner = self._map.read(await client.execute_command(_SLOTS), (host, port))
-            except _NEVER_MIND as exc:
+            except _NODE_ERRORS as exc:
                 errors.append(f"{host}:{port}: {exc}")
                 continue
             finally:
@@ -120,7 +121,7 @@ class SlotConnection(redis.sentinel.SentinelManagedConnection):
     """A connection to the node that has the slot when it connects."""
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """The answer; an error that ends the connection where another node may have the slot."""
+        """The answer; closes the connection after an error of a node that may not have the slot."""
         try:
             return super().read_response(*args, **kwargs)
         except MovedError as exc:
@@ -132,14 +133,14 @@ class SlotConnection(redis.sentinel.SentinelManagedConnection):
 
 
 class SlotSSLConnection(SlotConnection, redis.SSLConnection):
-    """The same with TLS."""
+    """``SlotConnection`` with TLS."""
 
 
 class AsyncSlotConnection(redis.asyncio.sentinel.SentinelManagedConnection):
-    """The same, asyncio."""
+    """``SlotConnection`` for asyncio."""
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """The answer; an error that ends the connection where another node may have the slot."""
+        """The answer; closes the connection after an error of a node that may not have the slot."""
         try:
             return await super().read_response(*args, **kwargs)
         except MovedError as exc:
@@ -151,4 +152,4 @@ class AsyncSlotConnection(redis.asyncio.sentinel.SentinelManagedConnection):
 
 
 class AsyncSlotSSLConnection(AsyncSlotConnection, redis.asyncio.SSLConnection):
-    """The same with TLS."""
+    """``AsyncSlotConnection`` with TLS."""

@@ -1,4 +1,4 @@
-"""Who lives, as a health check asks it: a few plain reads, and no second try. Blocking."""
+"""Read the signs of life that a health check needs: a few reads, never repeated. Blocking."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Signs:
     """The signs of life in the store, by its own clock.
 
     Attributes:
-        workers: Worker → seconds until its lease ends; below 0: it has.
-        pollers: The same of pollers.
+        workers: Worker → seconds until its lease ends; negative: it has ended.
+        pollers: Poller → seconds until its lease ends; negative: it has ended.
         passes: Kind of pass ("heartbeat", "recovery") → seconds since the last one began.
     """
 
@@ -54,7 +54,7 @@ def read_signs(settings: Settings, *, timeout_s: float) -> Signs:
         client.close()
     if schema not in (None, str(SCHEMA)):
         raise mismatch(settings, schema)
-    # See _prelude.lua.
+    # The store's clock: see _prelude.lua.
     now_s = seconds + microseconds / 1e6 + int(offset_ms or 0) / 1000
     return Signs(
         {worker: ends_ms / 1000 - now_s for worker, ends_ms in workers},

@@ -1,4 +1,4 @@
-"""The store as workers see it: may this job run, and what came of it. Blocking."""
+"""The store for workers: whether a job may run, and how it ended. Blocking."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIN_LEASE_TIMEOUT_S = 0.25
 
 
 class Start(StrEnum):
-    """The answer to: may this delivery run the user's code?"""
+    """Whether a delivery may run the user's code, and if not, why; see ``lua/start.lua``."""
 
     RUN = "run"
     CLOSED = "closed"
@@ -28,52 +28,51 @@ class Start(StrEnum):
 
 
 class Settled(StrEnum):
-    """What became of an outcome that was brought to the store."""
+    """What the store did with an outcome."""
 
     STORED = "stored"
     """It is in the outbox."""
     SETTLED = "settled"
-    """Another outcome was first; this one is dropped."""
+    """Another outcome was stored before; this one is dropped."""
     STALE = "stale"
-    """A failure of an attempt that is no longer on; it is dropped."""
+    """It is a failure of an old attempt, and dropped."""
     RUNNING = "running"
-    """Another delivery of the job runs: the ending of one that never began is dropped."""
+    """It is of a delivery that never began, and dropped: another delivery of the job runs."""
     WAITING = "waiting"
-    """No delivery of the job runs: the ending of one that did not begin, or is to come again, is
-    dropped."""
+    """It is of a delivery that runs, but none does, and dropped: the job is to run later."""
     CLOSED = "closed"
-    """Step Functions no longer waits for it; it is dropped."""
+    """The claim is closed; the outcome is dropped."""
 
 
 class Delivery(StrEnum):
-    """Which delivery of a job an outcome is of; in another state of the claim it is dropped."""
+    """Which delivery an outcome is of. In another state of the claim the outcome is dropped."""
 
     ANY = "any"
     UNBEGUN = "unbegun"
-    """One that never began: it counts only while no other delivery of the job runs."""
+    """A delivery that never began: its outcome counts only while no other delivery runs."""
     RUNNING = "running"
-    """One that runs: it counts only while the claim is marked as running."""
+    """A delivery that runs: its outcome counts only while the claim is marked as running."""
 
 
 class Recovery(StrEnum):
-    """What became of a claim whose runner is gone."""
+    """What the store did with a claim whose process is gone."""
 
     AGAIN = "again"
     """Its next attempt waits to be dispatched."""
     FAILED = "failed"
     """No attempt is left, or none was allowed: the failure is in the outbox."""
     MOVED = "moved"
-    """It had ended, or was lost before."""
+    """The worker did not run it any more, or has renewed its lease: nothing was done."""
 
 
 class Renewal(NamedTuple):
-    """What a worker hears when it renews its lease.
+    """The store's answer to a worker that renews its lease.
 
     Attributes:
-        renewed: False: there was none, or it had ended.
-        forgotten: Jobs that are marked as running here, and that Celery no longer knows of: they
-            ended, and nobody brought an outcome.
-        unwanted: Claims that run here and are closed, or run elsewhere.
+        renewed: False: there was no lease, or it had ended.
+        forgotten: Jobs that are marked as running on this worker and that Celery does not know any
+            more: they ended without an outcome.
+        unwanted: Claims that run on this worker though they are closed or run elsewhere.
     """
 
     renewed: bool
@@ -82,28 +81,30 @@ class Renewal(NamedTuple):
 
 
 def lease_timeout_s(settings: Settings) -> float:
-    """How long a renewal may take: one that hangs is tried again before the lease ends.
+    """How long one try to renew a lease may take.
 
-    Renewed every third of a lease, it leaves time for three tries.
+    A lease is renewed every third of its length: a renewal that hangs can be tried three times
+    before the lease ends.
     """
     return min(SOCKET_TIMEOUT_S, max(MIN_LEASE_TIMEOUT_S, settings.lease_s / 6))
 
 
 class JobStore:
-    """The claims' jobs, from a worker's point of view.
+    """The claims' jobs, for a worker.
 
     No method returns a token: workers never see one. Every method raises ``StoreUnavailable``
     when Redis does not answer; all are harmless when repeated.
 
     Args:
-        threaded: Whether jobs run in threads of this process: what they ask at once shares round
-            trips.
+        threaded: Whether jobs run in threads of this process: their simultaneous calls are then
+            sent in one round trip.
     """
 
     def __init__(self, settings: Settings, *, threaded: bool = False) -> None:
         self._settings = settings
-        self._scripts = Scripts(settings)  # a lease never waits for what jobs ask
-        # For a lease, and for what a task asks while it runs: given up soon, and asked again.
+        self._scripts = Scripts(settings)
+        # For leases, which must not wait for calls of jobs, and for calls of a task while it runs:
+        # both have a short time-out and are repeated later.
         self._brief = Scripts(settings, timeout_s=lease_timeout_s(settings), tries=1)
         self._of_jobs = SharedScripts(settings) if threaded else self._scripts
 
@@ -112,8 +113,8 @@ class JobStore:
 
         Args:
             retry: Celery's count of retries of this delivery.
-            worker: Who runs it; needs a lease.
-            run: Unique for each delivery, so that a repeated call is known as one.
+            worker: The worker that runs it; it needs a lease.
+            run: Unique for each delivery, so that a repeated call is recognized.
         """
         args = (job.claim_id, job.attempt, retry, worker, run)
         return Start(self._of_jobs.call("start", *args))
@@ -124,7 +125,7 @@ class JobStore:
         """End a run whose job will come again as Celery retry ``retry`` after ``delay_s``.
 
         Args:
-            published: False: the broker did not take its message; recovery publishes it then.
+            published: False: the broker did not take the message, and recovery publishes it.
         """
         patience_ms = ms(self._settings.patience_s)
         grace_ms = ms(self._settings.lease_s)
@@ -141,19 +142,19 @@ class JobStore:
         return bool(self._of_jobs.call("release", *args))
 
     def settle(self, job: Job, outcome: Outcome, *, of: Delivery = Delivery.ANY) -> Settled:
-        """Bring the outcome of a job; the first one wins."""
+        """Store the outcome of a job; the first one that is stored wins."""
         args = (job.claim_id, job.attempt, int(outcome.ok), outcome.dump(), of)
         return Settled(self._of_jobs.call("settle", *args))
 
     def recover(
         self, job: Job, *, worker: str, outcome: Outcome, job_is_gone: bool = False
     ) -> Recovery:
-        """The process that ran the job is gone: its claim runs again or fails with ``outcome``.
+        """Let a claim whose process is gone run again, or fail it with ``outcome``.
 
         Args:
-            worker: Who ran it; a claim that has moved on to another is left alone.
-            job_is_gone: Whether Celery has dropped the job, too: it runs nowhere, whatever the
-                worker's lease, and nobody can start it any more.
+            worker: The worker that ran it; a claim that another worker runs is left alone.
+            job_is_gone: Whether Celery has dropped the job, too: it runs nowhere, even if the
+                worker has a lease, and cannot start any more.
         """
         patience_ms = ms(self._settings.patience_s)
         args = (job.claim_id, job.attempt, worker, outcome.dump(), int(job_is_gone), patience_ms)
@@ -164,11 +165,11 @@ class JobStore:
         return bool(self._brief.call("keep_alive", job.claim_id, run))
 
     def cancel_reason(self, job: Job, *, run: str) -> str:
-        """Why this run of the job is no longer wanted; empty: it is.
+        """Why this run of the job should stop; empty: it should go on.
 
-        ``"lost"``: the worker's lease had ended, the claim runs elsewhere or has failed;
-        ``"reported"``: it has ended there. Else what Step Functions said when the claim was closed,
-        such as ``"TaskTimedOut"``.
+        ``"lost"``: the worker's lease had ended, and the claim runs elsewhere or has failed.
+        ``"reported"``: it has ended elsewhere. Else the error with which Step Functions said that
+        the token is closed, such as ``"TaskTimedOut"``.
         """
         return str(self._brief.call("cancel_reason", job.claim_id, run))
 
@@ -185,18 +186,18 @@ class JobStore:
         active: Iterable[str] = (),
         held_back: Iterable[str] = (),
     ) -> Renewal:
-        """Extend the worker's lease, and announce what it can take and what occupies it.
+        """Extend the worker's lease; announce what it can take, and what occupies its slots.
 
         Args:
-            number: Counts this worker's renewals, so that a repeated call is known as one.
+            number: Counts this worker's renewals, so that a repeated call is recognized.
             slots: How many jobs it runs at once now; 0 while it drains.
-            queues: Those that it consumes now.
-            ordinary: Slots that tasks occupy which are not of the bridge.
-            fetches: Whether it would take another message now, so that one that it has not may be
-                lost.
+            queues: Queues that it consumes now.
+            ordinary: Slots that ordinary tasks, which are not the bridge's, occupy.
+            fetches: Whether it would take another message now. If so, a message that it has not
+                taken may be lost.
             claim_ids: Claims whose jobs Celery has given it: running, waiting, or for later.
-            active: Those of them that run.
-            held_back: Those of them that wait for a ``rate_limit``.
+            active: Claims of these whose jobs run.
+            held_back: Claims of these whose jobs wait for a ``rate_limit``.
         """
         announcement = json.dumps(
             {"slots": slots, "queues": sorted(queues), "ordinary": ordinary, "fetches": fetches}
@@ -214,8 +215,8 @@ class JobStore:
         )
 
     def end_lease(self, worker: str) -> int:
-        """End the lease of a worker that has ended; how many claims it leaves to recovery."""
-        # One try: the process is to end, and its lease ends by itself.
+        """End the lease of a worker that stops; returns how many claims it leaves to recovery."""
+        # One try: the process is about to end, and its lease would run out without this call.
         scripts = Scripts(self._settings, timeout_s=SOCKET_TIMEOUT_S, tries=0)
         try:
             return int(scripts.call("end_lease", worker))

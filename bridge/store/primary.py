@@ -1,9 +1,9 @@
-"""Connections to a server by its name, which may come to mean another one.
+"""Connect to the primary by a name that leads to another server after a failover.
 
-ElastiCache, Azure Cache and Memorystore fail over so: the address of the primary leads to the
-replica that has taken over. The old server may live on as a replica, with our connections to it,
-and would refuse every write for ever. So a connection that has met such a refusal is made anew, by
-name, before the next call. See also ``store.sentinel`` and ``store.cluster``.
+ElastiCache, Azure Cache and Memorystore fail over this way: the primary's name then leads to the
+replica that has taken over. The old server may go on as a replica, keep our connections, and refuse
+every write. So a connection whose server has refused a write for that reason is closed and opened
+anew, by name, before the next call. See also ``store.sentinel`` and ``store.cluster``.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from bridge.store.redis_errors import has_moved
 
 
 class PrimaryConnection(redis.Connection):
-    """A connection that is made anew when its server is no primary any more.
+    """A connection that is opened anew when its server is not the primary any more.
 
-    Not within ``read_response``: the rest of a batch's answers are still to be read.
+    It is not opened anew in ``read_response``, because other answers of a batch may still be read.
     """
 
     _moved = False
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """The answer; notes one that says that another server may be the primary."""
+        """The answer; notes an error that says that another server may be the primary."""
         try:
             return super().read_response(*args, **kwargs)
         except ResponseError as exc:
@@ -42,16 +42,16 @@ class PrimaryConnection(redis.Connection):
 
 
 class PrimarySSLConnection(PrimaryConnection, redis.SSLConnection):
-    """The same with TLS."""
+    """``PrimaryConnection`` with TLS."""
 
 
 class AsyncPrimaryConnection(redis.asyncio.Connection):
-    """The same, asyncio."""
+    """``PrimaryConnection`` for asyncio."""
 
     _moved = False
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """The answer; notes one that says that another server may be the primary."""
+        """The answer; notes an error that says that another server may be the primary."""
         try:
             return await super().read_response(*args, **kwargs)
         except ResponseError as exc:
@@ -67,4 +67,4 @@ class AsyncPrimaryConnection(redis.asyncio.Connection):
 
 
 class AsyncPrimarySSLConnection(AsyncPrimaryConnection, redis.asyncio.SSLConnection):
-    """The same with TLS."""
+    """``AsyncPrimaryConnection`` with TLS."""

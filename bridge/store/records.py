@@ -1,4 +1,4 @@
-"""What the processes with AWS credentials ask of the store, and what it answers."""
+"""What the processes with AWS credentials pass to the store, and what it answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bridge.model import Claim, Job, Outcome
 
 
 class PassKind(StrEnum):
-    """What is done once a tick, by whoever gets to it."""
+    """A kind of pass: one run of it begins at each tick, in whichever process is first."""
 
     HEARTBEAT = "heartbeat"
     RECOVERY = "recovery"
@@ -22,11 +22,11 @@ class Wish:
     """What a poller has open on an activity and would like to open.
 
     Attributes:
-        fresh: Its polls that may still bring a waiting task: open for a moment only, or answered
-            with a task that is not stored yet.
-        want: How many more it would open.
-        idle: Its polls that have been open for longer: they found the activity's queue empty.
-        place: Region and account of its calls; empty: the process's own.
+        fresh: Polls that may still bring a waiting task: just opened, or answered with a task
+            that is not stored yet.
+        want: How many more polls it would open.
+        idle: Polls that have been open for longer: they found the activity's queue empty.
+        place: Region and account of the activity; empty: the process's own.
     """
 
     activity: str
@@ -38,22 +38,22 @@ class Wish:
 
 
 class PollRefusal(StrEnum):
-    """Why a poller may not open all the polls that it asked for on an activity."""
+    """Why a poller may not open as many polls on an activity as it asked for."""
 
     NONE = ""
     THROTTLED = "throttled"
-    """Step Functions throttles calls that matter more, in that region and account."""
+    """Step Functions throttles reports or heartbeats in that region and account."""
     NO_WORKER = "no worker"
     """No live worker serves the queue."""
     HELD_BACK = "held back"
-    """Workers hold claims of the activity back for its ``rate_limit``."""
+    """Workers hold back claims of the activity for its ``rate_limit``."""
     COVERED = "covered"
-    """An idle poll is open on the activity: its queue is empty. Or another poller's only poll on it
-    is fresh, and finds out."""
+    """An idle poll is open on the activity, so its queue is empty. Or another poller has one fresh
+    poll on it, which finds out whether the queue is empty."""
     NO_ROOM = "no room"
-    """The slots and the waiting room of the workers that serve the queue are taken."""
+    """The slots and the waiting room of the workers that serve the queue are full."""
     SHARE = "share"
-    """This poller has its part of the room; the rest is for the other pollers."""
+    """This poller has its share of the room; the rest is for the other pollers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Grant:
     """What a poller may open.
 
     Attributes:
-        slots: Slots of the live workers that serve any of the queues; 0: nobody would do the work.
+        slots: Slots of the live workers that serve any of the queues.
         polls: For each wish, in order, how many more polls it may open.
         refused: For each wish, why it was not granted in full.
     """
@@ -88,7 +88,7 @@ class PendingReport:
 
 @dataclass(frozen=True, slots=True)
 class DueReports:
-    """What was taken from the outbox, and when to look again (None: when something comes)."""
+    """What was taken from the outbox, and when the next one is due (None: the outbox is empty)."""
 
     reports: list[PendingReport]
     next_due_s: float | None
@@ -103,8 +103,8 @@ class DueHeartbeat:
     """A token that is due for a heartbeat.
 
     Attributes:
-        missed_ms: Since when it has been due, Unix ms of the store's clock; before this heartbeat,
-            if earlier ones did not get through.
+        missed_ms: Since when it has been due, Unix ms of the store's clock. If earlier heartbeats
+            failed, this is when the first of them was due.
     """
 
     claim_id: str
@@ -115,7 +115,7 @@ class DueHeartbeat:
 
     @property
     def urgency_ms(self) -> float:
-        """Orders heartbeats: the token whose time-out comes first has the least.
+        """Orders heartbeats: the token that times out first has the lowest value.
 
         Step Functions does not tell HeartbeatSeconds, so the time-out is estimated from the
         interval with the ratio of ``bridge.heartbeat_ratio``.
@@ -124,20 +124,20 @@ class DueHeartbeat:
 
 
 class UnfinishedJob(NamedTuple):
-    """A job whose claim was closed before it had ended."""
+    """A job whose claim was closed before the job had ended."""
 
     job: Job
     activity: str
 
 
 class EndedClaim(NamedTuple):
-    """What became of a claim that had an outcome, in seconds of the store's clock.
+    """A closed claim that had an outcome; seconds are those of the store's clock.
 
     Attributes:
-        worker: Who ran it last; empty: no worker did.
-        error: Error name of a failure that Step Functions was not told of; else empty.
-        waited_s: From claimed until it first began; None: it never did.
-        ran_s: Its last run; None: it was settled outside any.
+        worker: The worker that ran it last; empty: it did not run.
+        error: Error name of a failure that was not reported to Step Functions; else empty.
+        waited_s: From its claim to its first run; None: it did not run.
+        ran_s: How long its last run took; None: it was settled while it did not run.
         unreported_s: From its outcome until it was closed.
     """
 
@@ -151,7 +151,7 @@ class EndedClaim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ClosedClaims:
-    """What was closed: claims whose job had not ended, and those with an outcome."""
+    """Claims that were closed: those whose job had not ended, and those with an outcome."""
 
     unfinished: list[UnfinishedJob]
     ended: list[EndedClaim]
@@ -169,7 +169,7 @@ class UnstartedClaim(NamedTuple):
     """A claim whose job is to be published.
 
     Attributes:
-        retry: Celery's count of retries that the job had come to.
+        retry: Celery's count of retries at which the job continues.
     """
 
     claim: Claim
@@ -178,10 +178,11 @@ class UnstartedClaim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DueHeartbeats:
-    """Tokens to beat now, and how many were looked at: fewer than asked for means no more due.
+    """Tokens that are due for a heartbeat.
 
     Attributes:
-        given_up: Jobs of claims that were settled as failures meanwhile; to be revoked.
+        looked: How many claims were due; fewer than the limit means that no more are due.
+        given_up: Jobs of claims that were failed, which may have no heartbeat; to be revoked.
     """
 
     heartbeats: list[DueHeartbeat]

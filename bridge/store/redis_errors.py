@@ -1,8 +1,8 @@
-"""Which of Redis' errors mean that it is away, full, demoted, or forbids the call.
+"""Tell which of Redis' errors mean that it is away, full, demoted, or forbids the call.
 
-A command that a script calls fails with the same code, in a place that depends on the server (as
-measured): "OOM … script: …" (Redis 7, Valkey), "ERR Error running script (…): -OOM …" (Redis 6.2).
-redis-py has classes for some codes only, and takes the code off the text of those.
+When a command in a script fails, the error has the command's code at a place that depends on the
+server (as measured): "OOM … script: …" (Redis 7, Valkey), "ERR Error running script (…): -OOM …"
+(Redis 6.2). redis-py has classes for some codes only, and removes these codes from the text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from redis import exceptions
 
 
 class StoreRefusal(Enum):
-    """Why Redis did not do what a script asked; each is an outage, and the call can be repeated."""
+    """Why Redis refused a call. Each reason is an outage, and the call can be repeated."""
 
     AWAY = "does not answer"
     FULL = "is full"
@@ -24,12 +24,11 @@ class StoreRefusal(Enum):
 
 _CODES = {
     "OOM": StoreRefusal.FULL,
-    "READONLY": StoreRefusal.READ_ONLY,  # a replica, until the failover is through
+    "READONLY": StoreRefusal.READ_ONLY,  # the server is a replica, until a failover is over
     "NOREPLICAS": StoreRefusal.READ_ONLY,
     "MISCONF": StoreRefusal.READ_ONLY,
     "NOPERM": StoreRefusal.FORBIDDEN,
-    # Of a blocked call, when its server is demoted.
-    "UNBLOCKED": StoreRefusal.AWAY,
+    "UNBLOCKED": StoreRefusal.AWAY,  # a blocking call whose server was demoted
     **dict.fromkeys(
         ("BUSY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"), StoreRefusal.AWAY
     ),
@@ -37,7 +36,7 @@ _CODES = {
 _MOVED = re.compile(r"(?:^|: -?)(?:MASTERDOWN|READONLY|UNBLOCKED)\b")
 _OTHER_SCHEMA = re.compile(r"\bSCHEMA (\S+)")
 _CODE = re.compile(rf"(?:^|: -?)({'|'.join(_CODES)})\b")
-# What Redis 7 and Valkey, and Redis 6.2, say of a script that the user may not run to its end.
+# How Redis 7 and Valkey, and Redis 6.2, say that a script called a command that the user may not.
 _FORBIDDEN = ("ACL failure in script", "The user executing the script can't")
 _CLASSES: tuple[tuple[type[Exception], StoreRefusal], ...] = (
     (exceptions.OutOfMemoryError, StoreRefusal.FULL),
@@ -46,7 +45,7 @@ _CLASSES: tuple[tuple[type[Exception], StoreRefusal], ...] = (
     (exceptions.MasterDownError, StoreRefusal.AWAY),
     (exceptions.ClusterDownError, StoreRefusal.AWAY),
     (exceptions.TryAgainError, StoreRefusal.AWAY),
-    (exceptions.AskError, StoreRefusal.AWAY),  # its slot moves, key by key, to another node
+    (exceptions.AskError, StoreRefusal.AWAY),  # the slot is moving, key by key, to another node
     (exceptions.ConnectionError, StoreRefusal.AWAY),
     (exceptions.TimeoutError, StoreRefusal.AWAY),
     (OSError, StoreRefusal.AWAY),
@@ -54,7 +53,7 @@ _CLASSES: tuple[tuple[type[Exception], StoreRefusal], ...] = (
 
 
 def refusal_of(exc: BaseException) -> StoreRefusal | None:
-    """What an exception of redis-py means; None: the fault is the script's, or the caller's."""
+    """Why Redis refused a call, from redis-py's exception; None: the call itself is wrong."""
     for kind, refusal in _CLASSES:
         if isinstance(exc, kind):
             return refusal
@@ -67,15 +66,15 @@ def refusal_of(exc: BaseException) -> StoreRefusal | None:
 
 
 def has_moved(exc: Exception) -> bool:
-    """Whether another server may be the primary now: connect anew, by name."""
-    # A node of a cluster that is no primary any more answers MOVED, to redis-py an AskError. kombu
-    # can use a cluster of one shard, where global_keyprefix has a hash tag.
+    """Whether another server may be the primary now, so that one should connect anew, by name."""
+    # A node of a cluster that is not a primary any more answers MOVED, which redis-py raises as an
+    # AskError. kombu can use a cluster with one shard if global_keyprefix has a hash tag.
     classes = (exceptions.AskError, exceptions.MasterDownError, exceptions.ReadOnlyError)
     return isinstance(exc, classes) or _MOVED.search(str(exc)) is not None
 
 
 def other_schema(exc: Exception) -> str | None:
-    """The schema that a script of ours has found instead of its own; None: it failed otherwise."""
+    """The schema that a script found instead of its own; None: the error is another one."""
     if isinstance(exc, exceptions.ResponseError) and (found := _OTHER_SCHEMA.search(str(exc))):
         return found[1]
     return None
@@ -93,4 +92,4 @@ WHAT_FOLLOWS = {
         "the call is tried again until then."
     ),
 }
-"""What a refusal means for the bridge, as the end of an error's sentence."""
+"""What a refusal means for the bridge: the end of an error message."""

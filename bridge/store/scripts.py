@@ -1,7 +1,7 @@
 """Run the scripts of ``bridge/store/lua``, by their digests.
 
-Those that an event loop, or the threads of a pool, call at once share a round trip: under load most
-of what a script costs its caller is the way there and back.
+Simultaneous calls of an event loop, or of a pool's threads, are sent in one round trip: under load
+most of the cost of a call is the round trip.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from bridge.store.translation import translated
 from bridge.support.batching import Batcher, Gap
 
 MAX_BATCH = 100
-"""Scripts of one round trip: no answer waits for many others."""
+"""How many scripts one round trip has at most, so that no answer waits for many others."""
 
 APART_S = 0.002
-"""From one round trip to the next, while several callers come at once: a busy process makes half as
-many, and who calls alone waits for nobody."""
+"""Pause between two round trips while several calls come at once: a busy process makes half as many
+round trips. A call that comes alone does not wait."""
 
 Arg = str | int | float
 
@@ -59,9 +59,9 @@ def script(name: str) -> Script:
 def keys_of(settings: Settings) -> tuple[str, ...]:
     """The keys that a script is called with: the root.
 
-    In a Redis Cluster also one that never exists. While the slot moves, key by key, a node refuses
-    a script some of whose keys it has not (TRYAGAIN). Of the root alone it has all or nothing, and
-    the script would run until it comes to a claim that has gone.
+    In a Redis Cluster there is a second key, which never exists. While the slot moves, key by key,
+    a node refuses a script if it has only some of the keys (TRYAGAIN). With the root as its only
+    key, a script would run until it needs a claim that has moved already.
     """
     root = settings.root_key
     if parse(settings.store_url).kind is Kind.CLUSTER:
@@ -109,13 +109,13 @@ class _Call(NamedTuple):
 
 
 def _put(calls: Sequence[_Call], pipe: Any, keys: tuple[str, ...]) -> None:
-    """Let a pipeline of redis-py, of either kind, make these calls."""
+    """Add these calls to a pipeline of redis-py, blocking or asyncio."""
     for name, args in calls:
         pipe.evalsha(script(name).sha, len(keys), *keys, *args)
 
 
 class _Caller:
-    """A thread that waits for the answer of a script, or for its turn to ask for several."""
+    """A thread that waits for the answer of a script, or for its turn to send several calls."""
 
     __slots__ = ("answer", "call", "turn")
 
@@ -124,21 +124,21 @@ class _Caller:
         self.turn = threading.Lock()
         self.turn.acquire()
         self.answer: list[Any] = []
-        """One element, or none yet; an exception is raised where it is awaited."""
+        """One element, or none yet. An exception is raised in the thread that waits."""
 
 
 class SharedScripts(Scripts):
-    """The same for the threads of one process: those that come during a round trip share the next.
+    """The scripts for the threads of one process; calls made during a round trip share the next.
 
-    One of them asks for all. The main thread asks for itself: signals strike there, and whose turn
-    it is must not be lost.
+    One thread sends the calls of all that wait. The main thread sends its own calls only: a signal
+    handler may raise there, and the turn to send must not get lost.
     """
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._lock = threading.Lock()
         self._waiting: deque[_Caller] = deque()
-        self._asking = False
+        self._sending = False
         self._gap = Gap(APART_S)
 
     def call(self, name: str, *args: Arg) -> Any:
@@ -152,19 +152,19 @@ class SharedScripts(Scripts):
         me = _Caller(name, args)
         with self._lock:
             self._waiting.append(me)
-            mine, self._asking = not self._asking, True
+            mine, self._sending = not self._sending, True
         if not mine:
             me.turn.acquire()
         if not me.answer:
-            self._ask()
+            self._send()
         with translated(self._settings):
             (answer,) = me.answer
             if isinstance(answer, Exception):
                 raise answer
             return answer
 
-    def _ask(self) -> None:
-        """Get the answers of all that wait, and let the first of those who came since go on."""
+    def _send(self) -> None:
+        """Send the calls of all threads that wait; then pass the turn to the next such thread."""
         if wait_s := self._gap.left_s:
             time.sleep(wait_s)
         with self._lock:
@@ -173,14 +173,14 @@ class SharedScripts(Scripts):
             self._gap.begin()
         try:
             answers = self._answers([caller.call for caller in callers])
-        except Exception as exc:  # noqa: BLE001 (handed over to who waits)
+        except Exception as exc:  # noqa: BLE001 (raised in the threads that wait)
             answers = [exc] * len(callers)
         for caller, answer in zip(callers, answers, strict=True):
             caller.answer.append(answer)
             caller.turn.release()
         with self._lock:
-            self._asking = bool(self._waiting)
-            if self._asking:
+            self._sending = bool(self._waiting)
+            if self._sending:
                 self._waiting[0].turn.release()
 
     def _answers(self, calls: Sequence[_Call]) -> list[Any]:
@@ -196,7 +196,7 @@ class SharedScripts(Scripts):
 
 
 class AsyncScripts:
-    """The scripts, asyncio: those that are called while a round trip is on share the next.
+    """The scripts, asyncio; calls made during a round trip share the next.
 
     Belongs to the event loop that first uses it.
     """

@@ -1,4 +1,4 @@
-"""Ask sentinels which server is the primary; no connection to them outlives the question."""
+"""Ask sentinels which server is the primary, and close the connections to them afterwards."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Node = tuple[str, int]
 
 
 class Sentinels:
-    """Stands where redis-py's pool expects its ``Sentinel``, which keeps its connections.
+    """Finds the primary for redis-py's pool, in place of its ``Sentinel``, which stays connected.
 
     Args:
-        min_others: Other sentinels that one must see before its word counts.
+        min_others: How many other sentinels a sentinel must see before its answer counts.
         kwargs: redis-py's arguments of a connection to a sentinel.
     """
 
@@ -39,7 +39,7 @@ class Sentinels:
 
 
 class AsyncSentinels(Sentinels):
-    """The same, asyncio."""
+    """``Sentinels`` for asyncio."""
 
     async def discover_master(self, name: str) -> Node:  # type: ignore[override]
         """Host and port of the primary."""
@@ -56,6 +56,6 @@ class AsyncSentinels(Sentinels):
 
 
 def _nodes_of(asked: Any) -> list[Node]:
-    """The sentinels, the one that has answered first."""
+    """The sentinels' addresses; the one that answered comes first."""
     told = [sentinel.connection_pool.connection_kwargs for sentinel in asked.sentinels]
     return [(each["host"], each["port"]) for each in told]

@@ -1,4 +1,4 @@
-"""The Redis behind the claims, as a server: what a deployment has to get right. Blocking."""
+"""Describe the claims' Redis server: what a deployment has to get right. Blocking."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """What Redis says of itself; None where it does not tell, as managed ones may not.
+    """Facts about the server; None for a fact that it does not tell, as managed servers may not.
 
     Attributes:
-        forbidden: Commands that the store's user may not call, such as ``INFO``; what they would
-            have said is None.
-        version: Of Redis, or of what it is compatible with.
+        forbidden: Commands that the store's user may not call, such as ``INFO``; facts that come
+            from them are None.
+        version: Version of Redis, or the one that the server is compatible with.
         policy: ``maxmemory-policy``.
         persistent: Whether an append-only file is written.
-        replicas: Connected replicas.
-        cluster: Whether it is a node of a Redis Cluster.
-        clock_s: Its clock, Unix seconds.
+        replicas: How many replicas are connected.
+        cluster: Whether the server is a node of a Redis Cluster.
+        clock_s: The server's clock, Unix seconds.
     """
 
     forbidden: tuple[str, ...]
@@ -41,7 +41,7 @@ class ServerInfo:
 
 
 def describe_server(settings: Settings) -> ServerInfo:
-    """Ask the server of the claims.
+    """Ask the claims' server.
 
     Raises:
         StoreUnavailable: Redis does not answer.
@@ -70,7 +70,7 @@ def describe_server(settings: Settings) -> ServerInfo:
 
 
 def _allowed(name: str, call: Callable[[], T], forbidden: list[str]) -> T | None:
-    """What a command answers; None, and noted, when the user may not call it."""
+    """The answer of a command; None when the user may not call it, which is noted."""
     try:
         return call()
     except redis.exceptions.ResponseError as exc:

@@ -1,4 +1,4 @@
-"""Scripts that the threads of a worker ask for at once; a real Valkey of their own."""
+"""Scripts that several threads of a worker call at once, with a Valkey of their own."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def pool():
         yield threads
 
 
-def ask(scripts: SharedScripts, claim_id: str) -> str:
-    """Whether this claim's job is still wanted: the cheapest script with an answer of its own."""
+def reason(scripts: SharedScripts, claim_id: str) -> str:
+    """Why this claim's job should stop: the cheapest script whose answer differs by claim."""
     return scripts.call("cancel_reason", claim_id, "run")
 
 
-def asked_at_once(admin, scripts, pool, *calls):
-    """These calls, while Valkey lets the first of them wait; their futures."""
+def called_at_once(admin, scripts, pool, *calls):
+    """Make these calls while Valkey lets the first of them wait; returns their futures."""
     admin.client_pause(10_000, all=False)  # scripts may write
     futures = [pool.submit(scripts.call, *calls[0])]
-    wait_until(lambda: scripts._asking and not scripts._waiting)  # it waits for Valkey
+    wait_until(lambda: scripts._sending and not scripts._waiting)  # its call waits for Valkey
     futures += [pool.submit(scripts.call, *call) for call in calls[1:]]
     wait_until(lambda: len(scripts._waiting) == len(calls) - 1)
     admin.client_unpause()
@@ -53,7 +53,7 @@ def asked_at_once(admin, scripts, pool, *calls):
 
 
 def close(admin, scripts, *claim_ids: str) -> None:
-    """Closed claims say why."""
+    """Close claims, each for a reason of its own."""
     for each in claim_ids:
         admin.hset(f"{{shared}}:claim:{each}", mapping={"state": "closed", "reason": f"for {each}"})
 
@@ -62,17 +62,17 @@ def test_each_thread_gets_its_own_answer_over_one_connection(admin, scripts, poo
     names = [f"c{n}" for n in range(THREADS)]
     close(admin, scripts, *names)
     before = admin.info("stats")["total_connections_received"]
-    futures = asked_at_once(
+    futures = called_at_once(
         admin, scripts, pool, *(("cancel_reason", name, "run") for name in names)
     )
     assert [f.result(timeout=10) for f in futures] == [f"for {name}" for name in names]
     assert admin.info("stats")["total_connections_received"] - before == 1
 
 
-def test_those_that_come_meanwhile_share_one_round_trip(admin, scripts, pool):
-    ask(scripts, "warm")
+def test_calls_made_during_a_round_trip_share_the_next(admin, scripts, pool):
+    reason(scripts, "warm")
     calls = [("cancel_reason", f"c{n}", "run") for n in range(THREADS)]
-    futures = asked_at_once(admin, scripts, pool, *calls)
+    futures = called_at_once(admin, scripts, pool, *calls)
     before = admin.info("stats")["total_writes_processed"]
     for future in futures:
         future.result(timeout=10)
@@ -80,48 +80,48 @@ def test_those_that_come_meanwhile_share_one_round_trip(admin, scripts, pool):
     assert admin.info("stats")["total_writes_processed"] - before <= 3
 
 
-def test_a_server_that_has_forgotten_the_scripts_is_told_them_again(admin, scripts, pool):
+def test_a_server_that_has_forgotten_the_scripts_gets_them_again(admin, scripts, pool):
     close(admin, scripts, "c1")
-    ask(scripts, "c1")
+    reason(scripts, "c1")
     admin.script_flush()
     calls = [("cancel_reason", "c1", "run")] * THREADS
-    futures = asked_at_once(admin, scripts, pool, *calls)
+    futures = called_at_once(admin, scripts, pool, *calls)
     assert {future.result(timeout=10) for future in futures} == {"for c1"}
 
 
 def test_a_call_that_fails_fails_alone(admin, scripts, pool):
-    """Its key is of another type: a fault of ours, not of the server's."""
+    """Its key has another type: a fault of the bridge, not of the server."""
     close(admin, scripts, "c1")
     admin.set("{shared}:claim:odd", "no hash")
     calls = [("cancel_reason", "odd" if n == THREADS // 2 else "c1", "run") for n in range(THREADS)]
-    futures = asked_at_once(admin, scripts, pool, *calls)
+    futures = called_at_once(admin, scripts, pool, *calls)
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         futures.pop(THREADS // 2).result(timeout=10)
     assert {future.result(timeout=10) for future in futures} == {"for c1"}
 
 
-def test_all_hear_of_a_server_that_is_away_and_ask_again(admin, scripts, pool):
+def test_all_threads_get_the_error_of_an_absent_server_and_can_call_again(admin, scripts, pool):
     close(admin, scripts, "c1")
     with LocalValkey() as other:
         url = other.url
     gone = SharedScripts(Settings(store_url=url, store_prefix="shared"))
-    futures = [pool.submit(ask, gone, "c1") for _ in range(THREADS)]
+    futures = [pool.submit(reason, gone, "c1") for _ in range(THREADS)]
     for future in futures:
         with pytest.raises(StoreUnavailable, match="does not answer"):
             future.result(timeout=30)
     with pytest.raises(StoreUnavailable):
-        pool.submit(ask, gone, "c1").result(timeout=30)  # nobody waits for a turn that was lost
-    assert pool.submit(ask, scripts, "c1").result(timeout=10) == "for c1"
+        pool.submit(reason, gone, "c1").result(timeout=30)  # no turn was lost
+    assert pool.submit(reason, scripts, "c1").result(timeout=10) == "for c1"
 
 
-def test_the_main_thread_asks_for_itself(admin, scripts, pool):
-    """A signal that strikes there must not leave the others without a turn."""
+def test_the_main_thread_sends_its_own_call_only(admin, scripts, pool):
+    """A signal handler that raises there must not leave the other threads without a turn."""
     close(admin, scripts, "c1")
-    asking = threading.Event()
-    scripts._asking = True  # as if a thread asked, and never ended
-    pool.submit(lambda: (asking.set(), ask(scripts, "c2")))
-    asking.wait(10)
-    assert ask(scripts, "c1") == "for c1"
+    started = threading.Event()
+    scripts._sending = True  # as if a thread sent calls and never ended
+    pool.submit(lambda: (started.set(), reason(scripts, "c2")))
+    started.wait(10)
+    assert reason(scripts, "c1") == "for c1"
     wait_until(lambda: scripts._waiting)
     scripts._waiting[0].turn.release()
 
@@ -129,7 +129,7 @@ def test_the_main_thread_asks_for_itself(admin, scripts, pool):
 @pytest.mark.parametrize(
     ("pool_cls", "threaded"), [(thread.TaskPool, True), (prefork.TaskPool, False)]
 )
-def test_only_pools_of_threads_share(pool_cls, threaded, monkeypatch, server):
+def test_only_pools_of_threads_share_round_trips(pool_cls, threaded, monkeypatch, server):
     monkeypatch.setenv("BRIDGE_STORE_URL", server.url)
     app = install(Celery("shares", broker=server.url, set_as_current=False))
     EquipTasks(SimpleNamespace(app=app, pool_cls=pool_cls, pool_start_method="fork"))
