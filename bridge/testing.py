@@ -1,7 +1,7 @@
 """Fixtures of pytest for projects with activities: ``pytest_plugins = ["bridge.testing"]``.
 
-``run_activity`` runs one task in this process, as a job. ``execute`` runs a whole state machine on
-local parts: Valkey, Step Functions, a poller and a worker, started once for all tests.
+``run_activity`` runs one task in this process, as a job. ``execute`` runs a whole state machine
+with local Valkey and Step Functions, a poller and a worker, which are started once for all tests.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ from bridge.worker.current import Current, as_current
 from bridge.worker.outcome import output_of
 
 HOLD_S = 2.0
-"""Of a poll that finds nothing; at the end the poller waits for its polls."""
+"""How long a poll waits for a task; short, because the poller waits for its polls at its end."""
 _KEPT = ("BRIDGE_ACTIVITIES", "BRIDGE_TASKS")
+"""Variables of the environment that the processes keep."""
 
 
 class _Jobs:
-    """The answers of the store to the one job that runs."""
+    """Answers the one job that runs, in place of the store."""
 
     def __init__(self, closed: str) -> None:
         self._closed = closed
@@ -50,15 +51,15 @@ class _Jobs:
 
 @pytest.fixture
 def run_activity() -> Callable[..., Any]:
-    """Runs a task as a job in this process: ``run_activity(task, event)`` is what it brings.
+    """Runs a task as a job in this process: ``run_activity(task, event)`` returns its output.
 
-    Input and output pass through JSON, as they do at Step Functions; retries of Celery's run at
-    once; what the task raises is raised.
+    Input and output pass through JSON, as they do in Step Functions. Celery's retries run at once.
+    An exception of the task is raised.
 
     Args:
-        attempt: What ``bridge.current().attempt`` says.
+        attempt: The value of ``bridge.current().attempt``.
         closed: Why the token is closed, such as ``"TaskTimedOut"``: the job is cancelled.
-        context: What ``bridge.current().context`` says.
+        context: The value of ``bridge.current().context``.
     """
 
     def run(
@@ -73,7 +74,7 @@ def run_activity() -> Callable[..., Any]:
         bridge: Any = SimpleNamespace(jobs=_Jobs(closed))
         with as_current(Current(job, run="test", bridge=bridge, context=context)):
             done = task.apply(args=[json.loads(json.dumps(event))], throw=False)
-        if done.state in (IGNORED, REJECTED):  # as by bridge.JobCancelled: no result of Celery's
+        if done.state in (IGNORED, REJECTED):  # as with bridge.JobCancelled: Celery has no result
             raise done.result
         return json.loads(output_of(done.get()))
 
@@ -82,13 +83,13 @@ def run_activity() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def bridge_app() -> str:
-    """What ``celery -A`` is given; override it for an app of your own."""
+    """The argument of ``celery -A``; override it to test an app of your own."""
     return "bridge"
 
 
 @pytest.fixture(scope="session")
 def local_environment() -> Iterator[dict[str, str]]:
-    """A Valkey and a Step Functions; the environment of processes that use them, and no others."""
+    """Starts Valkey and Step Functions; returns the environment of processes that use only them."""
     with LocalValkey() as valkey, LocalStepFunctions(hold_s=HOLD_S) as server:
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
         yield clean_environment() | kept | environment(server.url, valkey.url)
@@ -96,7 +97,7 @@ def local_environment() -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def stepfunctions(local_environment: Mapping[str, str]) -> Any:
-    """boto3's client of that Step Functions."""
+    """A boto3 client of the local Step Functions."""
     return client_of(local_environment["AWS_ENDPOINT_URL_SFN"])
 
 
@@ -104,7 +105,7 @@ def stepfunctions(local_environment: Mapping[str, str]) -> Any:
 def local_fleet(
     bridge_app: str, local_environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
-    """The app's activities, a poller and a worker; where their logs are."""
+    """Creates the activities, starts a poller and a worker; returns the folder of their logs."""
     celery = [*CELERY[:-1], bridge_app]
     made = subprocess.run(
         [*celery, "activities", "create"],
@@ -125,10 +126,10 @@ def local_fleet(
 
 @pytest.fixture
 def execute(local_fleet: Path, stepfunctions: Any) -> Callable[..., dict[str, Any]]:
-    """Runs a definition to its end: ``execute(definition, event)`` is what DescribeExecution says.
+    """Runs a state machine: ``execute(definition, event)`` returns DescribeExecution's answer.
 
     Args:
-        within_s: The test fails when it takes longer, in seconds.
+        within_s: Seconds after which the test fails if the execution has not ended.
     """
 
     def run(definition: Mapping[str, Any], event: Any, *, within_s: float = 30.0) -> dict[str, Any]:
@@ -147,7 +148,7 @@ def execute(local_fleet: Path, stepfunctions: Any) -> Callable[..., dict[str, An
                 return found
             time.sleep(0.1)
         pytest.fail(
-            f"the execution still runs after {within_s:g} s; what poller and worker log is in "
+            f"the execution still runs after {within_s:g} s; the logs of poller and worker are in "
             f"{local_fleet}",
             pytrace=False,
         )

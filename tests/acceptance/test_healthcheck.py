@@ -1,29 +1,21 @@
-"""The health check of the image, against real processes: it says when a restart would help."""
+"""``python -m bridge.healthcheck`` against real processes: does a restart help?"""
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-from celery.utils.nodenames import default_nodename, host_format
 
-from bridge.healthcheck import (
-    Process,
-    _living,
-    celery_args,
+from bridge.healthcheck.celery_process import (
     children_of,
     find_process,
-    node_name,
 )
 from bridge.local.child_processes import free_port
-from tests.acceptance.deployment import CELERY, Deployment
-from tests.acceptance.deployment import Process as Started
+from tests.acceptance.deployment import CELERY, Deployment, Process
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance
@@ -31,7 +23,7 @@ pytestmark = pytest.mark.acceptance
 LEASE_S = 3.0  # of the deployments of tests
 
 
-def check(deployment: Deployment, process: Started | int, *args: str) -> tuple[int, str]:
+def check(deployment: Deployment, process: Process | int, *args: str) -> tuple[int, str]:
     """Exit status and text of the command that the image runs, for a process that is not PID 1."""
     pid = process if isinstance(process, int) else process.popen.pid
     done = subprocess.run(
@@ -46,19 +38,19 @@ def check(deployment: Deployment, process: Started | int, *args: str) -> tuple[i
     return done.returncode, done.stdout.strip()
 
 
-def wait_healthy(deployment: Deployment, process: Started, *args: str) -> None:
+def wait_healthy(deployment: Deployment, process: Process, *args: str) -> None:
     wait_until(
         lambda: check(deployment, process, *args)[0] == 0 or time.sleep(0.2),
         what=f"{process.name} is healthy",
     )
 
 
-def wait_sick(deployment: Deployment, process: Started, reason: str, within_s: float) -> None:
-    def sick() -> bool:
+def wait_unhealthy(deployment: Deployment, process: Process, reason: str, within_s: float) -> None:
+    def unhealthy() -> bool:
         status, said = check(deployment, process)
         return status == 1 and reason in said
 
-    wait_until(sick, timeout_s=within_s, what=f"{process.name} is unhealthy: {reason}")
+    wait_until(unhealthy, timeout_s=within_s, what=f"{process.name} is unhealthy: {reason}")
 
 
 @pytest.fixture
@@ -68,7 +60,7 @@ def deployment(deploy) -> Deployment:
     return made
 
 
-def flower(deployment: Deployment, *args: str, **env: str) -> Started:
+def flower(deployment: Deployment, *args: str, **env: str) -> Process:
     return deployment.start("flower", "flower", "--address=127.0.0.1", *args, **env)
 
 
@@ -93,7 +85,7 @@ class TestProcesses:
         wait_healthy(deployment, process)
         process.signal(signal.SIGSTOP)
         try:
-            wait_sick(deployment, process, f"this {kind}'s lease has ended", LEASE_S + 5)
+            wait_unhealthy(deployment, process, f"this {kind}'s lease has ended", LEASE_S + 5)
         finally:
             process.signal(signal.SIGCONT)
         wait_healthy(deployment, process)
@@ -109,7 +101,7 @@ class TestProcesses:
         )
 
     def test_a_poller_that_drains_is_healthy(self, deployment):
-        """Whoever restarted it would lose what its open polls bring."""
+        """A restart would lose the tasks that its open polls bring."""
         deployment.beat()
         poller = deployment.poller()
         wait_healthy(deployment, poller)
@@ -121,12 +113,12 @@ class TestProcesses:
         assert poller.alive
         assert check(deployment, poller)[0] == 0
 
-    def test_a_beat_that_ticks_no_more_fails_though_its_worker_lives(self, deployment):
+    def test_a_beat_without_its_ticking_child_fails_though_its_worker_lives(self, deployment):
         beat = deployment.beat()
         wait_healthy(deployment, beat)
         (ticking,) = children_of(beat.popen.pid)
         os.kill(ticking, signal.SIGKILL)
-        wait_sick(deployment, beat, "the process that ticks has ended", 5)
+        wait_unhealthy(deployment, beat, "the process that ticks has ended", 5)
         assert beat.alive
 
     def test_a_beat_without_a_worker_is_not_judged(self, deployment):
@@ -141,7 +133,7 @@ class TestProcesses:
         process = flower(deployment, f"--port={free_port()}")
         wait_healthy(deployment, process)
         process.signal(signal.SIGSTOP)
-        wait_sick(deployment, process, "Flower does not answer", 5)
+        wait_unhealthy(deployment, process, "Flower does not answer", 5)
 
     def test_flower_with_a_password_and_a_prefix_by_its_variables(self, deployment):
         port = str(free_port())
@@ -153,7 +145,7 @@ class TestProcesses:
 
 class TestStore:
     def test_a_store_that_is_away_is_no_fault_of_the_process(self, deployment):
-        """Else one failover of Redis would replace every worker, with its jobs."""
+        """Otherwise a failover of Redis would restart every worker and lose its jobs."""
         worker = deployment.worker()
         wait_healthy(deployment, worker)
         deployment.valkey.pause()
@@ -215,18 +207,6 @@ class TestStore:
 
 
 class TestFinding:
-    def test_a_process_without_a_command_line_lives(self):
-        """A process has none in the moment in which it begins another program."""
-        without = (
-            int(path.parent.name)
-            for path in Path("/proc").glob("[0-9]*/cmdline")
-            if not path.read_bytes() and _living(int(path.parent.name)) is not None
-        )
-        pid = next(without, None)
-        if pid is None:
-            pytest.skip("no thread of the kernel is seen here")
-        assert find_process(pid).args == ()
-
     def test_below_a_shell_or_an_init(self, deployment):
         name = f"sh-{deployment.prefix}@%h"
         args = f"{CELERY} -A bridge worker --without-mingle --hostname {name} --concurrency 1; true"
@@ -250,48 +230,3 @@ class TestFinding:
             0,
             "not known: this is no poller, worker, beat or Flower",
         )
-
-    @pytest.mark.parametrize(
-        ("command", "args"),
-        [
-            ("/opt/bridge/bin/python /opt/bridge/bin/celery -A bridge poll", "-A bridge poll"),
-            ("/usr/bin/python3.13 -m celery -A bridge poll", "-A bridge poll"),
-            ("python -X dev -m celery -A bridge poll", "-A bridge poll"),
-            ("celery -A bridge poll", "-A bridge poll"),
-            ("/sbin/docker-init -- celery -A bridge poll", None),
-            ("/dev/init -- celery -A bridge poll", None),
-            ("sh -c celery", None),
-            ("", None),
-        ],
-    )
-    def test_celery_and_what_starts_it(self, command, args):
-        found = celery_args(command.split())
-        assert found == (None if args is None else args.split())
-
-    @pytest.mark.parametrize(
-        ("command", "role"),
-        [
-            ("-A bridge poll", "poll"),
-            ("-A bridge worker --concurrency 4", "worker"),
-            ("-A bridge worker -B -Q bridge.system", "beat"),
-            ("-A bridge worker --beat --queues=celery,bridge.system", "beat"),
-            ("-A shop worker -B", "worker"),  # the beat of the app's own periodic tasks
-            ("-A shop worker -B -Q celery", "worker"),
-            ("-A bridge flower --port=5555", "flower"),
-            ("-A bridge doctor", ""),
-            ("", ""),
-        ],
-    )
-    def test_role(self, command, role):
-        assert Process(1, tuple(command.split())).role == role
-
-    @pytest.mark.parametrize(
-        "hostname", [None, "worker@%h", "worker-7@%h", "w@%n", "w@%d", "%n@%h", "w@there", "there"]
-    )
-    @pytest.mark.parametrize("host", ["0a1b2c3d", "ip-10-0-0-1.ec2.internal"])
-    @pytest.mark.parametrize("way", ["--hostname {}", "--hostname={}", "-n {}"])
-    def test_node_name_is_celerys(self, monkeypatch, hostname, host, way):
-        monkeypatch.setattr(socket, "gethostname", lambda: host)
-        monkeypatch.setattr("celery.utils.nodenames.gethostname", lambda: host)
-        args = ["worker", *(way.format(hostname).split() if hostname else [])]
-        assert node_name(Process(1, tuple(args))) == host_format(default_nodename(hostname))

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import redis
 
-from bridge.healthcheck import children_of
+from bridge.healthcheck.celery_process import children_of
 from tests.acceptance.deployment import CREDENTIALS, Deployment, Process
 from tests.waiting import wait_until
 

@@ -12,7 +12,7 @@ import yaml
 from honcho.environ import parse_procfile
 from pre_commit.clientlib import load_config
 
-from bridge.healthcheck import DEADLINE_S
+from bridge.healthcheck.__main__ import DEADLINE_S
 from bridge.settings import Settings
 
 ROOT = Path(__file__).parents[2]

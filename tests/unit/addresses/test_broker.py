@@ -13,8 +13,9 @@ import bridge
 from bridge.addresses.broker import scheme_of, store_url_without_kombu
 from bridge.addresses.store_url import Address, Kind, parse
 from bridge.errors import SettingsError
-from bridge.healthcheck import Process, Unknown
-from bridge.healthcheck import store_of as store_of_process
+from bridge.healthcheck import Unknown
+from bridge.healthcheck.celery_process import CeleryProcess
+from bridge.healthcheck.store_url import store_of as store_of_process
 
 SERVER = Address(Kind.SERVER, (("h", 6379),))
 VERIFIED = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
@@ -265,8 +266,8 @@ def test_what_follows_without_kombu_is_the_same(url):
     assert parse(store_url_without_kombu(url)) == store_of(broker_url=url)
 
 
-def process(*args: str) -> Process:
-    return Process(1, args)
+def process(*args: str) -> CeleryProcess:
+    return CeleryProcess(1, args)
 
 
 def test_a_health_check_knows_the_store_of_the_environment(monkeypatch):
