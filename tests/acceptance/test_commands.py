@@ -1,4 +1,4 @@
-"""The commands as people and scripts call them."""
+"""The commands as users and scripts call them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class TestDemo:
             (tmp_path / name).symlink_to(ROOT / name)
         return tmp_path
 
-    def test_every_execution_ends_as_it_should_and_no_process_is_left(self, checkout):
-        """One of each case, on real processes; the report names the chart, which is a PNG."""
+    def test_every_execution_ends_as_expected_and_no_process_is_left(self, checkout):
+        """One execution of each kind, on real processes; the result names the chart, a PNG."""
         env = {**os.environ, "BRIDGE_UNKNOWN": "ignored: the demo has an environment of its own"}
         done = subprocess.run(
             [str(CELERY), "-A", "bridge", "demo", "--executions", "4", "--json"],
@@ -95,7 +95,7 @@ class TestActivities:
         assert listed[f"{deployment.prefix}-echo"] == deployment.arn("echo")
 
     def test_every_arn_that_a_task_may_have_is_created(self, deploy):
-        """AWS takes more in a name than the bridge does, such as dots."""
+        """AWS allows more in a name than the bridge does, such as dots."""
         arns = [
             dotted := "arn:aws:states:us-east-1:123456789012:activity:Orders.Resize.v2",
             dotted.replace("Resize", "Größe"),
@@ -112,7 +112,7 @@ class TestActivities:
         gone = deployment.run("activities", "delete", "--yes", *arns)
         assert gone.returncode == 0, gone.stderr
 
-    def test_one_that_cannot_be_created_keeps_no_other_from_it(self, deploy):
+    def test_others_are_created_although_one_cannot_be(self, deploy):
         deployment = deploy(JOBS_ONLY="echo")
         away = "arn:aws:states:us-east-1:210987654321:activity:a"  # an account without a role here
         made = deployment.run("activities", "create", away, f"{deployment.prefix}-b", "--json")
@@ -120,7 +120,7 @@ class TestActivities:
         assert "BRIDGE_ROLES" in made.stderr
         assert json.loads(made.stdout) == {f"{deployment.prefix}-b": deployment.arn("b")}
 
-    def test_one_that_is_missing_keeps_no_other_from_being_shown(self, deploy):
+    def test_others_are_described_although_one_is_missing(self, deploy):
         deployment = deploy(JOBS_ONLY="echo")
         deployment.create_activities()
         arns = [deployment.arn("nothing"), deployment.arn("echo")]
@@ -129,7 +129,7 @@ class TestActivities:
         assert f"{deployment.prefix}-nothing" in shown.stderr
         assert [each["arn"] for each in json.loads(shown.stdout)] == [deployment.arn("echo")]
 
-    def test_from_created_to_deleted(self, deploy):
+    def test_an_activity_from_its_creation_to_its_deletion(self, deploy):
         deployment = deploy(JOBS_ONLY="echo")
         made = deployment.run("activities", "create", "--tag", "team=images")
         assert made.returncode == 0, made.stderr
@@ -153,12 +153,12 @@ class TestActivities:
     @pytest.mark.parametrize(
         ("args", "says"),
         [
-            (["create", "--tag", "team"], "no KEY=VALUE"),
+            (["create", "--tag", "team"], "is not KEY=VALUE"),
             (["create", "--tag", "=x"], "at least 1"),
             (["delete"], "NAMES"),
         ],
     )
-    def test_wrong_usage(self, deploy, args, says):
+    def test_wrong_usage_is_refused(self, deploy, args, says):
         done = deploy(JOBS_ONLY="echo").run("activities", *args)
         assert done.returncode == 2
         assert says in done.stderr
@@ -168,7 +168,7 @@ class TestActivities:
         assert made.returncode == 2
         assert "at position 4" in made.stderr
 
-    def test_an_endpoint_that_is_away_is_one_sentence(self, deploy):
+    def test_an_endpoint_that_is_away_is_reported_in_one_sentence(self, deploy):
         listed = deploy(AWS_ENDPOINT_URL_SFN="http://127.0.0.1:1").run("activities", "list")
         assert listed.returncode == 1
         assert "Traceback" not in listed.stderr
@@ -181,7 +181,7 @@ class TestStatus:
         (line,) = [line for line in shown.splitlines() if line.split()[:1] == ["status"]]
         assert "Show each activity's claims" in line
 
-    def test_nothing_in_flight(self, deploy):
+    def test_an_activity_with_nothing_in_flight(self, deploy):
         deployment = deploy(JOBS_ONLY="echo")
         status = deployment.status()
         (row,) = status["activities"]
@@ -192,7 +192,7 @@ class TestStatus:
         assert shown.returncode == 0
         assert shown.stdout.splitlines()[2].split()[:3] == [row["activity"], "created", "0"]
 
-    def test_what_runs_and_since_when(self, deploy):
+    def test_it_shows_what_runs_and_since_when(self, deploy):
         deployment = deploy(JOBS_ONLY="sleep")
         deployment.create_activities()
         deployment.worker(concurrency=2)
@@ -210,7 +210,7 @@ class TestStatus:
         return [r for r in deployment.status()["activities"] if r["running"] == running]
 
     def test_why_nothing_is_claimed(self, deploy):
-        """What the ledger would answer a poller, from an idle fleet to one that drains."""
+        """What the ledger would answer a poller: for an idle, a full and a draining fleet."""
         deployment = deploy(JOBS_ONLY="sleep", BRIDGE_LOOK_AHEAD="1.25")
         deployment.create_activities()
         worker = deployment.worker(concurrency=2)
@@ -252,8 +252,8 @@ class TestStatus:
         assert unknown.returncode == 2
         assert f"the activity nothing. Known: {name}." in unknown.stderr
 
-    def test_watched_in_a_terminal(self, deploy):
-        """It goes on until Ctrl-C, and shows what happens meanwhile."""
+    def test_watch_in_a_terminal(self, deploy):
+        """It shows what happens until Ctrl-C."""
         deployment = deploy(JOBS_ONLY="echo")
         deployment.create_activities()
         deployment.worker()
@@ -292,7 +292,7 @@ class TestStatus:
         os.close(master)
         assert deployment.run("status", "--watch", "--json").returncode == 2
 
-    def test_a_store_that_is_away_is_one_sentence(self, deploy):
+    def test_a_store_that_is_away_is_reported_in_one_sentence(self, deploy):
         shown = deploy(CELERY_BROKER_URL="redis://:s3cret@127.0.0.1:1/0").run("status")
         assert shown.returncode == 1
         assert "the claim store redis://:***@127.0.0.1:1/0 does not answer" in shown.stderr
@@ -301,7 +301,7 @@ class TestStatus:
 
 
 class TestQueuesThatCeleryMayNotMake:
-    """An app with task_create_missing_queues=False: what is missing is said in one sentence."""
+    """An app with task_create_missing_queues=False: one sentence names the missing queue."""
 
     APP = """
 import os
@@ -347,7 +347,7 @@ def price(event):
             ),
         ],
     )
-    def test_is_one_sentence(self, shop, args, queues, missing):
+    def test_a_missing_queue_is_reported_in_one_sentence(self, shop, args, queues, missing):
         (shop.folder / "x.json").write_text('{"StartAt": "A", "States": {"A": {"Type": "Pass"}}}')
         done = shop.run(*args, app="shop", QUEUES=queues)
         assert "Traceback" not in done.stderr

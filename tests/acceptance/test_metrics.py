@@ -1,4 +1,4 @@
-"""Metrics of real processes: what Prometheus scrapes and CloudWatch is sent is what happened."""
+"""Metrics of real processes: Prometheus and CloudWatch get what happened."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.acceptance
 
 ROOT = Path(__file__).parents[2]
-# Metric → the same in an activity's row of `status --json`, which must say it too.
+# Metric → the field of an activity in `status --json` that has the same value.
 SAME = {
     "bridge_in_flight_claims": "in_flight",
     "bridge_queued_claims": "queued",
@@ -43,7 +43,7 @@ SAME = {
     "bridge_slots": "slots",
 }
 MOVING = ("oldest_s", "lease_s")
-"""What differs between two statuses though nothing has happened."""
+"""Fields that differ between two statuses although nothing has happened."""
 
 
 class Scrape:
@@ -59,7 +59,7 @@ class Scrape:
         ]
 
     def sum(self, name: str, **labels: str) -> float:
-        """Of the samples that have these labels, and perhaps others."""
+        """The sum of the samples that have these labels, and perhaps others."""
         return sum(
             sample.value
             for sample in self.samples
@@ -77,7 +77,7 @@ def get(url: str) -> str:
 
 
 def metrics_port() -> tuple[dict[str, str], str]:
-    """Settings of a process, and where its metrics are then."""
+    """Settings of a process, and the URL of its metrics."""
     port = free_port()
     settings = {"BRIDGE_METRICS_PORT": str(port), "BRIDGE_METRICS_HOST": "127.0.0.1"}
     return settings, f"http://127.0.0.1:{port}/metrics"
@@ -89,7 +89,7 @@ def steady(status: dict) -> str:
 
 
 def scrape_with_status(urls: list[str], status_of) -> tuple[list[Scrape], dict]:
-    """Scrapes of one moment: the status before them was the status after them."""
+    """Scrapes of one moment: the status is the same before and after them."""
 
     def both():
         before = status_of()
@@ -101,7 +101,7 @@ def scrape_with_status(urls: list[str], status_of) -> tuple[list[Scrape], dict]:
 
 
 def assert_equal(scrape: Scrape, status: dict) -> None:
-    """Each of its fleet metrics is what the status says."""
+    """Check that each metric of the fleet equals the status."""
     rows = status["activities"]
     for metric, field in SAME.items():
         assert scrape.by(metric, "activity") == {row["activity"]: row[field] for row in rows}
@@ -127,7 +127,7 @@ def assert_equal(scrape: Scrape, status: dict) -> None:
 
 
 def observed(deployment: Deployment) -> list[str]:
-    """Start poller and beat with a port each; where their metrics are."""
+    """Start a poller and a beat process with a port each; the URLs of their metrics."""
     beat, beat_url = metrics_port()
     poller, poller_url = metrics_port()
     deployment.beat(**beat)
@@ -136,7 +136,7 @@ def observed(deployment: Deployment) -> list[str]:
 
 
 def test_scrapes_equal_the_status_and_what_was_run(deploy):
-    """Eleven executions that end and two that run on, counted in every way there is."""
+    """Eleven executions end and two go on; every metric counts them."""
     deployment = deploy(JOBS_ONLY="echo endings sleep")
     deployment.create_activities()
     deployment.worker()
@@ -155,14 +155,14 @@ def test_scrapes_equal_the_status_and_what_was_run(deploy):
 
     scrapes, status = scrape_with_status(urls, deployment.status)
     assert (status["totals"]["running"], status["totals"]["in_flight"]) == (2, 2)
-    for scrape in scrapes:  # each of them says the same of the fleet
+    for scrape in scrapes:  # each process publishes the same values of the fleet
         assert_equal(scrape, status)
         assert scrape.sum("bridge_store_up") == 1
         assert scrape.sum("bridge_tasks_ended_total", outcome="succeeded") == 6
         assert scrape.sum("bridge_tasks_ended_total", outcome="failed") == 5
 
     name = {kind: f"{deployment.prefix}-{kind}" for kind in ("echo", "endings", "sleep")}
-    both = Scrape(*urls)  # what a process counts is summed
+    both = Scrape(*urls)  # counts of processes are summed
     assert both.sum("bridge_claims_total") == both.sum("bridge_polls_total", result="task") == 13
     assert both.sum("bridge_reports_total", result="taken") == both.sum("bridge_reports_total")
     assert both.sum("bridge_reports_total", activity=name["echo"], outcome="succeeded") == 6
@@ -197,7 +197,7 @@ def test_a_lost_worker_is_a_recovery_and_a_failure_by_name(deploy):
 
 
 def test_throttled_calls_are_counted(deploy, local_stepfunctions):
-    """Each refusal, those that the client tries again by itself included."""
+    """Each refusal counts, also those after which the client tries again by itself."""
     host, port = local_stepfunctions.url.removeprefix("http://").split(":")
     with HttpProxy(host, int(port)) as proxy:
         deployment = deploy(
@@ -221,7 +221,7 @@ def test_throttled_calls_are_counted(deploy, local_stepfunctions):
 
 
 def test_without_the_store_a_scrape_still_answers(deploy):
-    """Half-open, the worst way to be away: nothing answers and nothing is refused."""
+    """The connection is half-open, the worst case: nothing answers and nothing is refused."""
     deployment = deploy(JOBS_ONLY="echo")
     with Proxy("127.0.0.1", deployment.valkey.port) as proxy:
         deployment.env["CELERY_BROKER_URL"] = proxy.url("redis") + "/0"
@@ -251,7 +251,7 @@ def test_each_process_needs_a_port_of_its_own_and_workers_take_none(deploy):
     deployment.create_activities()
     settings, url = metrics_port()
     deployment.poller(**settings)
-    deployment.worker(**settings)  # it answers nobody, so it starts
+    deployment.worker(**settings)  # a worker takes no port, so it starts
     for start in (deployment.poller, deployment.beat):
         second = start(wait=False, **settings)
         assert second.wait() == 2, second.output
@@ -260,8 +260,8 @@ def test_each_process_needs_a_port_of_its_own_and_workers_take_none(deploy):
     assert Scrape(url).sum("bridge_store_up") == 1
 
 
-def test_cloudwatch_is_told_by_the_poller_not_by_the_worker(deploy, local_stepfunctions):
-    """PutMetricData, as CloudWatch adds it up; the last values are sent when the process ends."""
+def test_the_poller_publishes_to_cloudwatch_and_the_worker_does_not(deploy, local_stepfunctions):
+    """CloudWatch's sums are right; the last values are sent when the process ends."""
     if local_stepfunctions.external:
         pytest.skip("it would write to a real CloudWatch")
     deployment = deploy(
@@ -314,8 +314,8 @@ def test_cloudwatch_is_told_by_the_poller_not_by_the_worker(deploy, local_stepfu
     assert "_aws" not in worker.output
 
 
-# What `status --json` prints, as often as it is asked: the command itself takes a second to start,
-# in which executions go on.
+# Prints what `status --json` prints for each line of input: the command itself takes a second to
+# start, in which executions go on.
 ASKED_AGAIN = """
 import json, sys
 from bridge.celery import app
@@ -351,7 +351,7 @@ class Demo:
         self._status: subprocess.Popen[str] | None = None
 
     def started(self) -> list[str]:
-        """Where its metrics are, once it has started executions or is about to."""
+        """The URLs of its metrics, as soon as it prints them."""
 
         def urls():
             assert self._demo.poll() is None, self.said.read_text()
@@ -392,7 +392,7 @@ class Demo:
         return json.loads(done.stdout)
 
     def stop(self) -> dict:
-        """What it prints in the end."""
+        """End the demo; what it printed on stdout."""
         if self._status is not None:
             self._status.communicate(timeout=10)
         self._demo.send_signal(signal.SIGINT)
@@ -402,7 +402,7 @@ class Demo:
 
 
 def test_while_the_demo_runs_scrapes_equal_the_status(tmp_path):
-    """Its poller and its beat are scraped from the first execution to the last."""
+    """Its poller and beat process are scraped from the first execution to the last."""
     demo = Demo(tmp_path)
     try:
         urls = demo.started()

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bridge.infra import metrics as infra
+from bridge.metrics.catalogue import cloudwatch
 from bridge.statemachine import activity_task, state_machine
 from tests.waiting import wait_until
 
@@ -14,12 +14,12 @@ pytestmark = pytest.mark.acceptance
 
 
 def lines(process) -> list[dict]:
-    """Its lines once logging is set up; what Celery prints as its banner is none of them."""
+    """The JSON lines of a process; Celery's banner is not among them."""
     found = [line for line in process.output.splitlines() if line.startswith("{")]
     return [json.loads(line) for line in found]
 
 
-def test_json(deploy):
+def test_logs_as_json_have_the_fields_of_each_event(deploy):
     deployment = deploy(JOBS_ONLY="echo endings retry", BRIDGE_LOG_FORMAT="json")
     deployment.create_activities()
     worker = deployment.worker(wait=False)
@@ -76,8 +76,8 @@ def named(found: list[dict]) -> set[str]:
     }
 
 
-def test_cloudwatch_metrics(deploy):
-    """What the templates of `infra` read is what the processes say, under the same names."""
+def test_the_embedded_format_has_the_metrics_of_jobs_and_fleet(deploy):
+    """The processes publish what the templates of `infra` read, under the same names."""
     deployment = deploy(JOBS_ONLY="echo endings", BRIDGE_METRICS="emf")
     deployment.create_activities()
     worker = deployment.worker(concurrency=2)
@@ -88,7 +88,7 @@ def test_cloudwatch_metrics(deploy):
     done, failed, error = wait_until(lambda: len(found := emf(worker)) == 3 and found)
     for line in (done, failed, error):
         (block,) = line["_aws"]["CloudWatchMetrics"]
-        assert block["Namespace"] == infra.BRIDGE
+        assert block["Namespace"] == cloudwatch.NAMESPACE
         for dimension in block["Dimensions"][0]:
             assert isinstance(line[dimension], str)
     assert done["ActivityName"] == f"{deployment.prefix}-echo"
@@ -109,17 +109,7 @@ def test_cloudwatch_metrics(deploy):
         f"{deployment.prefix}-echo",
         f"{deployment.prefix}-endings",
     }
+    rare = {cloudwatch.IN_COUNTDOWN, cloudwatch.HELD_BACK}
     assert named(emf(worker)) | named(fleet) == {
-        infra.PROCESSING_TIME,
-        "TasksProcessed",
-        infra.TASK_ERRORS,
-        infra.QUEUE_DEPTH,
-        infra.LIVE_WORKERS,
-        infra.LOST_WORKERS,
-        infra.OUTBOX_AGE,
-        infra.BACKLOG_PER_SLOT,
-        "OccupiedSlots",
-        "FreeSlots",
-        "FreshPolls",
-        "IdlePolls",
+        metric.name for metric in cloudwatch.ALL if metric not in rare
     }

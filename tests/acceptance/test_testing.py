@@ -1,4 +1,4 @@
-"""``bridge.testing``, as users have it: the tutorial's project with the tests of the how-to."""
+"""``bridge.testing`` as users have it: the tutorial's project with the tests of the how-to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.acceptance
 
 @pytest.fixture
 def shop(tmp_path) -> Path:
-    """The files of both pages, each as it is shown last."""
+    """The files of both pages, each in the last version that is shown."""
     for page in ("tutorial.md", "howto/test.md"):
         for block in blocks(DOCS / page):
             if block.title and block.title.endswith(".py"):
@@ -38,8 +38,8 @@ def run_pytest(folder: Path, *args: str, **env: str) -> subprocess.CompletedProc
     )
 
 
-def test_the_how_to_is_true(shop):
-    """One task and the whole way; what the environment points at is not touched."""
+def test_the_tests_of_the_how_to_pass(shop):
+    """They run one task, and a whole state machine; the servers of the environment are not used."""
     away = "redis://127.0.0.1:1/0"
     done = run_pytest(shop, "tests", CELERY_BROKER_URL=away, BRIDGE_STORE_URL=away)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -104,7 +104,7 @@ def test_one_task_as_a_job(tmp_path):
 
 
 def test_a_fleet_that_cannot_start_says_why(tmp_path):
-    """No module has the tasks: one sentence, that of the command."""
+    """No module has the tasks: the failure is the command's sentence."""
     (tmp_path / "test_it.py").write_text(
         'pytest_plugins = ["bridge.testing"]\ndef test_it(execute): ...\n'
     )
