@@ -1,4 +1,4 @@
-"""What the loops count, on a real store: each event once, with its activity and its name."""
+"""The loops count each event once, with its activity and its name, on a real store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FAILED = Outcome.failure("Boom", "it broke")
 
 
 class Recorder(Meters):
-    """Every event in its order: its name and its arguments."""
+    """Keeps every event in order: its name and its arguments."""
 
     def __init__(self):
         self.events: list[tuple] = []
@@ -126,7 +126,7 @@ class TestReports:
         ((_, _, error, taken),) = self.reported(store, meters, Client())
         assert (error, taken) == ("Boom", True)
 
-    def test_one_that_came_too_late(self, store, meters):
+    def test_a_report_that_came_too_late(self, store, meters):
         store.settled()
         late = TokenClosed("too late", code="TaskTimedOut")
         ((_, _, error, taken),) = self.reported(store, meters, Client(late))
@@ -228,7 +228,7 @@ class TestRecoveries:
             ("recovered", "resize", "dispatched"),
         ]
 
-    def test_a_claim_that_nobody_published(self, store, meters):
+    def test_a_claim_that_was_never_published(self, store, meters):
         store.claim()
         store.run(asyncio.sleep(0.25))
         assert self.recover(store, meters) == [("recovered", "resize", "dispatched")]

@@ -1,4 +1,4 @@
-"""PutMetricData: what is sent, in which portions, and what happens when it is not taken."""
+"""PutMetricData: what is sent, in how many calls, and what happens when a call fails."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STATUS = Status(
 
 
 class Client:
-    """Keeps what it is sent, or fails as it is told."""
+    """Keeps what it is sent, or fails as a test asks."""
 
     def __init__(self):
         self.sent: list[dict] = []
@@ -103,7 +103,7 @@ class TestWhatIsSent:
         assert {each["MetricName"] for each in client.sent} == {"TasksProcessed", "TaskErrors"}
         assert client.sent[0]["Dimensions"][1]["Value"] == "none"
 
-    def test_the_fleet_is_the_same_as_in_the_embedded_format(self, client, publisher):
+    def test_the_fleets_values_equal_those_of_the_embedded_format(self, client, publisher):
         CloudWatchMeters(publisher).fleet(STATUS)
         publisher.flush()
         expected = {
@@ -127,8 +127,8 @@ class TestWhatIsSent:
     def test_a_dimension_is_what_cloudwatch_allows(self, text, sent):
         assert cloudwatch._allowed(text) == sent
 
-    def test_botocore_takes_it(self):
-        """Against the service's own model; the values of a metric stay under AWS's limits."""
+    def test_botocore_accepts_the_call(self):
+        """It checks calls against the service's own model."""
         real = boto3.client(
             "cloudwatch", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
         )
@@ -141,21 +141,21 @@ class TestWhatIsSent:
             stubber.assert_no_pending_responses()
 
 
-class TestPortions:
+class TestCalls:
     def test_samples_that_differ_in_value_go_together(self):
         ((data, parts),) = calls([sample(1), sample(2), sample(1)])
         assert (data[0]["Values"], data[0]["Counts"]) == ([1, 2], [2, 1])
         assert len(parts) == 3
 
-    def test_150_values_a_metric(self):
+    def test_a_metric_has_at_most_150_values(self):
         ((data, _),) = calls([sample(float(n)) for n in range(301)])
         assert [len(each["Values"]) for each in data] == [150, 150, 1]
 
-    def test_1000_metrics_a_call(self):
+    def test_a_call_has_at_most_1000_metrics(self):
         made = list(calls([sample(ErrorName=f"E{n}") for n in range(2_001)]))
         assert [len(data) for data, _ in made] == [1_000, 1_000, 1]
 
-    def test_a_megabyte_a_call(self):
+    def test_a_call_is_below_a_megabyte(self):
         """Measured in the largest of AWS's protocols, its query protocol."""
         many = [sample(float(v), ErrorName=f"{n:0>250}") for n in range(400) for v in range(100)]
         for data, _ in calls(many):
@@ -176,7 +176,7 @@ class TestPortions:
 
 
 class TestFaults:
-    def test_what_is_not_taken_waits_and_is_said_once_a_minute(self, client, publisher, caplog):
+    def test_what_is_not_taken_waits_and_is_logged_once_a_minute(self, client, publisher, caplog):
         client.fault = EndpointConnectionError(endpoint_url="https://monitoring")
         publisher._waiting += [sample(), sample(2.0)]
         assert not publisher.flush()
@@ -202,13 +202,13 @@ class TestFaults:
         assert (len(publisher._waiting), publisher.dropped) == (0, 1)
         assert "dropped" in caplog.text
 
-    def test_no_permission_waits_for_one(self, client, publisher, caplog):
+    def test_without_permission_samples_wait_for_it(self, client, publisher, caplog):
         client.fault = refusal("AccessDenied", "not authorized")
         publisher._waiting.append(sample())
         assert not publisher.flush()
         assert "not authorized" in caplog.text
 
-    def test_a_client_that_cannot_be_made_is_asked_for_again(self, client, caplog):
+    def test_a_client_that_cannot_be_made_is_made_later(self, client, caplog):
         answers = [RuntimeError("no region"), client]
 
         def connect():
@@ -225,8 +225,8 @@ class TestFaults:
         assert "no region" in caplog.text
 
 
-class TestItsThread:
-    def test_adding_waits_for_nothing(self, client, publisher, monkeypatch):
+class TestThread:
+    def test_adding_does_not_wait_for_calls(self, client, publisher, monkeypatch):
         """CloudWatch hangs, and the reports that count go on."""
         monkeypatch.setattr(cloudwatch, "ENOUGH_SAMPLES", 1)
         client.hangs.clear()
@@ -244,7 +244,7 @@ class TestItsThread:
             publisher.add(sample())
         wait_until(lambda: client.sent)
 
-    def test_the_end_sends_what_waits(self, client, publisher):
+    def test_close_sends_what_waits(self, client, publisher):
         publisher.add(sample())
         publisher.close()
         assert client.sent

@@ -1,27 +1,25 @@
-"""A scrape answers, whatever the store does; and the port it answers on."""
+"""The fleet's metrics: they equal the status, and a scrape answers whatever the store does."""
 
 from __future__ import annotations
 
-import http.client
 import logging
-import socket
 import threading
 import time
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
-from bridge.errors import SettingsError, StoreUnavailable
+from bridge.errors import StoreUnavailable
 from bridge.metrics import collector
-from bridge.metrics.collector import FleetCollector
-from bridge.metrics.exporter import Exporter
+from bridge.metrics.collector import FleetCollector, families
 from bridge.store import Status
+from tests.unit.metrics.fleet import STATUS, FakeActivity
 
 EMPTY = Status([], [])
 
 
 class Reader:
-    """Answers as it is told; counts how often it was asked."""
+    """Gives the answer that a test sets, and counts how often it was asked."""
 
     def __init__(self):
         self.answer, self.reads, self.hangs = EMPTY, 0, threading.Event()
@@ -66,19 +64,19 @@ class TestCollector:
         lines(registry)
         assert reader.reads == 2
 
-    def test_a_store_that_is_away_leaves_the_fleet_out(self, registry, reader, caplog):
+    def test_while_the_store_is_away_the_fleet_is_left_out(self, registry, reader, caplog):
         reader.answer = StoreUnavailable("the claim store does not answer")
         with caplog.at_level(logging.INFO):
             assert lines(registry) == ["bridge_store_up 0.0"]
         assert "without the fleet" in caplog.text
 
-    def test_a_defect_leaves_it_out_too(self, registry, reader, caplog):
+    def test_after_an_unexpected_error_the_fleet_is_left_out(self, registry, reader, caplog):
         reader.answer = ZeroDivisionError("a bug")
         assert lines(registry) == ["bridge_store_up 0.0"]
         assert "could not be read" in caplog.text
 
-    def test_a_store_that_hangs_is_not_waited_for(self, registry, reader, monkeypatch):
-        """And scrapes pile up no threads: the next one waits for the same reading."""
+    def test_a_scrape_does_not_wait_for_a_store_that_hangs(self, registry, reader, monkeypatch):
+        """Scrapes pile up no threads, because the next one waits for the same reading."""
         monkeypatch.setattr(collector, "TIMEOUT_S", 0.2)
         reader.hangs.clear()
         began = time.monotonic()
@@ -90,34 +88,31 @@ class TestCollector:
         assert "bridge_store_up 1.0" in lines(registry)
 
 
-class TestExporter:
-    @pytest.fixture
-    def served(self):
-        registry = CollectorRegistry()
-        Counter("bridge_claims_total", "Claims.", registry=registry).inc()
-        exporter = Exporter(registry, host="127.0.0.1", port=0)
-        exporter.start()
-        yield exporter
-        exporter.close()
-
-    def test_it_answers_with_the_registry(self, served):
-        client = http.client.HTTPConnection("127.0.0.1", served._server.server_port, timeout=5)
-        client.request("GET", "/metrics")
-        answer = client.getresponse()
-        assert answer.status == 200
-        assert answer.headers["Content-Type"].startswith("text/plain")
-        assert b"bridge_claims_total 1.0" in answer.read()
-        client.close()
-
-    def test_a_taken_port_is_said_in_one_sentence(self):
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            taken.listen()
-            port = taken.getsockname()[1]
-            with pytest.raises(SettingsError, match=f"127.0.0.1:{port} .*BRIDGE_METRICS_PORT") as e:
-                Exporter(CollectorRegistry(), host="127.0.0.1", port=port)
-        assert e.value.exit_code == 2
-
-    def test_an_address_of_another_machine_is_too(self):
-        with pytest.raises(SettingsError, match="BRIDGE_METRICS_HOST"):
-            Exporter(CollectorRegistry(), host="192.0.2.1", port=0)
+def test_the_fleet_is_what_the_status_says():
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in families(STATUS, {"resize": FakeActivity})
+        for sample in family.samples
+    }
+    assert found["bridge_in_flight_claims", "resize"] == 10
+    assert found["bridge_queued_claims", "resize"] == 5
+    assert found["bridge_waiting_claims", "resize"] == 2
+    assert found["bridge_countdown_claims", "resize"] == 2
+    assert found["bridge_held_back_claims", "resize"] == 1
+    assert found["bridge_fresh_polls", "resize"] == 2
+    assert found["bridge_idle_polls", "resize"] == 1
+    occupied = {by: found["bridge_occupied_slots", by] for by in ("claim", "ordinary", "unwanted")}
+    assert occupied == {"claim": 3, "ordinary": 1, "unwanted": 1}
+    assert found["bridge_free_slots",] == 1
+    assert found["bridge_running_claims", "resize"] == 4
+    assert found["bridge_slots", "resize"] == 6, "the other worker's lease has ended"
+    assert found["bridge_slots", "gone"] == 0, "no task has this activity"
+    assert found["bridge_oldest_claim_age_seconds", "resize"] == 42.5
+    assert found["bridge_oldest_claim_age_seconds", "gone"] == 0
+    assert found["bridge_tasks_ended_total", "resize", "failed"] == 2
+    assert found["bridge_worker_slots",] == 6
+    assert found["bridge_backlog_per_slot",] == 1.0, "5 occupied, 1 waits where a worker is"
+    assert (found["bridge_live_workers",], found["bridge_lost_workers",]) == (2, 1)
+    assert (found["bridge_live_pollers",], found["bridge_live_beats",]) == (2, 1)
+    assert (found["bridge_outbox_age_seconds",], found["bridge_open_polls", "resize"]) == (3, 3)
+    assert found["bridge_pass_age_seconds", "heartbeat"] == 0.5

@@ -1,4 +1,4 @@
-"""CloudWatch's embedded metric format, as before; and what chooses between the ways out."""
+"""Metrics as lines of CloudWatch's embedded metric format."""
 
 from __future__ import annotations
 
@@ -9,14 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from bridge import metrics
-from bridge.errors import SettingsError
-from bridge.local.child_processes import free_port
 from bridge.metrics import emf
 from bridge.metrics.catalogue.cloudwatch import CloudWatchMetric
-from bridge.metrics.cloudwatch import CloudWatchMeters
-from bridge.metrics.instruments import Instruments
-from bridge.metrics.meters import OFF, Several
-from bridge.metrics.prometheus import PrometheusMeters
 from bridge.settings import Settings
 from bridge.store import ActivityStatus, Status, WorkerStatus
 
@@ -33,7 +27,7 @@ def said(monkeypatch):
     return lines
 
 
-def test_a_line():
+def test_a_line_names_its_metrics_units_and_dimensions():
     metric = CloudWatchMetric(name="X", unit="Seconds", published="each test")
     made = json.loads(emf.line({"A": "b"}, {metric: 1.5}))
     (block,) = made["_aws"]["CloudWatchMetrics"]
@@ -45,7 +39,7 @@ def test_a_line():
     assert (made["A"], made["X"]) == ("b", 1.5)
 
 
-def test_a_job_says_a_line_and_one_more_for_its_error(said):
+def test_a_job_prints_a_line_and_one_more_for_its_error(said):
     job = {"activity": "resize", "worker": "w1@host#1", "duration_s": 0.5}
     metrics.of_job(bridge(metrics="emf"), **job, error="Boom")
     done, error = map(json.loads, said)
@@ -58,37 +52,13 @@ def test_a_job_says_a_line_and_one_more_for_its_error(said):
 
 
 @pytest.mark.parametrize("mode", ["off", "cloudwatch"])
-def test_otherwise_a_worker_says_nothing(said, mode):
-    """It holds no credentials, and the reporter counts for it."""
+def test_in_other_modes_a_worker_prints_nothing(said, mode):
+    """A worker holds no credentials, so the process that reports counts its jobs."""
     metrics.of_job(bridge(metrics=mode), activity="a", worker="w", duration_s=1.0)
     assert said == []
 
 
-def test_off_there_is_nothing():
-    instruments = Instruments(bridge())
-    assert instruments.meters is OFF
-    instruments.bind()
-    instruments.serve()
-
-
-def test_the_settings_choose():
-    assert isinstance(Instruments(bridge(metrics="cloudwatch")).meters, CloudWatchMeters)
-    assert isinstance(Instruments(bridge(metrics_port=9_100)).meters, PrometheusMeters)
-    both = Instruments(bridge(metrics_port=9_100, metrics="cloudwatch"))
-    assert isinstance(both.meters, Several)
-
-
-def test_a_port_that_is_taken_stops_the_process():
-    port = free_port()
-    first = Instruments(bridge(metrics_port=port, metrics_host="127.0.0.1"))
-    first.bind()
-    first.serve()
-    with pytest.raises(SettingsError, match="a BRIDGE_METRICS_PORT of its own"):
-        Instruments(bridge(metrics_port=port, metrics_host="127.0.0.1")).bind()
-    first._exporter.close()
-
-
-def test_what_is_rare_is_said_where_there_is_any():
+def test_metrics_of_rare_claims_are_left_out_while_they_are_0():
     """CloudWatch bills each metric that has a value."""
     row = ActivityStatus(
         "resize",
@@ -119,11 +89,3 @@ def test_what_is_rare_is_said_where_there_is_any():
     assert not {"ClaimsInCountdown", "ClaimsHeldBack"} & usual.keys()
     (block,) = resize["_aws"]["CloudWatchMetrics"]
     assert {each["Unit"] for each in block["Metrics"]} == {"Count"}
-
-
-def test_the_fleet_goes_where_the_settings_say(said):
-    status = Status([], [])
-    Instruments(bridge()).publish_fleet(status)
-    assert said == []
-    Instruments(bridge(metrics="emf")).publish_fleet(status)
-    assert len(said) == 1

@@ -1,4 +1,4 @@
-"""The figure that an autoscaler follows: what makes it rise, and what must not."""
+"""The metric that an autoscaler follows: what makes it rise, and what does not."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class TestRises:
 
     @pytest.mark.parametrize("kind", ["ordinary", "unwanted"])
     def test_with_what_else_occupies_slots(self, kind):
-        """Nothing is claimed for such slots: without this, work would wait and none be added."""
+        """Nothing is claimed for such slots, so claims alone would not show that work waits."""
         assert backlog_per_slot(fleet(worker(**{kind: 4}))) == 1
 
     def test_to_a_bound(self):
-        """Short jobs wait four a slot: one step must not make five workers of one."""
+        """Four short jobs may wait for a slot; one step must not make five workers of one."""
         assert backlog_per_slot(fleet(worker(running=4), waiting_in={"celery": 16})) == MOST
 
     def test_a_worker_has_no_more_than_its_slots(self):
@@ -45,7 +45,7 @@ class TestDoesNotRise:
         assert found == 0
 
     def test_with_what_a_draining_worker_runs(self):
-        """A rolling deployment is no load."""
+        """A rolling deployment must not add workers."""
         assert backlog_per_slot(fleet(worker(slots=0, running=16), IDLE)) == 0
 
     def test_with_a_dead_worker_or_one_that_sends_heartbeats(self):
