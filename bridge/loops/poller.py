@@ -148,9 +148,8 @@ class Poller:
                 )
             again_s = GRANT_INTERVAL_S
             try:
-                again_s = (
-                    await self.ask_for_polls()
-                )  # opens none, but the open ones keep their room
+                # It opens no poll, but those that are open keep their room.
+                again_s = await self.ask_for_polls()
             except Exception:
                 logger.exception("the poller's lease is not renewed while it drains; it goes on")
             await asyncio.wait(tasks, timeout=min(again_s, GRANT_INTERVAL_S))

@@ -1,4 +1,4 @@
-"""The bridge's own Celery tasks, run every tick on ``bridge.system`` by the beat process.
+"""Define the bridge's periodic Celery tasks, which the beat process runs from ``bridge.system``.
 
 Each worker loads this module. What the tasks do is in ``bridge.processes.passes``, which only the
 processes that serve the queue load.
@@ -22,23 +22,24 @@ from bridge.worker.pools import pool_of
 
 logger = logging.getLogger(__name__)
 
-# Passes of one kind at once in one process. While Step Functions hangs, heartbeats must not fill
-# the pool, or nothing would be recovered; but those that come due meanwhile must not wait for them.
+# How many passes of one kind may run at once in one process. While Step Functions hangs, heartbeat
+# passes must not fill the pool, or nothing would be recovered; but heartbeats that become due
+# meanwhile must not wait for the passes that hang.
 _permits = {
     HEARTBEAT: threading.BoundedSemaphore(4),
     FLUSH: threading.BoundedSemaphore(1),
     RECOVER: threading.BoundedSemaphore(1),
     METRICS: threading.BoundedSemaphore(1),
 }
-# A pass begins at most so often in a period of its ticks: what an outage or an earlier version left
-# in the queue is drained, not worked through. Not once a period, for ticks may arrive late.
+# A pass begins at most so often in a period of its ticks. So ticks that an outage or an earlier
+# version left in the queue are dropped without a pass each. More than once, as ticks may be late.
 PASSES_A_PERIOD = 4
 # When a pass of this kind last began here, by the monotonic clock.
 _began_s: dict[str, float] = {}
 
 
 class MetricsPort(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Worker bootstep: a beat process answers Prometheus; other workers do not."""
+    """Worker bootstep: serve Prometheus in a beat process, and in no other worker."""
 
     requires = ("celery.worker.components:Pool",)
 
@@ -53,12 +54,12 @@ class MetricsPort(bootsteps.StartStopStep):  # type: ignore[misc]
         self._instruments.bind()
         if installed(worker.app).settings.metrics_port and pool_of(worker).forks:
             logger.warning(
-                "BRIDGE_METRICS_PORT: what the processes of a prefork pool count reaches nobody; "
+                "BRIDGE_METRICS_PORT: what the processes of a prefork pool count is not published; "
                 "run beat with --pool threads"
             )
 
     def start(self, worker: Any) -> None:
-        """After the pool has forked: a thread before it would be a hazard in the children."""
+        """Serve, now that the pool has forked: an earlier thread would endanger its children."""
         self._instruments.serve()
 
 
@@ -70,7 +71,7 @@ def register(app: Celery) -> None:
         "ignore_result": True,
         "acks_late": False,
         "shared": False,
-        "send_events": False,  # three a tick would bury the users' jobs in Flower
+        "send_events": False,  # three in each tick would hide the users' jobs in Flower
     }
 
     @app.task(name=HEARTBEAT, **options)
@@ -80,7 +81,7 @@ def register(app: Celery) -> None:
 
     @app.task(name=FLUSH, **options)
     def flush_outbox() -> Any:
-        """Report the outcomes that no poller has taken."""
+        """Report the outcomes that no poller's reporter has taken."""
         return _pass(FLUSH, app)
 
     @app.task(name=RECOVER, **options)
@@ -90,12 +91,15 @@ def register(app: Celery) -> None:
 
     @app.task(name=METRICS, **options)
     def publish_metrics() -> None:
-        """Say how the fleet stands."""
+        """Publish the metrics that describe the fleet."""
         _pass(METRICS, app)
 
 
 def _pass(name: str, app: Celery) -> Any:
-    """One pass; None when enough of its kind are on here, one just began, or the store is away."""
+    """Run one pass and return its result.
+
+    None: enough passes of its kind run here, one has just begun, or the store does not answer.
+    """
     permit = _permits[name]
     if not permit.acquire(blocking=False):
         return None
@@ -105,7 +109,7 @@ def _pass(name: str, app: Celery) -> Any:
         from bridge.processes import passes
 
         bridge = installed(app)
-        return passes.PASSES[name](bridge, passes.calls_of(bridge))
+        return passes.PASSES[name](bridge, passes.runtime_of(bridge))
     except (SchemaMismatch, StoreUnavailable) as exc:
         logger.warning("%s is skipped in this tick: %s", name, exc)
         return None

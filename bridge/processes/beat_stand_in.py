@@ -1,8 +1,8 @@
-"""Do the beat process's work while it is away: heartbeats and recovery, by the same functions.
+"""Run the passes of heartbeat and recovery in the poller's process while no beat process does.
 
-Nothing is decided here about who is in charge: the store hands every token and every lost claim to
-one taker, so that several at once are harmless. So the poller's process looks once a tick whether
-anybody has begun a pass lately, and begins one when nobody has.
+Once in each tick the stand-in asks the store whether a pass has begun lately, anywhere, and begins
+one if not. Processes need not agree on which of them does it: the store gives each token and each
+lost claim to one of them, so several passes at once are harmless.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from bridge.store import ClaimStore, PassKind
 logger = logging.getLogger(__name__)
 
 TICKS = 2
-"""A pass that nobody has begun for so many ticks is begun here."""
+"""If no process has begun a pass for so many ticks, the stand-in begins one."""
 MAX_PASSES = 4
-"""Of one kind at once: while Step Functions hangs, those that come due meanwhile must not wait."""
+"""Heartbeat passes at once: while Step Functions hangs, heartbeats that become due do not wait."""
 
 
 class BeatStandIn:
-    """Takes over what is overdue, until ``stop``."""
+    """Begins passes that are overdue, until ``stop``."""
 
     def __init__(
         self,
@@ -53,48 +53,48 @@ class BeatStandIn:
                 store=store, jobs=bridge.jobs, dispatcher=dispatcher, meters=meters
             ),
         }
-        self._most = {PassKind.HEARTBEAT: MAX_PASSES, PassKind.RECOVERY: 1}
+        self._max_passes = {PassKind.HEARTBEAT: MAX_PASSES, PassKind.RECOVERY: 1}
         self._running: dict[PassKind, set[asyncio.Task[None]]] = {kind: set() for kind in PassKind}
-        self._in_charge: set[PassKind] = set()
+        self._at_work: set[PassKind] = set()
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
-        """Look once a tick."""
+        """Begin what is overdue, once in each tick."""
         while not self._stopped.is_set():
             await self._watch_clock()
             for kind in PassKind:
-                await self._look(kind)
+                await self._begin_if_overdue(kind)
             await _wait(self._stopped, self._tick_s)
         for running in self._running.values():
             if running:
                 await asyncio.wait(running)
 
     def stop(self) -> None:
-        """Begin no more passes; those that are on are finished."""
+        """Begin no more passes; those that run are finished."""
         self._stopped.set()
 
     async def _watch_clock(self) -> None:
         try:
             await self._store.watch_clock()
         except StoreUnavailable as exc:
-            logger.debug("the clock of Redis is not watched: %s", exc)  # _look says it
+            logger.debug("the clock of Redis is not watched: %s", exc)  # _begin_if_overdue warns
         except Exception:
             logger.exception("the clock of Redis is not watched; it is looked at again")
 
-    async def _look(self, kind: PassKind) -> None:
+    async def _begin_if_overdue(self, kind: PassKind) -> None:
         running = self._running[kind]
-        if len(running) >= self._most[kind]:
+        if len(running) >= self._max_passes[kind]:
             return
-        in_charge = kind in self._in_charge
+        at_work = kind in self._at_work
         absence_s = TICKS * self._tick_s
         try:
-            # Who is in charge looks for beat's passes alone: from its own it could not tell them.
-            if in_charge and not await self._store.is_overdue(kind, absence_s, of_beat=True):
+            # A stand-in at work asks for passes of beat processes only, or it would find its own.
+            if at_work and not await self._store.is_overdue(kind, absence_s, of_beat=True):
                 logger.info("passes of %s are begun elsewhere again", kind)
-                self._in_charge.discard(kind)
+                self._at_work.discard(kind)
                 return
-            # Of several who stand in, the others do nothing once one has just begun.
-            after_s = self._tick_s / 2 if in_charge else absence_s
+            # If another stand-in has begun a pass in this tick, this one does not.
+            after_s = self._tick_s / 2 if at_work else absence_s
             overdue = await self._store.is_overdue(kind, after_s)
         except StoreUnavailable as exc:
             logger.warning("whether %s is overdue is not known: %s", kind, exc)
@@ -102,9 +102,9 @@ class BeatStandIn:
         except Exception:
             logger.exception("whether %s is overdue is not known; asked again", kind)
             return
-        if overdue and not in_charge:
+        if overdue and not at_work:
             logger.warning("no beat process has begun a pass of %s lately: it is done here", kind)
-            self._in_charge.add(kind)
+            self._at_work.add(kind)
         if overdue:
             task = asyncio.create_task(self._pass(kind))
             running.add(task)
@@ -120,7 +120,7 @@ class BeatStandIn:
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:
-    """Until the event is set, or the time is over."""
+    """Wait until the event is set, or the time is over."""
     try:
         async with asyncio.timeout(timeout_s):
             await event.wait()

@@ -1,10 +1,10 @@
-"""What a beat process does in a tick: the passes, and what they share in a process.
+"""Run the passes that a beat process does in a tick: heartbeat, flush, recovery, metrics.
 
-Their calls to Step Functions are asyncio, Celery's tasks are not: one event loop in a thread of the
-process keeps the connections between ticks.
+Their calls to Step Functions are asyncio, and Celery's tasks are not. So one event loop, in a
+thread of the process, keeps the connections between ticks.
 
-Only processes that serve ``bridge.system`` load this module: other workers need neither botocore
-nor aiohttp, a third of what they would import.
+Only processes that serve ``bridge.system`` load this module. Other workers need neither botocore
+nor aiohttp, which are a third of what they would import.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from bridge.support.gc_tuning import spare_collections
 T = TypeVar("T")
 
 OVERDUE_S = 5.0
-"""An outcome that waits longer than this has no poller's reporter to take it."""
+"""If an outcome waits longer than this, no poller's reporter takes it."""
 CLOSE_S = 5.0
-"""A connection that does not close within this time ends with its process."""
+"""How long to wait for connections to close; later the end of the process closes them."""
 
 
-class Calls:
-    """A process's event loop, client and store for the system tasks."""
+class PassRuntime:
+    """What the passes of one process share: an event loop, clients, the store, the dispatcher."""
 
     def __init__(self, bridge: Installation, instruments: Instruments) -> None:
         self._bridge = bridge
@@ -57,11 +57,11 @@ class Calls:
         return Clients(places, on_throttled=meters.throttled), ClaimStore(settings)
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run it on the loop, from any other thread, and wait for it."""
+        """Run a coroutine on the loop, from any other thread, and wait for its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def close(self) -> None:
-        """Close the connections, and end the loop and its thread; no pass may be on."""
+        """Close the connections, and end the loop and its thread; no pass may be running."""
         try:
             self.wait(asyncio.wait_for(self._disconnect(), CLOSE_S))
         finally:
@@ -74,9 +74,9 @@ class Calls:
         await self.store.close()
 
 
-# By process: a fork has no thread, hence no loop, and no port that its counts are read from.
+# By process id: a fork has no thread, hence no loop, and no port that its counts are read from.
 _instruments: dict[int, Instruments] = {}
-_calls: dict[int, Calls] = {}
+_runtimes: dict[int, PassRuntime] = {}
 _lock = threading.Lock()
 
 
@@ -88,81 +88,81 @@ def instruments_of(bridge: Installation) -> Instruments:
         return _instruments[os.getpid()]
 
 
-def calls_of(bridge: Installation) -> Calls:
-    """The event loop and the clients of this process; made by its first pass."""
+def runtime_of(bridge: Installation) -> PassRuntime:
+    """What the passes of this process share; made by its first pass."""
     instruments = instruments_of(bridge)
     with _lock:
-        if os.getpid() not in _calls:
-            _calls[os.getpid()] = Calls(bridge, instruments)
-        return _calls[os.getpid()]
+        if os.getpid() not in _runtimes:
+            _runtimes[os.getpid()] = PassRuntime(bridge, instruments)
+        return _runtimes[os.getpid()]
 
 
-def _close_calls(**_: Any) -> None:
-    """Celery has stopped the pool, or this process of it: no pass is on any more."""
+def _close_runtime(**_: Any) -> None:
+    """End the event loop: Celery has stopped the pool, or this process of it, so no pass runs."""
     with _lock:
-        calls = _calls.pop(os.getpid(), None)
-    if calls is not None:
-        calls.close()
+        runtime = _runtimes.pop(os.getpid(), None)
+    if runtime is not None:
+        runtime.close()
 
 
-def send_heartbeats(bridge: Installation, calls: Calls) -> dict[str, int]:
+def send_heartbeats(bridge: Installation, runtime: PassRuntime) -> dict[str, int]:
     """Heartbeat the tokens that are due."""
-    calls.wait(calls.store.watch_clock())
-    calls.wait(calls.store.note_beat_pass(PassKind.HEARTBEAT))
-    done = calls.wait(
+    runtime.wait(runtime.store.watch_clock())
+    runtime.wait(runtime.store.note_beat_pass(PassKind.HEARTBEAT))
+    done = runtime.wait(
         heartbeat.send_due_heartbeats(
-            clients=calls.clients,
-            store=calls.store,
-            on_unfinished=calls.dispatcher.revoke_soon,
+            clients=runtime.clients,
+            store=runtime.store,
+            on_unfinished=runtime.dispatcher.revoke_soon,
             concurrent_calls=bridge.settings.concurrent_calls,
-            meters=calls.instruments.meters,
+            meters=runtime.instruments.meters,
         )
     )
     return asdict(done)
 
 
-def flush(bridge: Installation, calls: Calls) -> int:
-    """Report the outcomes that no poller has taken."""
-    calls.wait(calls.store.watch_clock())
+def flush(bridge: Installation, runtime: PassRuntime) -> int:
+    """Report the outcomes that no poller's reporter has taken."""
+    runtime.wait(runtime.store.watch_clock())
     reporter = Reporter(
-        clients=calls.clients,
-        store=calls.store,
-        on_unfinished=calls.dispatcher.revoke_soon,
+        clients=runtime.clients,
+        store=runtime.store,
+        on_unfinished=runtime.dispatcher.revoke_soon,
         concurrent_calls=bridge.settings.concurrent_calls,
-        meters=calls.instruments.meters,
+        meters=runtime.instruments.meters,
     )
-    return calls.wait(reporter.flush(overdue_s=OVERDUE_S))
+    return runtime.wait(reporter.flush(overdue_s=OVERDUE_S))
 
 
-def publish_metrics(bridge: Installation, calls: Calls) -> None:
-    """Say how the fleet stands."""
+def publish_metrics(bridge: Installation, runtime: PassRuntime) -> None:
+    """Publish the metrics that describe the fleet."""
     reader = StatusReader(bridge.settings)
     try:
-        calls.instruments.publish_fleet(reader.read(list(bridge.registry)))
+        runtime.instruments.publish_fleet(reader.read(list(bridge.registry)))
     finally:
         reader.close()
 
 
-def recover(bridge: Installation, calls: Calls) -> dict[str, int]:
+def recover(bridge: Installation, runtime: PassRuntime) -> dict[str, int]:
     """Recover what dead workers and pollers left behind."""
-    calls.wait(calls.store.watch_clock())
-    calls.wait(calls.store.note_beat_pass(PassKind.RECOVERY))
-    done = calls.wait(
+    runtime.wait(runtime.store.watch_clock())
+    runtime.wait(runtime.store.note_beat_pass(PassKind.RECOVERY))
+    done = runtime.wait(
         recovery.recover(
-            store=calls.store,
+            store=runtime.store,
             jobs=bridge.jobs,
-            dispatcher=calls.dispatcher,
-            meters=calls.instruments.meters,
+            dispatcher=runtime.dispatcher,
+            meters=runtime.instruments.meters,
         )
     )
     return asdict(done)
 
 
-PASSES: dict[str, Callable[[Installation, Calls], Any]] = {
+PASSES: dict[str, Callable[[Installation, PassRuntime], Any]] = {
     HEARTBEAT: send_heartbeats,
     FLUSH: flush,
     RECOVER: recover,
     METRICS: publish_metrics,
 }
-signals.worker_shutdown.connect(_close_calls)
-signals.worker_process_shutdown.connect(_close_calls)
+signals.worker_shutdown.connect(_close_runtime)
+signals.worker_process_shutdown.connect(_close_runtime)

@@ -1,4 +1,4 @@
-"""``celery -A bridge poll``: poller, reporter and stand-in, from start to drained."""
+"""``celery -A bridge poll``: poller, reporter and stand-in for beat, from start to drained."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ async def serve(
 
     Returns:
         None when drained; after a second signal, what is left behind.
+
+    Raises:
+        SettingsError: Jobs would run in the poller, two names are one activity, or another version
+            of the bridge uses the claim store.
     """
     if bridge.app.conf.task_always_eager:
         raise SettingsError(
@@ -42,83 +46,100 @@ async def serve(
         )
     refuse_twins(arns)
     await asyncio.to_thread(refuse_other_schema, bridge.settings)
-    settings, dispatcher, name = bridge.settings, Dispatcher(bridge), process_name()
-    instruments = Instruments(bridge)
-    instruments.bind()
-    meters = instruments.meters
-    store = ClaimStore(settings)
-    clients = Clients(places, on_throttled=meters.throttled)
+    return await PollProcess(bridge, arns, places).run()
 
-    poller = Poller(
-        registry=bridge.registry,
-        arns=arns,
-        clients=clients,
-        store=store,
-        dispatcher=dispatcher,
-        settings=settings,
-        name=name,
-        meters=meters,
-    )
-    reporter = Reporter(
-        clients=clients,
-        store=store,
-        concurrent_calls=settings.concurrent_calls,
-        on_unfinished=dispatcher.revoke_soon,
-        on_closing=poller.wake,
-        meters=meters,
-    )
-    stand_in = BeatStandIn(
-        bridge=bridge, clients=clients, store=store, dispatcher=dispatcher, meters=meters
-    )
 
-    at_once = asyncio.Event()
-    signals_seen = 0
+class PollProcess:
+    """What one ``celery -A bridge poll`` runs: poller, reporter, and the stand-in for beat.
 
-    def on_signal(number: int) -> None:
-        nonlocal signals_seen
-        signals_seen += 1
-        if signals_seen == 1:
+    Belongs to the event loop in which it is made.
+    """
+
+    def __init__(self, bridge: Installation, arns: Mapping[str, str], places: Places) -> None:
+        settings, dispatcher = bridge.settings, Dispatcher(bridge)
+        self._name = process_name()
+        self._activities = ", ".join(arns)
+        self._instruments = Instruments(bridge)
+        self._instruments.bind()
+        meters = self._instruments.meters
+        self._store = ClaimStore(settings)
+        self._clients = Clients(places, on_throttled=meters.throttled)
+        self._poller = Poller(
+            registry=bridge.registry,
+            arns=arns,
+            clients=self._clients,
+            store=self._store,
+            dispatcher=dispatcher,
+            settings=settings,
+            name=self._name,
+            meters=meters,
+        )
+        self._reporter = Reporter(
+            clients=self._clients,
+            store=self._store,
+            concurrent_calls=settings.concurrent_calls,
+            on_unfinished=dispatcher.revoke_soon,
+            on_closing=self._poller.wake,
+            meters=meters,
+        )
+        self._stand_in = BeatStandIn(
+            bridge=bridge,
+            clients=self._clients,
+            store=self._store,
+            dispatcher=dispatcher,
+            meters=meters,
+        )
+        self._signals = 0
+        self._ends_at_once = asyncio.Event()
+
+    async def run(self) -> UnfinishedWork | None:
+        """Run until drained, or until a second signal; then what is left behind."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, number)
+        self._instruments.serve()
+        spare_collections()
+        log_off(logger)
+        logger.info("poller %s serves %s", self._name, self._activities)
+        try:
+            return await self._run_parts()
+        finally:
+            await end_tasks()
+            await self._clients.close()
+            await self._store.close()
+
+    async def _run_parts(self) -> UnfinishedWork | None:
+        polling = asyncio.create_task(self._poller.run())
+        reporting = asyncio.create_task(self._reporter.run())
+        standing_in = asyncio.create_task(self._stand_in.run())
+        cut_short = asyncio.create_task(self._ends_at_once.wait())
+        await asyncio.wait({polling, cut_short}, return_when=asyncio.FIRST_COMPLETED)
+        if self._ends_at_once.is_set():
+            return self._poller.unfinished_work()
+        await polling
+        self._reporter.stop()
+        self._stand_in.stop()
+        for finishing in (reporting, standing_in):
+            await asyncio.wait({finishing, cut_short}, return_when=asyncio.FIRST_COMPLETED)
+        logger.info("poller %s is drained", self._name)
+        return None
+
+    def _on_signal(self, number: int) -> None:
+        self._signals += 1
+        if self._signals == 1:
             logger.warning(
                 "%s: draining; open polls return within a minute. A second signal ends at once.",
                 signal.Signals(number).name,
             )
-            poller.drain()
+            self._poller.drain()
         else:
-            at_once.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number)
-
-    instruments.serve()
-    spare_collections()
-    log_off(logger)
-    logger.info("poller %s serves %s", name, ", ".join(arns))
-    polling = asyncio.create_task(poller.run())
-    reporting = asyncio.create_task(reporter.run())
-    standing_in = asyncio.create_task(stand_in.run())
-    cut_short = asyncio.create_task(at_once.wait())
-    try:
-        await asyncio.wait({polling, cut_short}, return_when=asyncio.FIRST_COMPLETED)
-        if at_once.is_set():
-            return poller.unfinished_work()
-        await polling
-        reporter.stop()
-        stand_in.stop()
-        for finishing in (reporting, standing_in):
-            await asyncio.wait({finishing, cut_short}, return_when=asyncio.FIRST_COMPLETED)
-        logger.info("poller %s is drained", name)
-        return None
-    finally:
-        await end_tasks()
-        await clients.close()
-        await store.close()
+            self._ends_at_once.set()
 
 
 def refuse_other_schema(settings: Settings) -> None:
     """Begin nothing in a store that another version of the bridge uses.
 
-    A store that is away is looked at later, by the scripts.
+    If the store does not answer now, its scripts check this later.
 
     Raises:
         SchemaMismatch: Another version uses it.
@@ -128,7 +149,11 @@ def refuse_other_schema(settings: Settings) -> None:
 
 
 def refuse_twins(arns: Mapping[str, str]) -> None:
-    """One activity under two names, its own and its ARN, would have two tasks."""
+    """Refuse an activity that is registered twice: by its name and by its ARN.
+
+    Raises:
+        SettingsError: It would have two tasks.
+    """
     by_arn: dict[str, str] = {}
     for activity, arn in arns.items():
         if arn in by_arn:
@@ -142,8 +167,8 @@ def refuse_twins(arns: Mapping[str, str]) -> None:
 async def end_tasks() -> None:
     """Cancel every other task of this loop, until they have ended.
 
-    Again and again, for a cancellation can get lost: before Python 3.12 asyncio.wait_for, which
-    redis-py waits with, drops one that comes in the moment of its answer.
+    Again and again, because a cancellation can get lost: before Python 3.12 ``asyncio.wait_for``,
+    with which redis-py waits, drops one that arrives together with the answer.
     """
     while pending := asyncio.all_tasks() - {asyncio.current_task()}:
         for task in pending:

@@ -1,4 +1,4 @@
-"""Which worker publishes the ticks: one with ``-B`` that serves ``bridge.system``."""
+"""Make a worker with ``-B`` that serves ``bridge.system`` publish the ticks."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ IGNORED = (
 
 
 class PublishTicks(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Worker bootstep: gives the beat process its scheduler.
+    """Worker bootstep: give the beat process its scheduler.
 
-    Celery's own step makes what ``-B`` asks for after all steps have been initialized, with the
-    scheduler that stands in ``worker.scheduler`` then. So a worker of ``bridge.system`` alone gets
-    ours in place of the app's. One that serves the app's queues too is also the app's own beat:
-    its scheduler stays, and ours gets a process beside it.
+    Celery's own step starts beat for ``-B`` after all steps have been initialized, with the
+    scheduler that ``worker.scheduler`` names then. So a worker that serves ``bridge.system`` alone
+    gets the bridge's scheduler instead of the app's. A worker that serves the app's queues too is
+    also the app's own beat: it keeps its scheduler, and the bridge's runs in a process beside it.
     """
 
     label = "Ticks"
@@ -40,10 +40,11 @@ class PublishTicks(bootsteps.StartStopStep):  # type: ignore[misc]
             return
         alone = served <= {SYSTEM_QUEUE, worker_direct(worker.hostname).name}
         if alone:
-            # What a worker has taken and not begun returns to the queue when it is killed.
+            # Few, since what a worker has taken and not begun returns to the queue if it is killed.
             worker.prefetch_multiplier = 1
-            # A process of the bridge's own. With --pool threads the restored count may hang it
-            # after a restart of RabbitMQ: no heartbeat would be sent (see bridge.worker.prefetch).
+            # This process is the bridge's own. With --pool threads it may hang after a restart of
+            # RabbitMQ when Celery restores the prefetch count, and then no heartbeat would be sent
+            # (see bridge.worker.prefetch).
             worker.app.conf.worker_enable_prefetch_count_reduction = False
         if beat and alone:
             if kwargs.get("scheduler"):
@@ -53,7 +54,7 @@ class PublishTicks(bootsteps.StartStopStep):  # type: ignore[misc]
             self.enabled = not _publishes_ticks(worker.scheduler)
 
     def create(self, worker: Any) -> Any:
-        """A beat of the ticks, in a process of its own, as Celery's step makes the app's."""
+        """A beat process for the ticks, made as Celery's own step makes the app's."""
         from celery.beat import EmbeddedService
 
         return EmbeddedService(worker.app, scheduler_cls=SCHEDULER)

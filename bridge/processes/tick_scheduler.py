@@ -1,7 +1,7 @@
-"""Schedulers for Celery's beat that publish the bridge's ticks; Celery imports them by name.
+"""Publish the bridge's ticks from Celery's beat, which imports these schedulers by name.
 
-The ticks are in memory and follow the monotonic clock: no file to share, and a host whose clock is
-set back goes on ticking.
+The schedule is kept in memory and follows the monotonic clock. So there is no file to share, and
+ticks go on when a host's clock is set back.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ logger = logging.getLogger(__name__)
 
 
 class _NoEvents:
-    """In the place of Celery's dispatcher of ``task-sent``, where an app has these events on.
+    """Replaces Celery's dispatcher of ``task-sent`` events for ticks.
 
-    Three a tick would bury the app's own in Flower.
+    Three events in each tick would hide the app's own in Flower.
     """
 
     def publish(self, *args: Any, **kwargs: Any) -> None:
@@ -33,7 +33,7 @@ class _NoEvents:
 
 
 class TicksBesideSchedule(Scheduler):  # type: ignore[misc]
-    """The ticks, and the app's ``beat_schedule`` in memory: for ``celery -A bridge beat``."""
+    """Publishes the ticks and the app's ``beat_schedule``, for ``celery -A bridge beat``."""
 
     # redbeat, where an app imports it, asks every scheduler for the name of its lock.
     lock_key = None
@@ -42,14 +42,14 @@ class TicksBesideSchedule(Scheduler):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._due_s: dict[str, float] | None = None
         self._not_before_s = float("-inf")
-        # Of the worker that runs this beat beside it; 0: this beat is a command of its own.
+        # The process id of the worker that started this beat; 0: it is a command of its own.
         self._worker_pid = 0 if current_process().name == "MainProcess" else os.getppid()
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Publish what is due; the seconds until this is to be called again.
+        """Publish what is due; seconds until this is to be called again.
 
         Raises:
-            SystemExit: The worker that this beat belongs to was killed, and could not end it.
+            SystemExit: The worker that started this beat was killed, and could not end it.
         """
         if self._worker_pid not in (0, os.getppid()):
             logger.warning("the worker of this beat, process %d, is gone", self._worker_pid)
@@ -62,14 +62,14 @@ class TicksBesideSchedule(Scheduler):  # type: ignore[misc]
         now_s = time.monotonic()
         if self._due_s is None:
             self._due_s = {name: now_s + period_s for name, period_s in periods.items()}
-        # The one that is due for longest comes first, so that none waits for ever for room.
+        # The tick that has been due for longest comes first, so that none waits for ever.
         for name, due_s in sorted(self._due_s.items(), key=lambda item: item[1]):
             if max(due_s, self._not_before_s) > now_s:
                 break
             if not self._publish(name, periods[name]):
                 self._not_before_s = now_s + settings.tick_s
                 break
-            # In step, but never several at once for the time that a publication has taken.
+            # In step with the period; but never several at once after a publication that took long.
             self._due_s[name] = max(due_s + periods[name], now_s)
         due_s = max(min(self._due_s.values()), self._not_before_s)
         return max(0.0, due_s - time.monotonic())
@@ -85,10 +85,10 @@ class TicksBesideSchedule(Scheduler):  # type: ignore[misc]
 
 
 class TickScheduler(TicksBesideSchedule):
-    """The ticks and nothing else: the app's own periodic tasks are for the app's own beat."""
+    """Publishes the ticks only: the app's own periodic tasks are left to the app's own beat."""
 
     def setup_schedule(self) -> None:
-        """Take nothing of the app's schedule."""
+        """Take nothing from the app's schedule."""
         periods = periods_s(installed(self.app).settings)
         said = ", ".join(f"{name} every {period_s:g} s" for name, period_s in periods.items())
         logger.info("publishes %s, and nothing else", said)

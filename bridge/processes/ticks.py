@@ -1,9 +1,9 @@
-"""Ticks: the periodic messages on ``bridge.system``, each of which begins a pass in a beat process.
+"""Define ticks: the periodic messages on ``bridge.system`` that start passes in a beat process.
 
-A tick says only that it is time, so one that waits makes the next superfluous. Whatever publishes
-them (the bridge's scheduler, or an entry that an earlier version left in the database of an app's
-own scheduler), only a few ever wait, even if no process consumes them. ``expires`` cannot do that:
-a Redis list keeps expired messages, and expiry compares the clocks of two hosts.
+A tick carries no data, so a tick that waits makes the next one unnecessary. A few ticks wait at
+most, even if no process consumes them, and whatever publishes them: the bridge's scheduler, or an
+entry that an earlier version left in the database of an app's own scheduler. ``expires`` cannot do
+that: a Redis list keeps expired messages, and expiry compares the clocks of two hosts.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ FLUSH = "bridge.flush_outbox"
 RECOVER = "bridge.recover"
 METRICS = "bridge.metrics"
 MOST_WAITING = 5
-"""No tick is published while so many wait: more than the four kinds that can be due at once."""
+"""While so many ticks wait, none is published. Four kinds of tick can be due at once."""
 NOT_FOUND = "404"
 """AMQP's code for a queue that does not exist; on Redis an empty one does not."""
 
 
 def periods_s(settings: Settings) -> dict[str, float]:
-    """Which ticks are published, and how often: the period of each, in seconds."""
+    """The ticks that are published, with the period of each in seconds."""
     periods = dict.fromkeys((HEARTBEAT, FLUSH, RECOVER), settings.tick_s)
     return periods if settings.metrics == "off" else periods | {METRICS: metrics.INTERVAL_S}
 
@@ -44,9 +44,10 @@ def period_s(app: Celery, name: str) -> float:
 
 
 class SystemQueue:
-    """Counts what waits in ``bridge.system``, on a connection of its own.
+    """Counts the messages in ``bridge.system``, on a connection of its own.
 
-    Not on the publisher's: RabbitMQ closes the channel that asks for a queue that does not exist.
+    It does not use the publisher's, because RabbitMQ closes a channel on which a queue that does
+    not exist is asked for.
     """
 
     def __init__(self, app: Celery) -> None:
@@ -93,7 +94,7 @@ class SystemQueue:
 
 
 class Tick(Task):  # type: ignore[misc]
-    """Base of the bridge's periodic tasks, for whatever publishes them.
+    """Base class of the bridge's periodic tasks: it limits how many of their messages wait.
 
     Attributes:
         system_queue: Where the ticks of this app wait.
@@ -104,10 +105,10 @@ class Tick(Task):  # type: ignore[misc]
     _published_at = float("-inf")
 
     def apply_async(self, args: Any = None, kwargs: Any = None, *more: Any, **options: Any) -> Any:
-        """Publish the tick; None if it is not: one was just published, or enough are waiting.
+        """Publish the tick; None: it is not, as one has just been or enough are waiting.
 
-        A scheduler that keeps whole seconds makes 0 s of half a second, and would publish without
-        pause: at most two ticks a period leave a process.
+        A process publishes two ticks in a period at most. A scheduler that keeps whole seconds
+        takes half a second for 0 s, and would publish without a pause.
         """
         if time.monotonic() - self._published_at < period_s(self.app, self.name) / 2:
             return None

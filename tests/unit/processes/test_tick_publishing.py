@@ -243,7 +243,7 @@ class TestTick:
 class TestPasses:
     def test_a_queue_of_old_ticks_is_not_worked_through(self, app, monkeypatch):
         done = []
-        monkeypatch.setattr(passes, "calls_of", lambda _: None)
+        monkeypatch.setattr(passes, "runtime_of", lambda _: None)
         monkeypatch.setitem(passes.PASSES, HEARTBEAT, lambda *_: done.append(1))
         monkeypatch.setattr(beat, "_began_s", {})
         until = time.monotonic() + 3 * TICK_S
