@@ -52,7 +52,7 @@ class TestDrain:
         poller.says("draining")
         poller.signal(signal.SIGTERM)
         assert poller.wait(15) == 1
-        assert "leaves: 1 open polls" in poller.output
+        assert "It leaves open polls: 1" in poller.output
 
     def test_a_worker_finishes_what_it_runs(self, deploy):
         """Warm shutdown: the lease goes on until the last job has ended; no new claim is made."""
