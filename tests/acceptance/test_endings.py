@@ -1,4 +1,4 @@
-"""Every ending of a job becomes a named outcome; none hangs, whatever Celery says of it."""
+"""Every ending of a job becomes a named outcome, and no execution hangs."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_requeued_message_runs_again(everything):
 
 
 def test_a_revoked_job_is_named(deploy):
-    """Revoked in Celery by a person: the state machine is told."""
+    """A person revokes it in Celery; the execution fails with that name."""
     deployment = deploy(JOBS_ONLY="sleep echo")
     deployment.create_activities()
     deployment.worker(concurrency=1)
@@ -140,7 +140,7 @@ def test_a_task_that_the_worker_does_not_have_is_named(deploy):
 
 @pytest.mark.parametrize("pool", ["solo", "threads"])
 def test_other_pools(deploy, pool):
-    """The runner is the same where nothing forks."""
+    """The task runner works the same in pools that do not fork."""
     deployment = deploy(JOBS_ONLY="echo endings retry")
     deployment.create_activities()
     deployment.worker("--pool", pool)
@@ -183,7 +183,7 @@ def test_what_would_end_a_worker_of_processes(everything, how):
     ],
 )
 def test_an_input_that_looks_like_a_message_of_kombus(everything, value):
-    """kombu would make a date of it, or refuse the whole message."""
+    """kombu would turn it into a date, or refuse the whole message."""
     assert everything.outcome("echo", id="k", value=value)[:2] == (
         "SUCCEEDED",
         {"id": "k", "value": value},
@@ -191,7 +191,7 @@ def test_an_input_that_looks_like_a_message_of_kombus(everything, value):
 
 
 def test_a_soft_time_limit_while_the_store_is_away(deploy):
-    """The job waits for the store with its failure, and its time is over: that failure counts."""
+    """The job waits for the store with its failure when the limit passes; that failure counts."""
     deployment = deploy(JOBS_ONLY="soft-limit")
     deployment.create_activities()
     deployment.worker(concurrency=1)

@@ -1,4 +1,4 @@
-"""The settings of ``celery -A bridge``: those of a transport go to that transport only."""
+"""Settings of ``celery -A bridge``: options of a transport go to that transport only."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_broker_gets_the_options_of_its_kind(broker, options):
     assert ("worker_enable_prefetch_count_reduction" in made) == rabbitmq
 
 
-def test_on_sqs_nothing_is_asked_for_that_its_transport_lacks():
+def test_sqs_gets_no_feature_that_its_transport_lacks():
     made = celery_defaults.defaults_for("sqs://")
     assert not made["worker_enable_remote_control"]
     assert not made["worker_send_task_events"]

@@ -1,4 +1,4 @@
-"""What every ``celery`` command of every app on the machine loads, since we are installed."""
+"""What the bridge makes every ``celery`` command on the machine load, of any app."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ print(json.dumps(sorted(sys.modules)))
 """
 
 
-def test_commands_load_no_more_than_what_describes_them():
+def test_commands_load_only_their_descriptions():
     done = subprocess.run(
         [sys.executable, "-c", LOADED], capture_output=True, text=True, timeout=60, check=True
     )

@@ -1,4 +1,4 @@
-"""What cannot be imported is said as what it is: Celery drops an app's ImportError."""
+"""What an import loads, and what is shown when it fails: Celery hides an app's ImportError."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ app = bridge.install(Celery("shop"))
         ("import sys\nsys.no_such_name", "module 'sys' has no attribute 'no_such_name'"),
     ],
 )
-def test_the_reason_is_said(tmp_path, app, broken, says):
+def test_the_reason_of_a_failed_import_is_shown(tmp_path, app, broken, says):
     (tmp_path / "pydantic_settings.py").write_text(broken)
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "__init__.py").touch()
@@ -48,7 +48,7 @@ def test_the_reason_is_said(tmp_path, app, broken, says):
 
 
 def test_a_worker_loads_nothing_that_talks_to_aws():
-    """A third of its imports; only processes that serve bridge.system need it."""
+    """It is a third of the imports, and only processes that serve bridge.system need it."""
     code = "import sys, bridge.installer; print({'aiohttp', 'botocore'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -1,4 +1,4 @@
-"""Optional parts: off with a version that they were not tested with, or where the user says so."""
+"""Optional parts are off with a version that was not tested, or by the user's setting."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TestVersions:
         assert not versions.enabled("gathered deliveries")
         assert versions.enabled("gathered events")  # not kombu's
 
-    def test_an_older_version_has_it_not(self, installed):
+    def test_a_part_is_off_with_a_version_that_lacks_it(self, installed):
         installed(kombu="5.6.2")
         off = versions.why_off("batch publishing")
         assert off
@@ -107,7 +107,7 @@ class TestWhatIsSaid:
 
 
 class TestInstall:
-    """An app whose Celery and kombu are of another version."""
+    """An app with another version of Celery and kombu."""
 
     def run(self, version: str, **env: str) -> dict[str, list[str]]:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""A worker's lease on a network that swallows requests."""
+"""A worker's lease: when it is renewed, and what a network or a store that hangs does to it."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def test_a_lease_outlives_a_connection_that_went_dead(settings, valkey, monkeypa
         jobs.close()
 
 
-def test_a_worker_beside_a_store_of_another_schema_says_so_seldom(settings, monkeypatch, caplog):
-    """It serves ordinary queues, for weeks perhaps: its log is the app's."""
+def test_a_store_of_another_schema_is_logged_seldom(settings, monkeypatch, caplog):
+    """The worker may serve ordinary queues for weeks, and its log is the app's."""
     monkeypatch.setattr(leases.atexit, "register", lambda call: None)
     tries = threading.Semaphore(0)
 
@@ -90,8 +90,8 @@ def test_a_worker_beside_a_store_of_another_schema_says_so_seldom(settings, monk
 
 
 @pytest.mark.parametrize("what", ["start", "end"])
-def test_a_store_that_hangs_holds_up_neither_start_nor_end_of_a_worker(settings, monkeypatch, what):
-    """Nor of a worker that serves ordinary tasks only: with redis-py's tries it was 80 s."""
+def test_a_store_that_hangs_delays_neither_start_nor_end_of_a_worker(settings, monkeypatch, what):
+    """Not even of a worker of ordinary tasks: with redis-py's own retries it took 80 s."""
     monkeypatch.setattr(schema_check, "TIMEOUT_S", 0.3)
     monkeypatch.setattr(jobs, "SOCKET_TIMEOUT_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -161,7 +161,7 @@ class TestChanges:
         self.lease._wake.set()
         self.lease._thread.join(30)
 
-    def test_one_is_announced_with_the_sample_that_finds_it(self, store, caplog):
+    def test_a_change_is_announced_with_the_sample_that_finds_it(self, store, caplog):
         caplog.set_level("INFO", "bridge.worker.lease")
         began = time.monotonic()
         self.worker.concurrency = 1
@@ -175,8 +175,8 @@ class TestChanges:
         self.lease.drain()
         assert store.wait_for(2)["slots"] == 0
 
-    def test_many_are_announced_once_a_second(self, store):
-        """They may not cease: ordinary tasks come and go."""
+    def test_many_changes_are_announced_once_a_second(self, store):
+        """Changes may not stop: ordinary tasks begin and end."""
         ends = time.monotonic() + 4
         while time.monotonic() < ends:
             self.worker.concurrency += 1
@@ -184,7 +184,7 @@ class TestChanges:
         assert 5 <= len(store.renewals) <= 1 + leases.CHANGES_AT_ONCE + 6
 
     def test_an_unwanted_job_that_has_ended_frees_its_slot(self, store):
-        """Its claim is closed: the store hears of its end from the worker only."""
+        """Its claim is closed, so that only the worker can tell the store of its end."""
         store.unwanted = frozenset({"0" * 24})
         self.worker.concurrency = 3
         store.wait_for(2)

@@ -1,4 +1,4 @@
-"""The bootstep that gathers task events, where there are none."""
+"""Which task events of a worker are delayed and published together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bridge.model import Job
 from bridge.worker.batch_events import BatchEvents
 
 
-def test_a_worker_without_events_starts():
+def test_a_worker_without_task_events_starts():
     """Celery has no dispatcher then: worker_send_task_events off, no gossip and no heartbeat."""
     consumer = SimpleNamespace(
         hub=object(), event_dispatcher=None, on_send_event_buffered=lambda: None
@@ -30,8 +30,8 @@ def test_a_worker_without_events_starts():
         ([], False),
     ],
 )
-def test_only_the_events_of_jobs_wait(uuid, gathered):
-    """Those of other tasks leave as Celery sends them, and take with them what waits."""
+def test_only_events_of_jobs_are_delayed(uuid, gathered):
+    """An event of another task is published at once, together with what waits."""
     sent: list[str] = []
     hub = SimpleNamespace(call_soon=lambda call: sent.append("waits"))
     dispatcher = SimpleNamespace(_group_buffer={"task": [{"uuid": uuid}]})

@@ -1,4 +1,4 @@
-"""How the parent of a pool stores endings; which ones is in the acceptance tests."""
+"""How a worker's parent process stores endings; the acceptance tests show which endings."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from bridge.worker.celery_signals import WAIT_S, _Writer
 from tests.waiting import wait_until
 
 
-def test_many_endings_in_an_outage_hold_up_the_loop_once():
-    """It serves the app's ordinary tasks, too."""
+def test_many_endings_in_an_outage_block_the_loop_once():
+    """The loop also serves the app's ordinary tasks."""
     back, written = threading.Event(), []
     writer, began, others = _Writer(), time.monotonic(), set(threading.enumerate())
     for number in range(50):

@@ -12,11 +12,11 @@ from celery.worker.consumer import Consumer
 from bridge.worker.prefetch import RESTORE, RestorePrefetchInLoop
 
 
-def test_celery_has_what_is_mended():
+def test_celery_has_the_method_that_is_replaced():
     assert callable(getattr(Consumer, RESTORE))
 
 
-def test_a_thread_of_the_pool_leaves_it_to_the_loop(monkeypatch):
+def test_only_the_loop_restores_the_prefetch_count(monkeypatch):
     """Without a hub, as here, what the loop is to do waits in ``_pending_operations``."""
     restored_by = []
     monkeypatch.setattr(

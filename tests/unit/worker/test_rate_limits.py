@@ -1,4 +1,4 @@
-"""A job that is held back gets room of its own, as Celery's tasks with an ETA do."""
+"""A job that is held back gets room of its own, like Celery's tasks with an ETA."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def let_go(consumer, task: str = "jobs.limited") -> None:
     consumer._schedule_bucket_request(bucket)
 
 
-def test_while_they_wait(consumer, app):
+def test_the_prefetch_count_is_raised_while_jobs_are_held_back(consumer, app):
     limit(consumer, *(job(app, number) for number in (1, 2, 3)))
     assert consumer.qos.value == 6
     let_go(consumer)
@@ -39,7 +39,7 @@ def test_while_they_wait(consumer, app):
     assert consumer.qos.value == 4
 
 
-def test_not_for_other_tasks_nor_calls(consumer, app):
+def test_other_tasks_and_calls_do_not_raise_it(consumer, app):
     requests = [request(app, "shop.report", str(n)) for n in range(3)]
     requests += [request(app, "jobs.limited", f"call-{n}") for n in range(3)]
     limit(consumer, *requests)
@@ -49,7 +49,7 @@ def test_not_for_other_tasks_nor_calls(consumer, app):
     assert consumer.qos.value == 4
 
 
-def test_after_a_countdown(consumer, app):
+def test_a_job_that_has_waited_for_its_countdown_raises_it(consumer, app):
     """Celery gives the room of the countdown back when its time has come."""
     bucket = consumer.task_buckets["jobs.limited"]
     requests = [job(app, 1), job(app, 2)]
@@ -62,7 +62,7 @@ def test_after_a_countdown(consumer, app):
     assert consumer.qos.value == 4
 
 
-def test_when_the_rate_was_changed_meanwhile(consumer, app):
+def test_a_change_of_the_rate_keeps_the_count_right(consumer, app):
     limit(consumer, job(app, 1), job(app, 2))
     old = consumer.task_buckets["jobs.limited"]
     consumer.reset_rate_limits()
@@ -72,7 +72,7 @@ def test_when_the_rate_was_changed_meanwhile(consumer, app):
     assert consumer.qos.value == 4
 
 
-def test_a_new_connection_begins_anew(consumer, app):
+def test_a_new_connection_starts_with_a_new_count(consumer, app):
     limit(consumer, *(job(app, number) for number in (1, 2, 3)))
     old = consumer.task_buckets["jobs.limited"]
     consumer.on_close()
@@ -85,15 +85,15 @@ def test_a_new_connection_begins_anew(consumer, app):
     assert consumer.qos.value == 4
 
 
-def test_celery_sets_the_count_anew_meanwhile(consumer, app):
-    """As after a lost connection, with each message that is acknowledged then."""
+def test_a_count_that_celery_has_set_anew_is_not_lowered(consumer, app):
+    """After a lost connection Celery does so with each message that is acknowledged."""
     limit(consumer, job(app, 1), job(app, 2))
     consumer.qos.value = 4
     let_go(consumer)
     assert consumer.qos.value == 4
 
 
-def test_never_over_the_limit_of_tasks_with_an_eta(consumer, app):
+def test_the_count_stays_within_worker_eta_task_limit(consumer, app):
     consumer.qos.max_prefetch = 5
     limit(consumer, *(job(app, number) for number in range(4)))
     assert consumer.qos.value == 5
@@ -102,7 +102,7 @@ def test_never_over_the_limit_of_tasks_with_an_eta(consumer, app):
     assert consumer.qos.value == 4
 
 
-def test_without_a_limit_there_is_room(consumer, app):
+def test_without_a_prefetch_limit_nothing_changes(consumer, app):
     consumer.qos.value = 0
     limit(consumer, job(app, 1), job(app, 2))
     let_go(consumer)

@@ -1,4 +1,4 @@
-"""Names of deliveries; what the runner does is in the acceptance tests."""
+"""Names of deliveries; the acceptance tests show what a run does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bridge.worker.run import new_name
 
 
 def test_no_two_deliveries_have_one_name(monkeypatch):
-    """Nor those of two children of a pool, which begin with the same origin and number."""
+    """Not even in two children of a pool, which start with the same origin and number."""
     names = {new_name() for _ in range(10_000)}
     assert len(names) == 10_000
     assert {len(name) for name in names} == {12}

@@ -1,4 +1,4 @@
-"""Deliveries that Redis hears of together: kombu's loop and channel, a real Valkey."""
+"""What a worker tells Redis in batches: kombu's loop and channel, a real Valkey."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_jobs_share_round_trips(worker):
     assert (worker.calls("hset"), worker.calls("hdel")) == (1, 1)
 
 
-def test_redis_never_hears_of_a_job_that_is_done_at_once(worker):
+def test_redis_is_not_told_of_a_job_that_is_done_at_once(worker):
     for message in worker.take(*job_ids(3)):
         message.ack()
     (last,) = worker.take_and_tell(job_ids(4)[3])
@@ -140,7 +140,7 @@ def test_room_for_the_next_message_does_not_wait(worker):
     assert worker.unacked == (1, 1)
 
 
-def test_redis_hears_of_other_tasks_at_once(worker):
+def test_redis_is_told_of_other_tasks_at_once(worker):
     messages = worker.take("5b9b2b5e-6d0a-4a35-9ed0-6b4a6b6e3b6e", "bridge-heartbeat")
     assert worker.unacked == (2, 2)
     for message in messages:
@@ -153,7 +153,7 @@ def test_a_rejected_job_is_gone(worker, told):
     (message,) = worker.take_and_tell(*job_ids(1)) if told else worker.take(*job_ids(1))
     message.reject()
     assert worker.unacked == (0, 0)
-    worker.take_and_tell(job_ids(2)[1])  # Redis hears of this one, and only of it
+    worker.take_and_tell(job_ids(2)[1])  # Redis is told of this one, and only of it
     assert worker.unacked == (1, 1)
     assert QUEUE(worker.channel).get() is None
 
@@ -173,7 +173,7 @@ def test_a_worker_that_stops_leaves_none_untold(worker):
     assert worker.unacked == (2, 2)
     second.ack()  # a job that the worker finishes before it ends
     assert worker.unacked == (1, 1)
-    worker.channel.close()  # gives back what nobody began
+    worker.channel.close()  # gives back what has not begun
     assert worker.unacked == (0, 0)
     worker.connect()
     assert QUEUE(worker.channel).get().payload == third.payload
@@ -186,8 +186,8 @@ def test_a_worker_that_ends_without_a_stop_gives_back_what_it_took(worker):
     assert QUEUE(worker.channel).get().payload == message.payload
 
 
-def test_a_broker_that_refuses_hears_it_again(worker, caplog):
-    """No replica takes its writes, as in the middle of a failover."""
+def test_a_broker_that_refuses_is_told_again(worker, caplog):
+    """No replica takes its writes, as in a failover."""
     first, second = worker.take_and_tell(*job_ids(2))
     with refusing(worker):
         first.ack()
@@ -198,7 +198,7 @@ def test_a_broker_that_refuses_hears_it_again(worker, caplog):
     worker.turns(lambda: worker.unacked == (0, 0))
 
 
-def test_what_a_lost_connection_left_is_said_on_the_next(worker):
+def test_what_was_not_told_on_a_lost_connection_is_told_on_the_next(worker):
     done, runs = worker.take_and_tell(*job_ids(2))
     (taken,) = worker.take(job_ids(3)[2])
     done.ack()
@@ -213,8 +213,8 @@ def test_what_a_lost_connection_left_is_said_on_the_next(worker):
     worker.turns(lambda: worker.unacked == (0, 0))
 
 
-def test_without_an_event_loop_nothing_is_gathered(worker):
-    """Pools of greenlets: there is no timer that would tell."""
+def test_without_an_event_loop_nothing_is_batched(worker):
+    """With a pool of greenlets no timer would tell Redis later."""
     worker.hub = None
     worker.step = BatchAcks(worker)
     worker.connect()

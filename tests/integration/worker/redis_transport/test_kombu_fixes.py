@@ -1,4 +1,4 @@
-"""What the bridge mends in kombu's Redis transport; the loss of the broker is in tests/faults."""
+"""The fixes of kombu's Redis channel; the loss of the broker is in tests/faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How Redis gives back what dead workers had taken, with the bridge's settings; a real Valkey."""
+"""How workers give back what dead workers had taken, with the bridge's settings; a real Valkey."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.waiting import wait_until
 
 AT_ONCE = {**REDIS_TRANSPORT_OPTIONS, "visibility_timeout": 0}
 
-KILLED_IN_ITS_SWEEP = """
+KILLED_WHILE_GIVING_BACK = """
 import json, os, signal, sys
 from kombu import Connection
 
@@ -27,13 +27,13 @@ channel.qos.restore_visible(interval=1)
 """
 
 
-def test_a_worker_that_is_killed_in_its_sweep_holds_the_others_up_for_seconds():
-    """kombu's lock on sweeps, which the dead worker leaves behind, is not there for minutes."""
+def test_a_worker_killed_while_it_gives_messages_back_blocks_others_for_seconds():
+    """The lock of kombu's that the dead worker leaves behind lasts for seconds, not minutes."""
     with LocalValkey() as server, Connection(server.url, transport_options=AT_ONCE) as connection:
         queue = connection.SimpleQueue("redelivery")
         queue.put({"n": 1})
         queue.get(timeout=5)  # and never acknowledged
-        args = [sys.executable, "-c", KILLED_IN_ITS_SWEEP, server.url, json.dumps(AT_ONCE)]
+        args = [sys.executable, "-c", KILLED_WHILE_GIVING_BACK, server.url, json.dumps(AT_ONCE)]
         assert subprocess.run(args, check=False, timeout=60).returncode == -signal.SIGKILL
 
         def given_back():
@@ -41,5 +41,5 @@ def test_a_worker_that_is_killed_in_its_sweep_holds_the_others_up_for_seconds():
             with suppress(Empty):
                 return queue.get(block=False)
 
-        assert given_back() is None  # else nobody was in the way
+        assert given_back() is None  # the lock is held
         assert wait_until(given_back, timeout_s=20).payload == {"n": 1}

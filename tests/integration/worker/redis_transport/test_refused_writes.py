@@ -1,4 +1,4 @@
-"""A broker that refuses writes for now: kombu's channel with our mends, a real Valkey."""
+"""A broker that refuses writes for now: kombu's channel with the fixes, a real Valkey."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("exc", REFUSALS, ids=str)
-def test_a_refusal_is_known(exc):
+def test_a_refusal_is_recognised(exc):
     assert is_refusal(exc)
 
 
 @pytest.mark.parametrize("exc", ERRORS, ids=str)
-def test_other_errors_are_none(exc):
+def test_another_error_is_no_refusal(exc):
     assert not is_refusal(exc)
 
 
-def test_a_server_that_is_no_primary_is_left():
+def test_errors_of_a_server_that_is_no_primary_are_recognised():
     assert [has_moved(exc) for exc in REFUSALS] == [
         True,
         False,
@@ -110,7 +110,7 @@ def worker(server, admin):
         yield Worker(connection)
 
 
-def test_a_consumer_pauses_and_goes_on_upon_the_same_connection(worker, admin, caplog):
+def test_a_consumer_pauses_and_continues_on_the_same_connection(worker, admin, caplog):
     worker.publish("before")
     worker.drain(0.3)
     socket = worker.channel.client.connection._sock
@@ -125,7 +125,7 @@ def test_a_consumer_pauses_and_goes_on_upon_the_same_connection(worker, admin, c
 
 
 def test_a_consumer_leaves_a_server_that_is_no_primary(worker, admin):
-    """It may have a new address; Celery takes a WriteRefused for the loss of the connection."""
+    """The primary may have a new address; to Celery a WriteRefused is a lost connection."""
     with demoted(admin):
         with pytest.raises(WriteRefused):
             worker.drain(3)
@@ -135,7 +135,7 @@ def test_a_consumer_leaves_a_server_that_is_no_primary(worker, admin):
 
 
 def test_a_transaction_that_is_refused_ends(worker, admin):
-    """A connection error within it would make redis-py try again without end."""
+    """A connection error inside it would make redis-py try again without end."""
     worker.channel.qos.append(
         SimpleNamespace(delivery_info={"exchange": "", "routing_key": QUEUE.name}, _raw={}), "tag"
     )
@@ -145,7 +145,7 @@ def test_a_transaction_that_is_refused_ends(worker, admin):
     assert admin.llen(QUEUE.name) == 1
 
 
-def test_a_wrong_command_is_what_it_was(worker, admin):
+def test_the_error_of_a_wrong_command_stays_as_it_is(worker, admin):
     admin.set(QUEUE.name, "no list")
     with pytest.raises(exceptions.ResponseError, match="WRONGTYPE") as caught:
         worker.channel._put(QUEUE.name, {"properties": {}})
@@ -155,7 +155,7 @@ def test_a_wrong_command_is_what_it_was(worker, admin):
 
 
 def test_a_full_server_loses_no_message_that_it_has_given_away(worker, admin):
-    """BRPOP works there, and kombu's note of the message is refused."""
+    """BRPOP works on a full server, and kombu's note of the message is refused."""
     step = BatchAcks(worker)
     step.start(worker)
     worker.publish("first")
@@ -170,7 +170,7 @@ def test_a_full_server_loses_no_message_that_it_has_given_away(worker, admin):
     step.stop(worker)
 
 
-def test_an_acknowledgement_that_is_refused_is_said_again(worker, admin):
+def test_a_refused_acknowledgement_is_sent_again(worker, admin):
     step = BatchAcks(worker)
     step.start(worker)
     taken: list = []
@@ -192,7 +192,7 @@ def test_an_acknowledgement_that_is_refused_is_said_again(worker, admin):
 
 
 class TestWaitOutRefusals:
-    """What else the loop of a worker asks of Redis: a result backend, for example."""
+    """Refusals of other calls in the worker's loop, such as those of a result backend."""
 
     def consumer(self, exc):
         def loop():
@@ -212,14 +212,14 @@ class TestWaitOutRefusals:
             consumer.loop()
 
     @pytest.mark.parametrize("exc", [*ERRORS, Empty(), ValueError()], ids=repr)
-    def test_other_errors_are_what_they_were(self, exc):
+    def test_another_error_stays_as_it_is(self, exc):
         consumer = self.consumer(exc)
         WaitOutRefusals(consumer)
         with pytest.raises(type(exc)) as caught:
             consumer.loop()
         assert caught.value is exc
 
-    def test_celery_waits_before_it_connects_again(self):
+    def test_celery_waits_after_a_refusal_before_it_connects_again(self):
         consumer = self.consumer(None)
         WaitOutRefusals(consumer)
         began = time.monotonic()

@@ -84,8 +84,8 @@ def test_jobs_come_several_at_once_and_in_order(worker, admin):
     assert calls(admin, "brpop") == 0
 
 
-def test_while_other_tasks_come_each_message_is_taken_by_itself(worker, admin):
-    """Redis gives back of them what it was told of; nobody else does."""
+def test_while_other_tasks_come_messages_are_taken_one_by_one(worker, admin):
+    """Redis gives back only the ordinary tasks of which it was told."""
     ids = [OTHER if number % 10 == 0 else job_id(number) for number in range(1, 101)]
     worker.take(*ids)
     assert worker.got == ids
@@ -105,7 +105,7 @@ def test_half_of_the_room_is_left_to_others(worker):
     "broken",
     ["refused", "no JSON", '{"headers": null}', "[]", "7", '"text"', "null", '{"headers": ["id"]}'],
 )
-def test_what_follows_a_message_that_breaks_the_worker_is_given_back(worker, admin, broken):
+def test_messages_after_one_that_fails_are_given_back(worker, admin, broken):
     worker.take(*[job_id(number) for number in range(1, JOBS_IN_A_ROW + 1)])
     worker.publish(job_id(101))
     if broken == "refused":
@@ -123,7 +123,7 @@ def test_what_follows_a_message_that_breaks_the_worker_is_given_back(worker, adm
 
 
 def test_a_worker_that_stops_gives_back_what_it_has_just_been_sent(worker, admin):
-    """It would be seen again when the channel is closed: after the last job, perhaps in an hour."""
+    """Else kombu reads it when it closes the channel: after the last job, perhaps in an hour."""
     worker.take(*[job_id(number) for number in range(1, JOBS_IN_A_ROW + 1)])
     worker.publish(*[job_id(number) for number in range(101, 111)])
     before = admin.lrange(QUEUE.name, 0, -1)
@@ -154,8 +154,8 @@ def test_it_goes_on_after_the_connection_was_lost(worker, admin, server):
         assert calls(admin, "blmpop") <= 4
 
 
-def test_a_user_that_may_not_takes_them_one_by_one(server, admin, caplog):
-    """Nor can a Redis before 7, which says so in the same way."""
+def test_a_user_without_the_right_takes_messages_one_by_one(server, admin, caplog):
+    """A Redis before 7 gives the same answer."""
     caplog.set_level("INFO")
     admin.execute_command("ACL SETUSER", "old", "reset", "on", ">s", "~*", "&*", "+@all", "-blmpop")
     admin.config_resetstat()
