@@ -26,7 +26,7 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local-sec
 
 
 class Run(NamedTuple):
-    """What a job noted when it began: see ``note`` in jobs.py."""
+    """What a job wrote when it began: see ``note`` in jobs.py."""
 
     id: str
     claim_id: str
@@ -39,7 +39,9 @@ class Run(NamedTuple):
 class Process:
     """One process of the deployment, in a process group of its own."""
 
-    def __init__(self, name: str, args: list[str], env: dict[str, str], log: Path, cwd: Path):
+    def __init__(
+        self, name: str, args: list[str], *, env: dict[str, str], log: Path, cwd: Path
+    ) -> None:
         self.name, self.log = name, log
         with log.open("ab") as out:
             self.popen = subprocess.Popen(
@@ -82,8 +84,8 @@ class Process:
         return self.popen.wait(timeout_s)
 
 
-class Commands:
-    """A process that runs the commands which tests give again and again: see commands.py."""
+class CommandServer:
+    """A process that runs many commands of a test, one after the other: see command_server.py."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
@@ -99,7 +101,12 @@ class Commands:
             self._env = env
             with self._log.open("ab") as errors:
                 self._popen = subprocess.Popen(
-                    [sys.executable, "-P", str(HERE / "commands.py"), self._deployment.app_name],
+                    [
+                        sys.executable,
+                        "-P",
+                        str(HERE / "command_server.py"),
+                        self._deployment.app_name,
+                    ],
                     env=env,
                     text=True,
                     cwd=self._deployment.folder,
@@ -130,7 +137,7 @@ class Deployment:
     """Processes against one Valkey and one Step Functions, with a prefix of their own.
 
     Attributes:
-        app_name: What commands name with ``-A``.
+        app_name: The app that commands get with ``-A``.
     """
 
     app_name = "bridge"
@@ -140,9 +147,9 @@ class Deployment:
         self.prefix = f"t{uuid.uuid4().hex[:8]}"
         self.seen_file = folder / "seen.log"
         self.processes: list[Process] = []
-        self._commands = Commands(self)
+        self._commands = CommandServer(self)
         ours = ("BRIDGE_", "CELERY_", "AWS_")
-        # The switch is the run's, for the tests of other versions: see tests/guests.
+        # BRIDGE_OPTIMIZATIONS is kept for the tests of other versions: see tests/guests.
         self.env = {
             k: v for k, v in os.environ.items() if not k.startswith(ours) or k == versions.SWITCH
         }
@@ -176,9 +183,9 @@ class Deployment:
         process = Process(
             f"{name}{number}",
             [str(CELERY), "-A", app or self.app_name, *args],
-            {**self.env, **env},
-            self.folder / f"{name}{number}.log",
-            self.folder,
+            env={**self.env, **env},
+            log=self.folder / f"{name}{number}.log",
+            cwd=self.folder,
         )
         self.processes.append(process)
         return process
@@ -235,7 +242,7 @@ class Deployment:
         return process
 
     def run(self, *args: str, app: str = "", timeout_s: float = 60, **env: str):
-        """A command that ends; its CompletedProcess."""
+        """Run a command that ends by itself; its CompletedProcess."""
         return subprocess.run(
             [str(CELERY), "-A", app or self.app_name, *args],
             env={**self.env, **CREDENTIALS, **env},
@@ -289,7 +296,7 @@ class Deployment:
         return started["executionArn"]
 
     def ended(self, execution: str, *, timeout_s: float = 60.0) -> dict[str, Any]:
-        """The description of the execution, once it has ended."""
+        """Wait until the execution has ended; its description."""
 
         def described():
             found = self.sfn.describe_execution(executionArn=execution)
@@ -298,11 +305,11 @@ class Deployment:
         return wait_until(described, timeout_s=timeout_s, what=f"{execution} ends")
 
     def outcome(self, kind: str, timeout_s: float = 60.0, **event: Any) -> tuple[str, str, str]:
-        """(status, error or output, cause) of one execution of a one-state machine."""
+        """Run one execution of a one-state machine; (status, output or error, cause)."""
         execution = self.execute(self.one_state(kind), **event)
         found = self.ended(execution, timeout_s=timeout_s)
         if found["status"] == "SUCCEEDED":
-            # Not from the description: moto leaves a null out, and a string without its quotes.
+            # The description is not used: moto omits a null there, and the quotes of a string.
             details = self.history(execution)[-1]["executionSucceededEventDetails"]
             return "SUCCEEDED", json.loads(details["output"]), ""
         return found["status"], found.get("error", ""), found.get("cause", "")
@@ -317,7 +324,7 @@ class Deployment:
     # What the jobs saw
 
     def seen(self, kind: str) -> list[Run]:
-        """The runs of a kind of job so far."""
+        """The runs so far of this kind of job."""
         if not self.seen_file.exists():
             return []
         lines = [line.split() for line in self.seen_file.read_text().splitlines()]

@@ -20,7 +20,7 @@ from bridge import ActivityError, current
 
 PREFIX = os.environ["JOBS_PREFIX"]
 ONLY = os.environ.get("JOBS_ONLY", "").split()
-"""Which of them are activities; all when empty."""
+"""The kinds that are activities; empty: all."""
 
 
 def activity(kind: str) -> str | None:
@@ -28,7 +28,7 @@ def activity(kind: str) -> str | None:
 
 
 def note(kind: str, event) -> None:
-    """One line a run, in one write: several processes append."""
+    """Append a line for this run, in one write, because several processes append."""
     job = current()
     line = f"{kind} {event.get('id')} {job.claim_id} {job.attempt} {os.getpid()} {time.time()}\n"
     with Path(os.environ["JOBS_SEEN"]).open("a") as seen:
@@ -99,7 +99,7 @@ class TooHot(Exception):
 
 @shared_task(activity=activity("endings"), heartbeat=1, bind=True, time_limit=30)
 def endings(self, event):
-    """Ends as ``event["how"]`` says."""
+    """End as ``event["how"]`` says."""
     note("endings", event)
     how = event["how"]
     if how == "exception":
@@ -166,12 +166,12 @@ def soft_limit(event):
 
 @shared_task(activity=activity("requeue"), heartbeat=1)
 def requeue(event):
-    """Rejects its message once; the second delivery succeeds."""
+    """Reject the message once; the second delivery succeeds."""
     note("requeue", event)
     marker = Path(f"{os.environ['JOBS_SEEN']}.{event['id']}")
     if not marker.exists():
         marker.touch()
-        raise Reject("come again", requeue=True)
+        raise Reject("deliver it again", requeue=True)
     return "second time"
 
 
@@ -188,7 +188,7 @@ def context(event):
 
 @shared_task(activity=activity("watch"), heartbeat=1)
 def watch(event):
-    """Runs until it is cancelled, and notes why."""
+    """Run until it is cancelled."""
     note("watch", event)
     while not current().cancelled:
         time.sleep(0.05)
@@ -211,7 +211,7 @@ def terminate(event):
 
 @shared_task(activity=activity("manual"), heartbeat="manual")
 def manual(event):
-    """Says that it is alive for ``event["alive"]`` seconds, then hangs."""
+    """Call heartbeat() for ``event["alive"]`` seconds, then hang for ``event["hangs"]``."""
     note("manual", event)
     deadline = time.monotonic() + event["alive"]
     while time.monotonic() < deadline:
@@ -230,7 +230,7 @@ def manual(event):
     max_retries=3,
 )
 def outage(self, event):
-    """Ends its first run as ``event["how"]`` says, once the test has taken the broker away."""
+    """End the first run as ``event["how"]`` says, once the test has stopped the broker."""
     note("outage", event)
     again = Path(f"{os.environ['JOBS_SEEN']}.{event['id']}")
     if again.exists():

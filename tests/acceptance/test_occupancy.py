@@ -70,7 +70,7 @@ def fleet(tmp_path_factory, local_stepfunctions, valkey) -> Iterator[Fleet]:
         valkey=valkey,
         stepfunctions_url=local_stepfunctions.url,
         BRIDGE_LEASE_S="60",
-        BRIDGE_TASKS="jobs,busy",
+        BRIDGE_TASKS="jobs,occupying_tasks",
         JOBS_ONLY="echo",
     )
     made = Fleet(deployment)
@@ -123,7 +123,7 @@ class TestAnnounced:
         fleet.control(number, "add_consumer", queue=queue)
         count = min(2, fleet.seen(number).slots)
         for _ in range(count):
-            fleet.app.send_task("busy.busy", [str(tmp_path / "end")], queue=queue)
+            fleet.app.send_task("occupying_tasks.ordinary", [str(tmp_path / "end")], queue=queue)
         fleet.announces(number, ordinary=count)
         (tmp_path / "end").touch()
         fleet.announces(number, ordinary=0)
@@ -131,7 +131,7 @@ class TestAnnounced:
     def test_a_worker_that_drains(self, fleet, tmp_path):
         """While its ordinary task runs on."""
         queue = f"{fleet.deployment.prefix}-busy1"
-        fleet.app.send_task("busy.busy", [str(tmp_path / "end")], queue=queue)
+        fleet.app.send_task("occupying_tasks.ordinary", [str(tmp_path / "end")], queue=queue)
         fleet.announces(1, ordinary=1)
         fleet.deployment.processes[1].popen.terminate()
         fleet.announces(1, slots=0, ordinary=1)
@@ -145,7 +145,7 @@ class TestRateLimit:
 
         Published anew, each would use up a token of the bucket: the last one came ever later.
         """
-        made = deploy(BRIDGE_TASKS="jobs,busy", JOBS_ONLY="echo")
+        made = deploy(BRIDGE_TASKS="jobs,occupying_tasks", JOBS_ONLY="echo")
         made.create_activities()
         made.worker("--pool", "threads", concurrency=2)
         beat = made.beat()

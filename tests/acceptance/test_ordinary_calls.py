@@ -15,7 +15,7 @@ pytestmark = pytest.mark.acceptance
 
 CALLS = """
 import json
-from ordinary import app, calling, lost, nested, retrying, slow
+from ordinary_calls_app import app, calling, lost, nested, retrying, slow
 
 def end(result):
     try:
@@ -47,9 +47,12 @@ def with_and_without(deploy, pool):
     for bridge in ("", "1"):
         server = LocalValkey().start()
         made = deploy(
-            valkey=server, BACKEND=server.url, ORDINARY_BRIDGE=bridge, BRIDGE_TASKS="ordinary"
+            valkey=server,
+            BACKEND=server.url,
+            ORDINARY_BRIDGE=bridge,
+            BRIDGE_TASKS="ordinary_calls_app",
         )
-        made.worker("--pool", pool, app="ordinary")
+        made.worker("--pool", pool, app="ordinary_calls_app")
         yield made
 
 
@@ -85,12 +88,12 @@ def test_what_jobs_need_holds_for_jobs(deploy):
     """Whatever the task's author has set: late, and no second run of a lost worker's job."""
     server = LocalValkey().start()
     deployment = deploy(
-        valkey=server, BACKEND=server.url, ORDINARY_BRIDGE="1", BRIDGE_TASKS="ordinary"
+        valkey=server, BACKEND=server.url, ORDINARY_BRIDGE="1", BRIDGE_TASKS="ordinary_calls_app"
     )
-    created = deployment.run("activities", "create", app="ordinary")
+    created = deployment.run("activities", "create", app="ordinary_calls_app")
     assert created.returncode == 0, created.stderr
-    worker = deployment.worker(app="ordinary")
-    deployment.start("poller", "poll", app="ordinary", **CREDENTIALS).says("serves")
+    worker = deployment.worker(app="ordinary_calls_app")
+    deployment.start("poller", "poll", app="ordinary_calls_app", **CREDENTIALS).says("serves")
     assert deployment.outcome("lost", id="job")[1] == "Bridge.WorkerLost"
     status, output, _ = deployment.outcome("nested", id="n")
     assert (status, output["depth"], output["inner"]["depth"]) == ("SUCCEEDED", 1, 2)

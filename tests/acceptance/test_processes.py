@@ -24,7 +24,7 @@ def say():
 
 class TestDrain:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_open_polls_come_home_and_what_they_bring_is_dispatched(self, deploy, number):
+    def test_a_task_that_an_open_poll_returns_is_dispatched(self, deploy, number):
         """A task that is scheduled during the drain reaches the open poll, and is not lost."""
         deployment = deploy(JOBS_ONLY="echo")
         deployment.create_activities()

@@ -5,27 +5,20 @@ from __future__ import annotations
 import pytest
 
 from tests.acceptance import capacity_rules as rules
-from tests.acceptance.capacity import Fleets, lend
+from tests.acceptance.capacity_fleet import FleetSize
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.lasts(120)]
 
-SLOTS = 8
+FLEET = FleetSize(activities=3, slots=8)
 
 
-@pytest.fixture(scope="module")
-def fleets(tmp_path_factory):
-    with Fleets(tmp_path_factory.mktemp("crowd"), activities=3, slots=SLOTS) as made:
-        yield made
+def test_few_wait_behind_long_jobs(capacity_fleet):
+    rules.few_wait_behind_long_jobs(
+        capacity_fleet.deployment, slots=FLEET.slots, jobs=100, seconds=5
+    )
 
 
-@pytest.fixture
-def fleet(fleets, request):
-    yield from lend(fleets, request)
-
-
-def test_few_wait_behind_long_jobs(fleet):
-    rules.few_wait_behind_long_jobs(fleet.crowd, slots=SLOTS, jobs=100, seconds=5)
-
-
-def test_a_switch_is_bounded(fleet):
-    rules.a_switch_to_long_jobs_is_bounded(fleet.crowd, fleet.poller, slots=SLOTS, seconds=10)
+def test_a_switch_to_long_jobs_is_bounded(capacity_fleet):
+    rules.a_switch_to_long_jobs_is_bounded(
+        capacity_fleet.deployment, capacity_fleet.poller, slots=FLEET.slots, seconds=10
+    )

@@ -14,10 +14,10 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.lasts(330), pytest.mark.timeou
 MEASURED_S = 300.0
 
 
-def test_it_runs_as_often_as_it_may_and_keeps_no_other_job_waiting(deploy):
-    """Published anew, each job would use up a token: with a queue, fewer and fewer were done."""
+def test_it_uses_its_whole_rate_and_delays_no_other_activity(deploy):
+    """A job that is published again would use a token of the rate limit for nothing."""
     made = deploy(
-        BRIDGE_TASKS="jobs,busy",
+        BRIDGE_TASKS="jobs,occupying_tasks",
         JOBS_ONLY="echo",
         JOBS_RATE="6/m",
         BRIDGE_LEASE_S="15",

@@ -1,8 +1,7 @@
-"""The rules of the capacity ledger, each as one function; for tests of any size.
+"""A deployment of many activities, and what is claimed, running and polled in it.
 
-The deployment runs with the defaults that a user has, but for short leases and polls that the local
-Step Functions returns soon. What is claimed is read from the store many times a second, what is
-polled from Step Functions.
+It runs with the defaults that a user has, except for a short lease. Claims are read from the store
+many times a second; open polls, from the local Step Functions.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,29 +25,24 @@ import psutil
 import redis
 from celery import Celery
 
-from bridge.local.stepfunctions import LocalStepFunctions
-from bridge.local.valkey import LocalValkey
 from bridge.loops.open_polls import IDLE_AFTER_S
 from bridge.settings import Settings
 from bridge.store import StatusReader, WorkerStatus
 from tests.acceptance.deployment import Deployment, Process, Run
 from tests.waiting import wait_until
 
-HOLD_S = 3.0
-"""How long Step Functions holds a poll without a task; a minute at AWS. Longer than it takes until
-all activities have an idle poll: half a second for as many as there is room."""
 SOON_S = 5.0
-"""Ample, on a machine with much else to do, for what happens within a second."""
+"""A generous limit, for a busy machine, for what takes less than a second."""
 
 
 def room_of(slots: int) -> int:
-    """Claims of long jobs that may wait or run at once: 1.25 a slot."""
+    """How many claims of long jobs may wait or run at the same time: 1.25 a slot."""
     return math.ceil(1.25 * slots)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What the store said at one moment."""
+    """What was claimed at one moment, read from the store."""
 
     at: float
     """Unix time, seconds."""
@@ -60,7 +54,7 @@ class Sample:
 
     @property
     def total(self) -> int:
-        """Claims so far."""
+        """Claims so far, ended ones included."""
         return self.claimed + self.ended
 
     @property
@@ -77,11 +71,11 @@ class Sample:
         return self.waits + self.runs
 
 
-class Crowd(Deployment):
-    """A deployment of many activities, ``a00`` and on; see crowd.py."""
+class CapacityDeployment(Deployment):
+    """A deployment of the activities ``a00``, ``a01`` … of many_activities.py."""
 
     def __init__(self, folder: Path, *, activities: int, **env: Any) -> None:
-        super().__init__(folder, BRIDGE_TASKS="crowd", CROWD=str(activities), **env)
+        super().__init__(folder, BRIDGE_TASKS="many_activities", ACTIVITIES=str(activities), **env)
         self.kinds = [f"a{number:02}" for number in range(activities)]
         self.app = Celery(broker=self.env["CELERY_BROKER_URL"])
         self.app.conf.task_ignore_result = True
@@ -99,17 +93,17 @@ class Crowd(Deployment):
     # Work
 
     def begin(self, kind: str, seconds: float, *, timeout_s: int = 900, **event: Any) -> Execution:
-        """Start an execution whose job takes ``seconds``, or ends when ``until`` is released."""
+        """Start an execution whose job takes ``seconds``, or runs until ``until`` is released."""
         machine = self._machines.get((kind, timeout_s))
         if machine is None:
             machine = self._machines[kind, timeout_s] = self._machine(kind, timeout_s)
         name = f"{next(self._names)}"
         began = time.time()
         arn = self.execute(machine, id=name, seconds=seconds, **event)
-        return Execution(self, kind, name, arn, began)
+        return Execution(deployment=self, kind=kind, id=name, arn=arn, started=began)
 
     def prepare(self, *kinds: str, timeout_s: int = 900) -> None:
-        """Make the state machines of these kinds before their time is measured."""
+        """Create the state machines of these kinds before times are measured."""
         for kind in kinds:
             if (kind, timeout_s) not in self._machines:
                 self._machines[kind, timeout_s] = self._machine(kind, timeout_s)
@@ -119,7 +113,7 @@ class Crowd(Deployment):
         return self.one_state(kind, HeartbeatSeconds=heartbeat_s, TimeoutSeconds=timeout_s)
 
     def forget_durations(self) -> None:
-        """Let the store know of no run: all activities count as long, as they do at first."""
+        """Delete the learnt durations: all activities count as long, as they do at first."""
         with redis.Redis.from_url(self.valkey.url) as client:
             client.delete(f"{{{self.prefix}}}:lasted")
 
@@ -127,22 +121,22 @@ class Crowd(Deployment):
         """Occupy all slots with ordinary tasks of the app."""
         began = [Path(f"{self.seen_file}.ordinary-{until}-{number}") for number in range(slots)]
         for number in range(slots):
-            self.app.send_task("crowd.ordinary", [number, until])
+            self.app.send_task("many_activities.ordinary", [number, until])
         wait_until(lambda: all(each.exists() for each in began), what=f"{slots} ordinary tasks run")
         self.announced(ordinary=slots)
 
     def until(self) -> str:
-        """A new name of what jobs wait for."""
+        """A new name that jobs can wait for: see ``release``."""
         return f"until-{next(self._names)}"
 
     def release(self, until: str) -> float:
-        """Let jobs that wait for this go on; the Unix time before they could."""
+        """Let the jobs that wait for this name continue; the Unix time just before that."""
         now = time.time()
         Path(f"{self.seen_file}.{until}").touch()
         return now
 
     def announced(self, **facts: Any) -> None:
-        """Wait until a worker has announced this: see ``WorkerStatus``."""
+        """Wait until a worker has announced these attributes of ``WorkerStatus``."""
 
         def workers() -> list[WorkerStatus]:
             return [worker for worker in self._reader.read([]).workers if worker.live]
@@ -157,7 +151,7 @@ class Crowd(Deployment):
 
     @contextmanager
     def nothing_claimed(self, *pollers: Process) -> Iterator[None]:
-        """Stop the pollers for a moment, in which executions may be started that wait together."""
+        """Stop the pollers, so that executions started meanwhile wait together."""
         for poller in pollers:
             poller.signal(signal.SIGSTOP)
         try:
@@ -167,7 +161,7 @@ class Crowd(Deployment):
                 poller.signal(signal.SIGCONT)
 
     def ends(self, executions: list[Execution], *, timeout_s: float = 60.0) -> Counter[str]:
-        """How they ended, once all have."""
+        """Wait until all have ended; how many ended with each status."""
         deadline = time.monotonic() + timeout_s
         with ThreadPoolExecutor(4) as pool:
             ended = pool.map(
@@ -186,7 +180,7 @@ class Crowd(Deployment):
         return sorted((Run(*fields[1:]) for fields in lines), key=lambda run: float(run.began))
 
     def began(self, executions: list[Execution]) -> dict[str, Run]:
-        """Id of the execution → its first run, of those that have begun."""
+        """Of those executions that have begun: id → first run."""
         ids = {execution.id for execution in executions}
         found: dict[str, Run] = {}
         for run in self.runs():
@@ -195,7 +189,7 @@ class Crowd(Deployment):
         return found
 
     def all_begin(self, executions: list[Execution], *, timeout_s: float = SOON_S) -> None:
-        """Wait until each has begun to run."""
+        """Wait until each execution's job has begun to run."""
 
         def begun() -> bool:
             return len(self.began(executions)) == len(executions)
@@ -205,21 +199,21 @@ class Crowd(Deployment):
         )
 
     def look(self) -> Sample:
-        """What is claimed now."""
+        """A sample of what is claimed now."""
         prefix = f"{self.prefix}-"
         rows = self._reader.read([prefix + kind for kind in self.kinds]).activities
         return Sample(
-            time.time(),
-            {row.activity.removeprefix(prefix): row.queued for row in rows if row.queued},
-            {row.activity.removeprefix(prefix): row.running for row in rows if row.running},
-            sum(row.succeeded + row.failed for row in rows),
+            at=time.time(),
+            waiting={row.activity.removeprefix(prefix): row.queued for row in rows if row.queued},
+            running={row.activity.removeprefix(prefix): row.running for row in rows if row.running},
+            ended=sum(row.succeeded + row.failed for row in rows),
         )
 
     def in_flight(self) -> int:
         return sum(row.in_flight for row in self._reader.read([]).activities)
 
     def polls(self) -> dict[str, list[str]]:
-        """Kind → pollers that have a poll open on it, as Step Functions says."""
+        """Kind → pollers that have a poll open on it, according to Step Functions."""
         url = f"{self.env['AWS_ENDPOINT_URL_SFN']}/_local/polls"
         with urllib.request.urlopen(url, timeout=10) as answer:
             open_polls = json.load(answer)
@@ -231,13 +225,13 @@ class Crowd(Deployment):
         }
 
     def all_polled(self, *, timeout_s: float = 60.0) -> None:
-        """Wait until an idle poll is open on each activity: the fleet looks for work."""
+        """Wait until an idle poll is open on each activity."""
         wait_until(
             lambda: set(self.kinds) <= set(self.polls()),
             timeout_s=timeout_s,
             what=f"all of {len(self.kinds)} activities are polled, not only {sorted(self.polls())}",
         )
-        time.sleep(IDLE_AFTER_S + 0.1)  # the last of them have found nothing
+        time.sleep(IDLE_AFTER_S + 0.1)  # until the last polls are idle
 
     def none_polled(self, *, timeout_s: float = 30.0) -> None:
         """Wait until no poll is open."""
@@ -252,11 +246,11 @@ class Crowd(Deployment):
         )
 
     def watched(self) -> Watch:
-        """Reads what is claimed, many times a second, as long as it is entered."""
+        """A context manager that samples what is claimed, many times a second."""
         return Watch(self.look)
 
     def has_processes(self, worker: Process, number: int) -> None:
-        """Wait until its pool has so many: Celery forks what it was told to within five seconds."""
+        """Wait until its pool has so many; Celery forks within five seconds."""
         parent = psutil.Process(worker.popen.pid)
         wait_until(
             lambda: len(parent.children()) == number,
@@ -270,11 +264,11 @@ class Crowd(Deployment):
         return line.removesuffix(" ready.").split()[-1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Execution:
     """One execution, and when it was started."""
 
-    crowd: Crowd
+    deployment: CapacityDeployment
     kind: str
     id: str
     arn: str
@@ -282,7 +276,7 @@ class Execution:
     """Unix time, seconds."""
 
     def waited_s(self, runs: dict[str, Run]) -> float:
-        """From its start until its job began."""
+        """Seconds from its start until its job began."""
         return float(runs[self.id].began) - self.started
 
 
@@ -315,85 +309,3 @@ class Watch:
     def until(self, unix_s: float) -> list[Sample]:
         """The samples before that time."""
         return [sample for sample in self.samples if sample.at < unix_s]
-
-
-@dataclass
-class Fleet:
-    """A crowd, and the processes of it that tests signal and replace."""
-
-    crowd: Crowd
-    worker: Process
-    poller: Process
-
-
-class Fleets:
-    """One fleet that tests share; a new one after a test that failed.
-
-    Args:
-        slots: ``--concurrency`` of its one worker.
-        worker: More of that worker's options.
-        hold_s: How long Step Functions holds a poll without a task.
-        env: More settings.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        activities: int,
-        slots: int,
-        worker: Sequence[str] = (),
-        hold_s: float = HOLD_S,
-        **env: str,
-    ) -> None:
-        self._folder, self._activities, self._env = folder, activities, env
-        self._slots, self._options = slots, worker
-        self._stepfunctions = LocalStepFunctions(hold_s=hold_s)
-        self._crowd: Crowd | None = None
-        self._fleet: Fleet | None = None
-        self._made = 0
-
-    def __enter__(self) -> Fleets:
-        self._stepfunctions.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.drop()
-        self._stepfunctions.stop()
-
-    def get(self) -> Fleet:
-        """The fleet; it is started when there is none."""
-        if self._fleet is None:
-            folder = self._folder / str(self._made)
-            folder.mkdir()
-            self._made += 1
-            self._crowd = crowd = Crowd(
-                folder,
-                valkey=LocalValkey().start(),
-                stepfunctions_url=self._stepfunctions.url,
-                activities=self._activities,
-                **self._env,
-            )
-            crowd.create_activities()
-            crowd.beat()
-            self._fleet = Fleet(crowd, self.start_worker(), crowd.poller())
-        return self._fleet
-
-    def start_worker(self) -> Process:
-        """One more worker of the same kind."""
-        assert self._crowd is not None
-        return self._crowd.worker(*self._options, concurrency=self._slots)
-
-    def drop(self) -> None:
-        """Kill its processes."""
-        if self._crowd is not None:
-            self._crowd.stop()
-        self._crowd = self._fleet = None
-
-
-def lend(fleets: Fleets, request: Any) -> Iterator[Fleet]:
-    """The fleet for one test: the body of a fixture."""
-    failed_before = request.session.testsfailed
-    yield fleets.get()
-    if request.session.testsfailed > failed_before:
-        fleets.drop()

@@ -1,6 +1,6 @@
-"""Many activities, whose jobs take as long as their events say: for tests of the capacity ledger.
+"""The tasks of the tests of capacity: many activities whose jobs take as long as their events say.
 
-Each run appends a line to ``JOBS_SEEN``, as those of jobs.py do.
+``ACTIVITIES`` is how many. Each run appends a line to ``JOBS_SEEN``, as in jobs.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PREFIX = os.environ["JOBS_PREFIX"]
 
 
 def note(kind: str, event) -> None:
-    """One line a run, in one write: several processes append."""
+    """Append a line for this run, in one write, because several processes append."""
     job = current()
     line = f"{kind} {event['id']} {job.claim_id} {job.attempt} {os.getpid()} {time.time()}\n"
     with Path(os.environ["JOBS_SEEN"]).open("a") as seen:
@@ -25,12 +25,12 @@ def note(kind: str, event) -> None:
 
 
 def released(name: str) -> bool:
-    """Whether the test lets go what waits for it."""
+    """Whether the test has released what waits for this name."""
     return Path(f"{os.environ['JOBS_SEEN']}.{name}").exists()
 
 
 def activity_task(kind: str, **options):
-    """A task that takes its time; it does not ask whether it is still wanted."""
+    """Register a task that runs as long as its event says, even if its claim is closed."""
 
     def work(event):
         note(kind, event)
@@ -40,18 +40,18 @@ def activity_task(kind: str, **options):
             time.sleep(0.05)
         return event["id"]
 
-    return shared_task(name=f"crowd.{kind}", activity=f"{PREFIX}-{kind}", **options)(work)
+    return shared_task(name=f"many_activities.{kind}", activity=f"{PREFIX}-{kind}", **options)(work)
 
 
-for number in range(int(os.environ["CROWD"])):
+for number in range(int(os.environ["ACTIVITIES"])):
     activity_task(f"a{number:02}", heartbeat=5)
-# Its heartbeats tell soon that its claim was closed.
+# Its short heartbeat interval shows soon that its claim was closed.
 activity_task("stubborn", heartbeat=1)
 
 
 @shared_task(activity=f"{PREFIX}-later", heartbeat=5, bind=True, max_retries=None)
 def later(self, event):
-    """Asks once for a retry, after ``event["countdown"]`` seconds."""
+    """Ask once for a retry, after ``event["countdown"]`` seconds."""
     note("later", event)
     if not self.request.retries:
         raise self.retry(countdown=event["countdown"])
@@ -59,7 +59,7 @@ def later(self, event):
 
 @shared_task
 def ordinary(number, until):
-    """No activity: an app's own task, which occupies a slot."""
+    """An ordinary task of the app, which occupies a slot until the test releases it."""
     Path(f"{os.environ['JOBS_SEEN']}.ordinary-{until}-{number}").touch()
     while not released(until):
         time.sleep(0.05)

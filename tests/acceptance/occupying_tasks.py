@@ -1,4 +1,4 @@
-"""Tasks for tests of what occupies a worker: an ordinary one, and an activity with a rate limit."""
+"""Tasks that occupy a worker: an ordinary one, and an activity with a rate limit."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ PREFIX = os.environ["JOBS_PREFIX"]
 
 
 @shared_task
-def busy(until):
-    """An ordinary task that runs until there is a file of that name."""
+def ordinary(until):
+    """Run until there is a file of that name; this task is no activity."""
     while not Path(until).exists():
         time.sleep(0.05)
 

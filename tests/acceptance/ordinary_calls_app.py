@@ -1,6 +1,6 @@
-"""An app whose tasks are activities, and are called in Celery's own ways, too.
+"""The app of test_ordinary_calls.py: its activity tasks are also called in Celery's own ways.
 
-``ORDINARY_BRIDGE`` empty: the same app without the bridge.
+With ``ORDINARY_BRIDGE`` empty it is the same app without the bridge.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CLASSES: list[str] = []
 
 
 class Base(Task):
-    """Says which of a task's methods Celery calls, and knows its classes."""
+    """Notes which of a task's methods Celery calls, and which classes were made of it."""
 
     Request = OwnRequest
 
@@ -65,7 +65,7 @@ class Base(Task):
 
 
 class Calling(Base):
-    """Has a ``__call__`` of its own, which changes what the task returns."""
+    """A task with its own ``__call__``, which changes what the task returns."""
 
     def __call__(self, *args, **kwargs):
         say("call", self.name, self.request.called_directly)
@@ -73,7 +73,7 @@ class Calling(Base):
 
 
 def of(kind: str) -> dict[str, object]:
-    """The options of the bridge: an activity of this name."""
+    """The bridge's options of a task: the activity of this kind."""
     return {"activity": f"{os.environ['JOBS_PREFIX']}-{kind}", "heartbeat": 1}
 
 
@@ -91,7 +91,7 @@ def facts(task) -> dict[str, object]:
 
 @app.task(bind=True, base=Base, **of("nested"))
 def nested(self, event, depth=1):
-    """Calls itself."""
+    """Call itself ``depth`` times."""
     inner = self(event, depth - 1) if depth else None
     return {**facts(self), "event": event, "inner": inner}
 
@@ -125,7 +125,7 @@ def slow(self, event):
 
 @app.task(acks_late=True, reject_on_worker_lost=True, **of("lost"))
 def lost(event):
-    """Kills the process that runs it, the first time."""
+    """Kill the process that runs it in the first run."""
     say("lost", event["id"])
     marker = Path(f"{os.environ['JOBS_SEEN']}.{event['id']}")
     if not marker.exists():

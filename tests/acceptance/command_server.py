@@ -1,7 +1,7 @@
-"""Runs commands of ``celery -A APP`` that tests ask for again and again, in one process.
+"""Runs commands of ``celery -A APP`` for tests, many in one process: imports take a second of CPU.
 
-A command of its own spends a second of CPU on imports alone. Asked on stdin, one JSON list of
-arguments a line; answers ``{"code", "out"}``, one a line. Run as a program, with the app.
+Each line of stdin is a JSON list of arguments; each line of stdout is the answer, ``{"code",
+"out"}``. It is a program whose argument is APP.
 """
 
 from __future__ import annotations
