@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.foreign.fuzz import compare
+from tests.foreign.comparison import compare
 
 pytestmark = pytest.mark.acceptance
 

@@ -10,7 +10,7 @@ import time
 import pytest
 import redis
 
-from tests.refusing import WAYS
+from tests.refused_writes import WAYS
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance

@@ -1,4 +1,4 @@
-"""A shop's Celery app, and notes of what its worker does with each message. Runs in processes.
+"""A shop's Celery app that writes down what its worker does with each message.
 
 ``SHOP_BRIDGE=1`` installs the bridge; nothing else differs.
 """
@@ -35,7 +35,7 @@ _notes = Path(os.environ.get("SHOP_NOTES", os.devnull)).open("a", buffering=1)  
 
 
 def note(where: str, what: str, *said: object) -> None:
-    """A line: where it was seen (the worker's loop, a run, a log), what, and of which message."""
+    """Write a line: where (the worker's loop, a run, a log), what happened, to which message."""
     with _lock:
         _notes.write(json.dumps([where, what, *map(repr, said)]) + "\n")
 

@@ -1,4 +1,4 @@
-"""Messages that other programs may send: seeded, from almost right to no message at all."""
+"""Random messages that other programs might send, from almost valid to no message at all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 CLAIM = "0123456789abcdef01234567"
 TASKS = ("shop.mail", "shop.bound", "shop.one", "shop.late")
-# No id of a job: on a task that is an activity, that is for the fence to say.
+# An activity's task gets no id of a job: the fence would judge it. See MessageFuzzer._id.
 FREE_TASKS = (*TASKS, "shop.work")
 JOB_LIKE = (
     f"bridge-{CLAIM}-1",
@@ -72,15 +72,15 @@ HEADERS = (
 )
 
 
-class Fuzz:
-    """Makes messages as they stand in a list of Redis."""
+class MessageFuzzer:
+    """Makes messages from a seed, as text in a Redis list."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self._number = 0
 
     def message(self) -> str:
-        """The next one."""
+        """Make the next message."""
         self._number += 1
         return json.dumps(self._raw())
 
@@ -294,4 +294,4 @@ FATAL = (
         ]
     ),
 )
-"""Most of them end a worker of Celery, or its connection."""
+"""Messages most of which end a Celery worker, or its connection."""

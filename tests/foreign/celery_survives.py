@@ -1,7 +1,7 @@
-"""Says which messages plain Celery survives: ``python -m tests.foreign.sieve < in > out``.
+"""Tells which messages a worker without the bridge survives: "ok", or an exception's name.
 
-A message a line. It goes through kombu's Message and Celery's own handler, of an app without the
-bridge; no process is needed that could end.
+Run it as ``python -m tests.foreign.celery_survives``, with a message a line on stdin. Each message
+goes through kombu's Message and Celery's own handler, without starting a worker.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.foreign.app import app
 
 def main() -> None:
     logging.disable(logging.CRITICAL)
-    consumer = app.Worker(pool="solo", hostname="sieve@here", loglevel=None).consumer
+    consumer = app.Worker(pool="solo", hostname="survives@here", loglevel=None).consumer
     consumer.pool = SimpleNamespace(apply_async=lambda *_, **__: None)  # runs nothing
 
     def give_to_pool(request):
@@ -36,7 +36,7 @@ def main() -> None:
     handle = consumer.create_task_handler()
     channel = Connection("memory://").channel()
     for line in sys.stdin:
-        state.revoked.clear()  # by one that expired, perhaps with the same id
+        state.revoked.clear()  # an expired message may have had the same id
         try:
             message = channel.Message(loads(line), channel=channel)
             message.accept = app.conf.accept_content and {

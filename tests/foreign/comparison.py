@@ -1,4 +1,4 @@
-"""The same fuzzed messages for a worker with the bridge and for one without."""
+"""Give the same fuzzed messages to a worker with the bridge and to one without; compare both."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from pathlib import Path
 from typing import Any
 
 from tests.acceptance.deployment import Process
-from tests.foreign.messages import FATAL, Fuzz
-from tests.foreign.twins import QUEUE, Shop, survived
+from tests.foreign.messages import FATAL, MessageFuzzer
+from tests.foreign.shop import QUEUE, Shop, survived_by_celery
 from tests.waiting import wait_until
 
 KEYS = (QUEUE, *(f"{QUEUE}\x06\x16{step}" for step in (3, 6, 9)))
-"""The lists of a queue's priorities in Redis, the most urgent first."""
+"""The Redis lists of a queue, one a priority, the most urgent first."""
 ROW = 80
-"""Jobs in a row: after 50 a worker takes several messages at once, and the next of the others is
-in the middle of such a batch."""
+"""Jobs in a row. After 50 a worker takes several messages at once, so that the next foreign message
+is inside such a batch."""
 
 
 def differing(one: Any, other: Any) -> str:
-    """What only one of both has."""
+    """What only one of the two workers did, for an assertion's message."""
     if isinstance(one, Counter):
         return f"{one - other} without, {other - one} with the bridge"
     return f"{one} without, {other} with the bridge"
 
 
 def compare_priorities(folder: Path, *, seed: int, count: int) -> None:
-    """The same with messages in the lists of all priorities, whose order is Redis' to choose."""
-    fuzz = Fuzz(seed)
-    messages = survived([fuzz.message() for _ in range(count)])
+    """Compare both workers with messages of all priorities; Redis orders the priorities."""
+    fuzzer = MessageFuzzer(seed)
+    messages = survived_by_celery([fuzzer.message() for _ in range(count)])
     outcomes = []
     for bridge in (False, True):
         with Shop(folder, bridge=bridge) as shop:
@@ -45,14 +45,17 @@ def compare_priorities(folder: Path, *, seed: int, count: int) -> None:
         assert one == got[what], f"seed {seed}, {what}: {differing(one, got[what])}"
 
 
-def what_becomes_of_fatal(folder: Path, *, bridge: bool) -> list[str]:
-    """Whether each message of ``FATAL`` ends the worker; what came with it runs once, in order."""
+def send_fatal(folder: Path, *, bridge: bool) -> list[str]:
+    """Send each message of ``FATAL``: "ends" or "lives", which is what the worker does then.
+
+    Asserts that the messages sent with it run once, in order.
+    """
     verdicts = []
     with Shop(folder, bridge=bridge) as shop:
         jobs = shop.job_messages(ROW * len(FATAL)) if bridge else []
         shop.worker()
         for number, fatal in enumerate(FATAL):
-            if bridge:  # so that it takes what comes next in one round trip
+            if bridge:  # so that the worker takes the next messages in one round trip
                 shop.push(jobs[ROW * number : ROW * (number + 1)])
                 shop.wait_for(
                     lambda n=number: len(shop.jobs_run()) == ROW * (n + 1), "a row of jobs"
@@ -67,7 +70,7 @@ def what_becomes_of_fatal(folder: Path, *, bridge: bool) -> list[str]:
             wait_until(over, timeout_s=30, what=f"{fatal[:80]} is over")
             verdicts.append("lives" if worker.alive else "ends")
             if not worker.alive:
-                # Celery gives some of them back: the next worker would end of it too.
+                # Celery returns some of them to the queue, where they would end the next worker.
                 left = [text for text in shop.redis.lrange(QUEUE, 0, -1) if "shop.end" in text]
                 assert left == after[::-1], fatal[:200]
                 shop.redis.delete(QUEUE)
@@ -85,15 +88,15 @@ def what_becomes_of_fatal(folder: Path, *, bridge: bool) -> list[str]:
 def compare(
     folder: Path, *, seed: int, count: int, jobs: int, least: int = 1, timeout_s: float = 60.0
 ) -> None:
-    """Make ``count`` messages, and take those that Celery survives.
+    """Make ``count`` messages, and send both workers those that Celery survives.
 
     Args:
-        jobs: How many jobs of the bridge are between them.
-        least: How many are to be left at least.
-        timeout_s: For all of them, in seconds.
+        jobs: How many jobs of the bridge are sent between them.
+        least: How many messages Celery must survive at least.
+        timeout_s: How long both workers may take, in seconds.
     """
-    fuzz = Fuzz(seed)
-    messages = survived([fuzz.message() for _ in range(count)])
+    fuzzer = MessageFuzzer(seed)
+    messages = survived_by_celery([fuzzer.message() for _ in range(count)])
     assert len(messages) >= least
     with ExitStack() as stack:
         plain, bridged = (
@@ -114,7 +117,9 @@ def compare(
             shop.wait_for(lambda shop=shop: shop.ended("all"), "all", timeout_s=timeout_s)
         bridged.wait_for(lambda: bridged.settled() == jobs, "all jobs are settled")
         blmpop = bridged.redis.info("commandstats")["cmdstat_blmpop"]["calls"]
-        assert blmpop < len(messages) + jobs * 0.9  # several at once, where jobs come in a row
+        assert (
+            blmpop < len(messages) + jobs * 0.9
+        )  # it took several at once where jobs were in a row
         want, got = plain.outcome(), bridged.outcome()
         for place, (one, other) in enumerate(zip(want["loop"], got["loop"], strict=False)):
             assert one == other, (

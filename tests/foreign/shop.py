@@ -1,4 +1,4 @@
-"""A worker of the shop without the bridge, and one with it; each with a Valkey of its own."""
+"""The worker of the shop, with the bridge or without it, and its own Valkey."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def env_of(**env: str) -> dict[str, str]:
     }
 
 
-def survived(messages: Sequence[str]) -> list[str]:
-    """Those that plain Celery survives, as ``sieve`` says."""
+def survived_by_celery(messages: Sequence[str]) -> list[str]:
+    """Those messages that plain Celery survives, according to celery_survives.py."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.foreign.sieve"],
+        [sys.executable, "-m", "tests.foreign.celery_survives"],
         input="\n".join(messages),
         text=True,
         capture_output=True,
@@ -59,7 +59,7 @@ def _is_of_job(note: Note) -> bool:
 
 
 class Shop:
-    """One worker of the shop and its broker; a context manager."""
+    """A worker of the shop and its broker; a context manager."""
 
     def __init__(self, folder: Path, *, bridge: bool) -> None:
         self.bridge = bridge
@@ -109,9 +109,9 @@ class Shop:
                 "WARNING",
                 *args,
             ],
-            env,
-            self._folder / f"worker{number}.log",
-            ROOT,
+            env=env,
+            log=self._folder / f"worker{number}.log",
+            cwd=ROOT,
         )
         self.workers.append(process)
         return process
@@ -126,7 +126,7 @@ class Shop:
         return self.published([("shop.end", name, f"end-{name}")])[0]
 
     def published(self, tasks: Sequence[tuple[str, object, str | None]]) -> list[str]:
-        """Messages as Celery publishes them: task, argument, id."""
+        """The messages that Celery publishes for these tasks: name, argument, id."""
         with Celery("publisher", broker=self._server.url, set_as_current=False) as app:
             for name, argument, task_id in tasks:
                 app.send_task(name, (argument,), task_id=task_id, queue="staged")
@@ -135,7 +135,7 @@ class Shop:
         return [message.replace('"staged"', f'"{QUEUE}"') for message in messages]
 
     def job_messages(self, count: int) -> list[str]:
-        """Jobs of real claims in the store; the worker is to run each once."""
+        """Messages of jobs whose claims are in the store; the worker must run each once."""
         claims = [
             Claim(claim_id_of(f"token-{n}"), ACTIVITY, json.dumps(f"job-{n}")) for n in range(count)
         ]
@@ -163,7 +163,7 @@ class Shop:
         )
 
     def settled(self) -> int:
-        """Outcomes that wait to be reported."""
+        """How many outcomes wait to be reported."""
         reader = StatusReader(self._settings)
         try:
             return reader.read([ACTIVITY]).activities[0].outbox
@@ -178,7 +178,7 @@ class Shop:
         wait_until(seen, timeout_s=timeout_s, what=f"{what}: {self._folder.name}")
 
     def ended(self, name: str) -> bool:
-        """Whether the worker has come to ``end_message(name)``."""
+        """Whether the worker has run ``end_message(name)``."""
         return ["run", "end", repr(name)] in self.notes()
 
     def notes(self) -> list[Note]:
@@ -186,11 +186,11 @@ class Shop:
         return [json.loads(line) for line in text.splitlines(keepends=True) if line[-1] == "\n"]
 
     def jobs_run(self) -> list[str]:
-        """The jobs that ran, each as often as it did."""
+        """The jobs in the order in which they ran, each as often as it ran."""
         return [note[2].strip("'") for note in self.notes() if _is_of_job(note)]
 
     def outcome(self) -> dict[str, Any]:
-        """What became of the messages that are no jobs, to be compared with the other's."""
+        """What the worker did with the messages that are no jobs; equal for both workers."""
         ids = {repr(job) for job in self.jobs}
         notes = [note for note in self.notes() if ids.isdisjoint(note) and not _is_of_job(note)]
         return {
