@@ -1,7 +1,7 @@
-"""Apps as people have them, each without the bridge and with it. `make guests` runs this folder.
+"""Apps as users have them, each without the bridge and with it. `make guests` runs this folder.
 
-A file that says how long it takes, ``pytestmark = pytest.mark.lasts(90)``, runs before shorter
-ones: one that begins last would run alone.
+A file declares how many seconds it takes, ``pytestmark = pytest.mark.lasts(90)``. The longest files
+run first, so that none of them runs alone at the end.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from bridge.local.valkey import LocalValkey
-from tests.guests.guest import Guest
-from tests.guests.life import Life, live
+from tests.guests.app_run import AppRun, run_app
+from tests.guests.host_app import HostApp
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first; tests of one file keep their order."""
+    """Put the longest files first; the tests of one file keep their order."""
 
     def seconds(item: pytest.Item) -> float:
         marker = item.get_closest_marker("lasts")
@@ -27,39 +27,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def guest(tmp_path):
-    """Copies an app of ``apps/``: ``guest("plain")`` with the bridge, ``bridge=False`` without."""
+def host_app(tmp_path):
+    """Copy an app of ``apps/``: ``host_app("plain")`` with the bridge, ``bridge=False`` without."""
 
-    def copy(name: str, *, bridge: bool = True) -> Guest:
+    def copy(name: str, *, bridge: bool = True) -> HostApp:
         folder = tmp_path / f"{name}-{'with' if bridge else 'without'}"
-        return Guest(name, folder, bridge=bridge)
+        return HostApp(name, folder, bridge=bridge)
 
     return copy
 
 
 @pytest.fixture(scope="module")
-def two_lives(tmp_path_factory, local_stepfunctions):
-    """Lets an app live without the bridge, then with it; both lives. See ``life.live``.
+def two_runs(tmp_path_factory, local_stepfunctions):
+    """Run an app without the bridge, then with it; both runs. See ``app_run.run_app``.
 
-    Each life has a Valkey of its own, which is the broker unless ``broker`` starts another; then
-    it is the bridge's store.
+    Each run has its own Valkey. It is the broker, unless ``broker`` starts another one; then it is
+    the bridge's store.
     """
 
     def run(
         name: str,
-        workers: Callable[[Guest], None],
+        workers: Callable[[HostApp], None],
         *,
         broker: Any = LocalValkey,
         app: str = "shop",
         env: dict[str, str] | None = None,
         **options: Any,
-    ) -> tuple[Life, Life]:
-        lives = []
+    ) -> tuple[AppRun, AppRun]:
+        runs = []
         for bridge in (False, True):
-            folder = tmp_path_factory.mktemp("life") / name
+            folder = tmp_path_factory.mktemp("run") / name
             with LocalValkey() as valkey, broker() as server:
                 store = {} if broker is LocalValkey else {"BRIDGE_STORE_URL": valkey.url}
-                guest = Guest(
+                host = HostApp(
                     name,
                     folder,
                     bridge=bridge,
@@ -71,10 +71,10 @@ def two_lives(tmp_path_factory, local_stepfunctions):
                     **(env or {}),
                 )
                 try:
-                    lives.append(live(guest, workers, broker_url=server.url, **options))
+                    runs.append(run_app(host, workers, broker_url=server.url, **options))
                 finally:
-                    guest.stop()
-        without, with_ = lives
+                    host.stop()
+        without, with_ = runs
         return without, with_
 
     return run

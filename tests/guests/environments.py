@@ -1,4 +1,4 @@
-"""Python environments with other versions of a few packages than our own; they share the rest."""
+"""Python environments with other versions of Celery; they share the other packages with ours."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ FOLDER = ROOT / "build" / "guests"
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
 FAMILY = {"amqp", "billiard", "celery", "click", "hiredis", "kombu", "packaging", "redis", "vine"}
-"""What depends on the version of Celery; the rest is as in our own tests."""
+"""Packages whose version may differ; all others are those of our own tests."""
 
 
 def environment(name: str, *wanted: str) -> Path:
-    """The interpreter of an environment in which ``wanted`` is installed; made once.
+    """Make an environment in which ``wanted`` is installed, once; its interpreter.
 
     pip chooses as it does for a user: from the bridge's own requirements and ``wanted`` together.
-    Packages whose version it chooses otherwise than ours stand in front of ours.
+    Packages whose version differs from ours come first on the path.
 
     Args:
-        name: Of its folder in ``build/guests``.
+        name: The name of its folder in ``build/guests``.
         wanted: Requirements, such as ``"celery==5.5.*"``.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -44,10 +44,10 @@ def environment(name: str, *wanted: str) -> Path:
             _run(*PIP, "--python", str(python), "install", "--no-deps", *pins)
         library = sysconfig.get_path("purelib")
         site = next(folder.glob("lib/*/site-packages"))
-        # Ours with its own .pth files, for it has the bridge by one.
+        # Our packages with their .pth files: the bridge is installed by one of these.
         (site / "ours.pth").write_text(f"{ROOT}\nimport site; site.addsitedir({library!r})\n")
         command = python.with_name("celery")
-        if not command.exists():  # ours is of the version that is wanted
+        if not command.exists():  # Celery has the wanted version already
             command.write_text(f"#!{python}\nfrom celery.__main__ import main\n\nmain()\n")
             command.chmod(0o755)
         ready.touch()
@@ -55,10 +55,10 @@ def environment(name: str, *wanted: str) -> Path:
 
 
 def _chosen(requirements: list[str], constraints: Iterable[str], folder: Path) -> list[str]:
-    """What pip would install otherwise than it is installed here.
+    """The packages whose version pip would choose differently from what is installed here.
 
     Raises:
-        RuntimeError: No versions satisfy all requirements; pip's own words.
+        RuntimeError: No versions satisfy all requirements; it has pip's message.
     """
     held = folder / "constraints.txt"
     held.write_text("".join(f"{line}\n" for line in constraints if _name(line) not in FAMILY))

@@ -1,8 +1,8 @@
-"""The Celery, kombu and redis-py that people have: main path, kills, endings and drain with each.
+"""Runs tests of main path, kills, endings and drain with other versions of Celery and kombu.
 
-The tests are those of ``make test``, run by an interpreter with other versions installed. With 5.7
-and all parts on, ``make test`` has run them. Each case is a file, ``test_with_….py``, so that
-several can run at once.
+The tests are those of ``make test``, run by an interpreter with other versions installed; ``make
+test`` itself runs them with Celery 5.7 and all optimizations on. Each case is a file,
+``test_with_….py``, so that several can run at the same time.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ SELECTED = (
     # kills
     "tests/faults/test_kills.py::TestWorker::test_a_killed_child_loses_its_job_alone",
     "tests/faults/test_kills.py::TestWorker::test_all_jobs_of_a_killed_worker_run_again_or_fail",
-    # endings, but those with a deployment of their own
+    # endings whose tests share one deployment
     *(f"tests/acceptance/test_endings.py::{name}" for name in ENDINGS),
     # drain
     "tests/acceptance/test_processes.py::TestDrain::test_a_worker_finishes_what_it_runs",
     "tests/acceptance/test_processes.py::TestDrain::"
-    "test_open_polls_come_home_and_what_they_bring_is_dispatched[15]",
+    "test_a_task_that_an_open_poll_returns_is_dispatched[15]",
 )
 PARTS = (
     "tests/unit/worker/test_prefetch.py",
@@ -45,7 +45,7 @@ PARTS = (
     "tests/integration/worker/redis_transport/test_kombu_fixes.py",
     "tests/faults/test_redis_away.py::test_away_for_twenty_seconds[killed]",
 )
-"""What reaches inside: with other versions than those of ``make test``."""
+"""Tests of the parts that reach inside Celery and kombu."""
 
 ALL, FEW = (*SELECTED, *PARTS), (*SELECTED[:4], *PARTS[:4])
 ASK = (
@@ -55,14 +55,14 @@ ASK = (
 )
 
 
-def all_as_it_should_be(
+def assert_tests_pass(
     *wanted: str, gives: str, tests: tuple[str, ...], optimizations: str = "on"
 ) -> None:
     """Run these tests in an environment of other versions.
 
     Args:
         wanted: Requirements, such as ``"celery==5.5.*"``.
-        gives: What pip chooses for them.
+        gives: The versions that pip chooses for them.
         optimizations: Value of ``BRIDGE_OPTIMIZATIONS``.
     """
     python = environment("-".join((*gives.split(", "), optimizations)).replace(" ", ""), *wanted)

@@ -1,4 +1,4 @@
-"""An SQS of our own: moto's server, in a process of its own."""
+"""A local SQS: moto's server, in its own process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ START_TIMEOUT_S = 60.0
 
 
 class LocalSQS:
-    """SQS on 127.0.0.1; a context manager. Ends with the process that started it."""
+    """SQS on 127.0.0.1, a context manager; it ends with the process that started it."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -23,12 +23,12 @@ class LocalSQS:
 
     @property
     def url(self) -> str:
-        """What Celery's ``broker_url`` has to be."""
+        """The value for Celery's ``broker_url``."""
         return f"sqs://local:local-secret@{HOST}:{self.port}//"
 
     @property
     def endpoint_url(self) -> str:
-        """What boto3's ``endpoint_url`` has to be."""
+        """The value for boto3's ``endpoint_url``."""
         return f"http://{HOST}:{self.port}"
 
     def __enter__(self) -> Self:

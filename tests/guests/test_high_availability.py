@@ -1,4 +1,4 @@
-"""A hundred executions while the Redis of the claims fails over, moves, and forgets."""
+"""A hundred executions during a failover, a lost write, or a moved slot of the claims' Redis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.lasts(200), pytest.mark.acceptance]
 EXECUTIONS = 100
 JOB_S = 0.5
 CUT_S = 2.0
-"""For so long no write reaches the replica before its primary is killed."""
+"""How long no write reaches the replica before its primary is killed."""
 APP = f"""
 import os
 from celery import Celery
@@ -34,7 +34,7 @@ bridge.install(app)
 
 
 class OnSentinels(Deployment):
-    """Broker and claims on one Sentinel; the claims' store is derived from the broker."""
+    """A deployment with broker and claims behind Sentinel; the store is derived from the broker."""
 
     app_name = "shop"
 
@@ -71,8 +71,8 @@ def cluster(tmp_path, deploy):
         )
 
 
-def survives(deployment: Deployment, fault) -> None:
-    """Every execution ends as it should, nothing runs twice at once, nothing stays in flight."""
+def assert_survives(deployment: Deployment, fault) -> None:
+    """Every execution succeeds, no job runs twice at the same time, no claim stays in flight."""
     deployment.create_activities()
     processes = [deployment.worker(concurrency=4) for _ in range(2)]
     processes += [deployment.beat(), deployment.poller()]
@@ -100,7 +100,7 @@ def survives(deployment: Deployment, fault) -> None:
     more = sum(map(len, runs.values())) - len(load.executions)
     print(  # noqa: T201 (what make guests shows)
         f"\n{len(load.executions)} executions succeeded in {took_s:.1f} s, 0 in flight; the fault "
-        f"took {fault_s:.1f} s; {more} runs more than executions, none at once"
+        f"took {fault_s:.1f} s; {more} runs more than executions, none at the same time"
     )
 
 
@@ -117,7 +117,7 @@ def test_sentinels_elect_another_primary(sentinels):
         servers.primary.kill()
         servers.failover()
 
-    survives(deployment, kill)
+    assert_survives(deployment, kill)
 
 
 def test_the_last_two_seconds_are_lost_with_the_primary(sentinels):
@@ -129,7 +129,7 @@ def test_the_last_two_seconds_are_lost_with_the_primary(sentinels):
         servers.primary.kill()
         servers.failover()
 
-    survives(deployment, forget)
+    assert_survives(deployment, forget)
 
 
 def test_a_node_of_the_cluster_is_killed(cluster):
@@ -141,9 +141,9 @@ def test_a_node_of_the_cluster_is_killed(cluster):
         owner.kill()
         servers.failover(owner, key)
 
-    survives(deployment, kill)
+    assert_survives(deployment, kill)
 
 
 def test_the_slot_of_the_claims_moves(cluster):
     servers, deployment = cluster
-    survives(deployment, lambda: servers.move_slot(f"{{{deployment.prefix}}}"))
+    assert_survives(deployment, lambda: servers.move_slot(f"{{{deployment.prefix}}}"))

@@ -1,4 +1,4 @@
-"""The main path against LocalStack, where it is installed: another Step Functions than ours."""
+"""The main path with LocalStack's Step Functions, where LocalStack is installed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 
 from bridge.local.child_processes import clean_environment, die_with_parent, free_port
 from bridge.local.valkey import LocalValkey
-from tests.guests.guest import Guest
-from tests.guests.life import EXECUTIONS
+from tests.guests.app_run import EXECUTIONS
+from tests.guests.host_app import HostApp
 from tests.waiting import wait_until
 
 START_TIMEOUT_S = 120.0
@@ -21,8 +21,8 @@ NEEDED = "import localstack.runtime.main, localstack.services.stepfunctions.prov
 
 
 def _python() -> str:
-    """The Python that has LocalStack's server; empty: none."""
-    command = shutil.which("localstack-supervisor")  # of the server; `localstack` is its client
+    """The Python interpreter that has LocalStack's server; empty if there is none."""
+    command = shutil.which("localstack-supervisor")  # `localstack` is only the client
     if command is None:
         return ""
     python = Path(command).resolve().with_name("python")
@@ -34,7 +34,7 @@ def _python() -> str:
 
 @pytest.fixture(scope="module")
 def localstack(tmp_path_factory) -> Iterator[str]:
-    """Where LocalStack answers."""
+    """The URL of a LocalStack that answers."""
     python = _python()
     if not python:
         pytest.skip("no localstack-supervisor on PATH whose Python has localstack-core[runtime]")
@@ -79,9 +79,9 @@ def localstack(tmp_path_factory) -> Iterator[str]:
             server.wait()
 
 
-def test_activities(localstack, tmp_path):
+def test_activities_run_on_localstack(localstack, tmp_path):
     with LocalValkey() as valkey:
-        guest = Guest(
+        host = HostApp(
             "green",
             tmp_path / "green",
             bridge=True,
@@ -89,10 +89,10 @@ def test_activities(localstack, tmp_path):
             BROKER=valkey.url,
         )
         try:
-            guest.start_bridge()
-            guest.worker("crawler", "--queues", "crawls", "--pool", "gevent", "--concurrency", "4")
-            executions = guest.execute("green-crawl", *({"number": n} for n in range(EXECUTIONS)))
+            host.start_bridge()
+            host.worker("crawler", "--queues", "crawls", "--pool", "gevent", "--concurrency", "4")
+            executions = host.execute("green-crawl", *({"number": n} for n in range(EXECUTIONS)))
             crawled = [("SUCCEEDED", {"crawled": number}) for number in range(EXECUTIONS)]
-            assert guest.ended(executions) == crawled, guest.output
+            assert host.ended(executions) == crawled, host.output
         finally:
-            guest.stop()
+            host.stop()

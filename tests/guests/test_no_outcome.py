@@ -1,6 +1,6 @@
-"""What happens to the store or a result backend is no outcome of a job: it waits.
+"""While the store or a result backend is away, jobs wait; they do not fail.
 
-The broker's part is in tests/faults/test_no_outcome.py.
+The same for the broker is in tests/faults/test_no_outcome.py.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.lasts(60), pytest.mark.timeout(180)]
 
-__all__ = ["start"]  # the fixture
+__all__ = ["start"]  # a fixture, used by its name
 
 
-def test_time_limits_that_pass_before_the_task_begins(deploy, start):
-    """While its job waits for the store: it comes again, and then its own ending counts."""
+def test_time_limits_that_pass_before_the_task_begins_are_no_outcome(deploy, start):
+    """A time limit ends a job that waits for the store: it is delivered again, and runs."""
     broker, store = start("broker"), start("store")
     deployment = deploy(
         JOBS_ONLY="soft-limit hard-limit",
@@ -66,14 +66,14 @@ bridge.install(app)
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
-def test_a_result_backend_that_is_away(deploy, start, pool):
-    """It is of use to Celery only: jobs wait, or have ended already."""
+def test_a_result_backend_that_is_away_fails_no_job(deploy, start, pool):
+    """Only Celery uses it: jobs wait for it, or have ended already."""
     backend = start("backend")
     deployment = deploy(JOBS_ONLY="echo retry", BACKEND=backend.url)
     (deployment.folder / "shop.py").write_text("import os" + APP)
     deployment.env["PYTHONPATH"] += f":{deployment.folder}"
     deployment.create_activities()
-    # Each process is of the app: who publishes a message says whether its result is stored.
+    # All processes use this app: the publisher of a message decides whether a result is stored.
     worker = deployment.worker("--pool", pool, app="shop")
     deployment.start("poller", "poll", app="shop", **CREDENTIALS).says("serves")
     assert deployment.outcome("echo", id="0")[0] == "SUCCEEDED"

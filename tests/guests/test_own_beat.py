@@ -1,4 +1,4 @@
-"""The beat of an app beside the bridge's, with each scheduler that apps have, for a minute."""
+"""An app's beat beside the bridge's for a minute, with each scheduler that apps use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import redis
 
 from bridge.local.child_processes import die_with_parent
 from bridge.local.valkey import LocalValkey
-from tests.guests.guest import Guest
+from tests.guests.host_app import HostApp
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.lasts(120)
@@ -69,24 +69,24 @@ PeriodicTasks.update_changed()
 
 
 class Shop:
-    """The app with one scheduler, on a Valkey of its own: a worker, its beat, the bridge's beat."""
+    """The app with one scheduler and its own Valkey: a worker, its beat, the bridge's beat."""
 
     def __init__(self, scheduler: str, folder: Path) -> None:
         self.scheduler = scheduler
-        self.guest = Guest("periodic", folder, bridge=True)
+        self.host = HostApp("periodic", folder, bridge=True)
         self._stack = ExitStack()
         self._valkey = self._stack.enter_context(LocalValkey())
         self._redis = redis.Redis.from_url(self._valkey.url)
-        self.env = self.guest.env = self.guest.env | {
+        self.env = self.host.env = self.host.env | {
             "CELERY_BROKER_URL": self._valkey.url,
             "SCHEDULER": scheduler,
         }
         if scheduler == "django":
             self.env["DJANGO_SETTINGS_MODULE"] = "settings"
-            self.guest.python(MIGRATE)
+            self.host.python(MIGRATE)
 
     def start(self) -> None:
-        """Each process in the documented way."""
+        """Start each process in the documented way."""
         self._celery("own", "beat", "--loglevel", "INFO", "--pidfile=")
         self._celery("worker", "worker", "--pool", "solo", "--hostname", "worker@%h")
         self._celery(
@@ -108,11 +108,11 @@ class Shop:
 
     def _celery(self, name: str, *args: str, **env: str) -> None:
         command = [str(Path(sys.executable).with_name("celery")), "-A", "shop", *args]
-        log = (self.guest.folder / f"{name}.log").open("w")
+        log = (self.host.folder / f"{name}.log").open("w")
         process = subprocess.Popen(
             command,
             env={**self.env, **env},
-            cwd=self.guest.folder,
+            cwd=self.host.folder,
             stdout=log,
             stderr=subprocess.STDOUT,
             preexec_fn=die_with_parent,
@@ -122,7 +122,7 @@ class Shop:
         self._stack.callback(process.terminate)
 
     def log(self, name: str) -> str:
-        return (self.guest.folder / f"{name}.log").read_text()
+        return (self.host.folder / f"{name}.log").read_text()
 
     @property
     def waiting(self) -> int:
@@ -131,8 +131,8 @@ class Shop:
 
     @property
     def published(self) -> Counter[str]:
-        """How often each periodic task has been published: the app's have run, ticks arrived."""
-        notes = self.guest.folder / "notes"
+        """How often each periodic task was published: runs of the app's, received ticks."""
+        notes = self.host.folder / "notes"
         counted = Counter(notes.read_text().split() if notes.exists() else [])
         for line in self.log("bridge").splitlines():
             for name in TICKS:
@@ -146,13 +146,13 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def shops(tmp_path_factory) -> Iterator[dict[str, Shop]]:
-    """One of each scheduler, and what they published in the window."""
+    """An app for each scheduler; all of them run."""
     made = {}
     try:
         for scheduler in ("default", "django", "redbeat"):
             made[scheduler] = Shop(scheduler, tmp_path_factory.mktemp("own-beat") / scheduler)
-        made["django"].guest.python(STORED_BY_DJANGO)
-        made["redbeat"].guest.python(STORED_BY_REDBEAT)
+        made["django"].host.python(STORED_BY_DJANGO)
+        made["redbeat"].host.python(STORED_BY_REDBEAT)
         for shop in made.values():
             shop.start()
         yield made
@@ -163,7 +163,7 @@ def shops(tmp_path_factory) -> Iterator[dict[str, Shop]]:
 
 @pytest.fixture(scope="module")
 def seen(shops) -> dict[str, tuple[dict[str, float], int]]:
-    """Of each scheduler: publications in a second of the window, and the longest queue."""
+    """Of each scheduler: publications a second during the window, and the longest queue."""
     for scheduler, shop in shops.items():
         kinds = 5 if scheduler == "default" else 6
         wait_until(
@@ -189,7 +189,7 @@ def seen(shops) -> dict[str, tuple[dict[str, float], int]]:
 
 @pytest.mark.parametrize("scheduler", ["default", "django", "redbeat"])
 class TestAMinute:
-    def test_each_is_published_once_a_period(self, seen, scheduler):
+    def test_each_periodic_task_is_published_once_a_period(self, seen, scheduler):
         rates, _ = seen[scheduler]
         own = {"set", "added"} | ({"stored"} if scheduler != "default" else set())
         assert set(rates) == own | set(TICKS)
@@ -202,16 +202,16 @@ class TestAMinute:
         assert "bridge." not in shops[scheduler].log("own")
 
     def test_the_bridges_beat_keeps_no_file(self, seen, shops, scheduler):
-        files = {file.name for file in shops[scheduler].guest.folder.glob("celerybeat*")}
+        files = {file.name for file in shops[scheduler].host.folder.glob("celerybeat*")}
         assert all(scheduler == "default" for _ in files), files
         assert "Traceback" not in shops[scheduler].log("bridge")
 
 
-def test_entries_that_an_earlier_version_stored_do_no_harm(tmp_path):
-    """django-celery-beat makes 0 s of half a second, and never pauses."""
+def test_ticks_that_an_earlier_version_stored_do_not_pile_up(tmp_path):
+    """django-celery-beat stored their half second as 0 s, so it never pauses."""
     shop = Shop("django", tmp_path / "shop")
     try:
-        shop.guest.python(OF_AN_EARLIER_VERSION)
+        shop.host.python(OF_AN_EARLIER_VERSION)
         shop.start()
         wait_until(lambda: len(shop.published) == 5, timeout_s=60, what="all is published")
         before, began, longest = shop.published, time.monotonic(), 0
@@ -224,7 +224,7 @@ def test_entries_that_an_earlier_version_stored_do_no_harm(tmp_path):
         # One a second from the bridge's beat, and at most two from the app's.
         assert all(rates[name] <= 3.3 for name in TICKS), rates
         assert "bridge.heartbeat" in shop.log("own")
-        shop.guest.python(REMOVE)
+        shop.host.python(REMOVE)
         wait_until(lambda: "DatabaseScheduler: Schedule changed." in shop.log("own"), timeout_s=30)
         time.sleep(1)
         sent = shop.log("own").count("bridge.")

@@ -1,11 +1,11 @@
-"""An app on RabbitMQ: own exchanges, quorum and classic queues, priorities, late acks."""
+"""An app on RabbitMQ with its own exchanges, both kinds of queues, priorities and late acks."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.faults.rabbitmq import RabbitMQ, rabbitmq_missing
-from tests.guests.life import ASPECTS, EXECUTIONS, same
+from tests.guests.app_run import ASPECTS, EXECUTIONS, assert_same
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -14,18 +14,18 @@ pytestmark = [
 ]
 
 
-def prepare(guest):
-    guest.script("drive.py", "before")
+def prepare(host):
+    host.script("drive.py", "before")
 
 
-def workers(guest):
-    guest.worker("quick", "--queues", "quick", "--pool", "solo")
-    guest.worker("rest", "--queues", "shop,orders", "--concurrency", "3")
+def workers(host):
+    host.worker("quick", "--queues", "quick", "--pool", "solo")
+    host.worker("rest", "--queues", "shop,orders", "--concurrency", "3")
 
 
 @pytest.fixture(scope="module")
-def lives(two_lives):
-    return two_lives(
+def runs(two_runs):
+    return two_runs(
         "rabbit",
         workers,
         broker=RabbitMQ,
@@ -36,16 +36,16 @@ def lives(two_lives):
 
 
 @pytest.mark.parametrize("aspect", ASPECTS)
-def test_same(lives, aspect):
-    same(lives, aspect)
+def test_it_does_the_same_as_without_the_bridge(runs, aspect):
+    assert_same(runs, aspect)
 
 
-def test_its_order_is_that_of_priorities(lives):
-    without, _ = lives
+def test_its_tasks_run_in_the_order_of_their_priorities(runs):
+    without, _ = runs
     assert [int(row[-1]) for row in without.order] == [1, 4, 7, 2, 5, 8, 0, 3, 6]
 
 
-def test_activities(lives):
-    _, with_ = lives
+def test_its_activities_run(runs):
+    _, with_ = runs
     parcels = [("SUCCEEDED", {"parcel": number}) for number in range(EXECUTIONS)]
     assert with_.executions == parcels, with_.output

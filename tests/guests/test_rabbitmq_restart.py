@@ -1,4 +1,4 @@
-"""An app's worker with a pool of threads, when RabbitMQ restarts while it runs tasks."""
+"""RabbitMQ restarts while an app's worker with a pool of threads runs tasks."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def note(number):
 SEND = "import sys, shop\nfor n in range(40): shop.note.delay(f'{sys.argv[1]}-{n}')\n"
 
 
-def test_it_goes_on_with_the_full_prefetch_count(deploy):
-    """Celery lowers the count with the loss, and raises it again as tasks are acknowledged."""
+def test_the_worker_continues_with_the_full_prefetch_count(deploy):
+    """Celery lowers the count with the loss, and raises it as tasks are acknowledged."""
     with RabbitMQ() as broker:
         store = LocalValkey().start()
         shop = deploy(

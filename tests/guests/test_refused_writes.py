@@ -1,4 +1,4 @@
-"""A Redis that refuses writes for ten seconds under load, as broker and as claim store."""
+"""Redis, as broker and claim store, refuses writes for ten seconds under load."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import redis
 from celery import Celery
 
 from tests.acceptance.deployment import Deployment
-from tests.refusing import WAYS
+from tests.refused_writes import WAYS
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.lasts(140)]
@@ -43,7 +43,7 @@ def ordinary(number):
 
 
 class Load:
-    """Five executions a second, from a thread."""
+    """Starts five executions a second, in a thread."""
 
     def __init__(self, deployment: Deployment, machine: str) -> None:
         self.executions: list[str] = []
@@ -101,7 +101,7 @@ def test_no_process_ends_and_nothing_is_lost_or_doubled(deployment, way):
                 began = time.monotonic()
                 with pytest.raises(redis.RedisError):
                     admin.set(f"{deployment.prefix}-refused", 1)
-                if way == "OOM":  # what is in flight drains, and nothing new is claimed
+                if way == "OOM":  # claims in flight end, and no new task is claimed
                     wait_until(lambda: in_flight(deployment) == 0, timeout_s=30, what="drained")
                     time.sleep(2)
                     assert in_flight(deployment) == 0
@@ -113,6 +113,6 @@ def test_no_process_ends_and_nothing_is_lost_or_doubled(deployment, way):
     assert seen(deployment, "echo") == {f"e{n}": 1 for n in range(len(load.executions))}
     wait_until(lambda: in_flight(deployment) == 0, what="nothing in flight")
     assert "Unrecoverable error" not in deployment.output
-    if way != "READONLY":  # after which Celery connects anew, as when Redis was away
+    if way != "READONLY":  # then Celery connects again, as after an outage of Redis
         ordinary = {str(number): 1 for number in range(ORDINARY)}
         wait_until(lambda: seen(deployment, "ordinary") == ordinary, what="the other tasks ran")

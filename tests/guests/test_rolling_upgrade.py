@@ -1,7 +1,7 @@
-"""Processes of two versions side by side, replaced one after the other under load, both ways.
+"""Processes of two versions run side by side, and are replaced under load, in both directions.
 
-The other version is the commit that ``upgrade_from.txt`` names; its store has the schema of ours.
-Name the tag of the last release there from 0.2.0 on. A change that raises the schema names its own
+The other version is the commit that ``upgrade_from.txt`` names; its store has the same schema. From
+0.2.0 on, name the tag of the last release there. A change that raises the schema names its own
 commit: versions of two schemas never run side by side (tests/acceptance/test_schema.py).
 """
 
@@ -26,12 +26,12 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.lasts(120), pytest.mark.timeou
 
 RECORDED = Path(__file__).with_name("upgrade_from.txt")
 BETWEEN = 12
-"""Executions that end between two replacements, so that the versions work together."""
+"""How many jobs run between two replacements, so that the versions work together."""
 
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory) -> Path:
-    """A folder with the package of the recorded commit."""
+    """A folder with the package ``bridge`` of the recorded commit."""
     commit = RECORDED.read_text("utf-8").strip()
     made = subprocess.run(
         ["git", "archive", "--format=tar", commit, "bridge"],
@@ -49,7 +49,7 @@ def recorded(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def versions(recorded):
-    """Environment of the processes of each version."""
+    """Version → environment of its processes."""
     paths = {"old": recorded, "new": ROOT}
     found = {name: {"PYTHONPATH": f"{path}:{HERE}"} for name, path in paths.items()}
     for name, env in found.items():
@@ -66,8 +66,8 @@ def versions(recorded):
 
 
 @pytest.mark.parametrize("before", ["old", "new"])
-def test_one_process_after_the_other(deploy, versions, before):
-    """0 lost, 0 run twice; the new process of each kind starts before the old one ends."""
+def test_no_job_is_lost_or_run_twice(deploy, versions, before):
+    """Each process is replaced; the new one starts before the old one ends."""
     after = {"old": "new", "new": "old"}[before]
     deployment = deploy(JOBS_ONLY="safe", BRIDGE_LEASE_S="5")
     deployment.create_activities(**versions[before])

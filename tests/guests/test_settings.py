@@ -1,4 +1,4 @@
-"""The app's settings are its own."""
+"""The bridge leaves the app's settings and its ordinary tasks' options as they are."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ print(json.dumps({"settings": settings, "tasks": tasks}, default=repr))
 """
 
 
-def test_settings_and_options_stay(guest):
-    """What was set is the same, and so are the options of tasks that are no activities."""
+def test_settings_and_options_are_unchanged(host_app):
+    """All settings are the same, and so are the options of tasks that are no activities."""
     env = {"CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}
-    without = json.loads(guest("plain", bridge=False).python(SETTINGS, **env))
-    found = json.loads(guest("plain").python(SETTINGS, **env))
+    without = json.loads(host_app("plain", bridge=False).python(SETTINGS, **env))
+    found = json.loads(host_app("plain").python(SETTINGS, **env))
     assert found["settings"] == without["settings"]
     for found_in in (without, found):
         del found_in["tasks"]["shop.tasks.pack"]
     assert found["tasks"] == without["tasks"]
 
 
-def test_report_stays(guest):
-    """`celery report` prints the same; the bridge's module of tasks is in `include`."""
+def test_celery_report_is_unchanged(host_app):
+    """It prints the same, although the bridge's module of tasks is in `include`."""
     said = []
     for bridge in (False, True):
-        done = guest("plain", bridge=bridge).celery("report", CELERY_BROKER_URL="memory://")
+        done = host_app("plain", bridge=bridge).celery("report", CELERY_BROKER_URL="memory://")
         assert done.returncode == 0, done.stderr
         said.append(done.stdout.splitlines())
     without, with_ = said

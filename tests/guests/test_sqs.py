@@ -1,4 +1,4 @@
-"""An app on SQS, as docs/howto/sqs.md has it: moto's SQS and real processes.
+"""The app of docs/howto/sqs.md, with moto's SQS and real processes.
 
 Receiving needs pycurl: kombu's SQS transport has no other HTTP client for its event loop.
 """
@@ -28,7 +28,7 @@ REGION = "eu-west-1"
 
 @pytest.fixture(scope="module")
 def sqs_port():
-    """Of moto's SQS on this machine."""
+    """The port of moto's SQS on this machine."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     yield server.get_host_and_port()[1]
@@ -42,15 +42,15 @@ def broker_url(port: int) -> str:
 class Shop(Deployment):
     """The app's processes, its queues, and what its tasks noted."""
 
-    def __init__(self, guest, sqs_port: int, **options) -> None:
+    def __init__(self, host_app, sqs_port: int, **options) -> None:
         queues = f"q{uuid.uuid4().hex[:8]}-"
         super().__init__(
-            guest.folder,
+            host_app.folder,
             CELERY_BROKER_URL=broker_url(sqs_port),
             BRIDGE_STORE_URL=options["valkey"].url,
             QUEUE_PREFIX=queues,
-            PYTHONPATH=str(guest.folder),
-            SEEN=str(guest.folder / "seen.log"),
+            PYTHONPATH=str(host_app.folder),
+            SEEN=str(host_app.folder / "seen.log"),
             BRIDGE_TICK_S="1",
             **options,
         )
@@ -72,7 +72,7 @@ class Shop(Deployment):
         return self.sqs.get_queue_url(QueueName=self.queue_prefix + queue)["QueueUrl"]
 
     def waiting(self, queue: str) -> int:
-        """Messages in a queue, received ones included."""
+        """How many messages a queue has, received ones included."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found = self.sqs.get_queue_attributes(QueueUrl=self.url(queue), AttributeNames=names)
         return sum(int(found["Attributes"][name]) for name in names)
@@ -108,8 +108,8 @@ class Shop(Deployment):
 
 
 @pytest.fixture
-def shop(guest, sqs_port, local_stepfunctions):
-    app = guest("sqs")
+def shop(host_app, sqs_port, local_stepfunctions):
+    app = host_app("sqs")
     valkey = LocalValkey().start()
     deployment = Shop(app, sqs_port, valkey=valkey, stepfunctions_url=local_stepfunctions.url)
     yield deployment
@@ -129,7 +129,7 @@ def test_activities_and_ordinary_tasks_run_once_each(shop):
     assert shop.queues() == {"shop-orders", "bridge-system"}
     assert "Traceback" not in shop.output
     wait_until(lambda: shop.waiting("shop-orders") == 0, what="every message is deleted")
-    wait_until(lambda: shop.waiting("bridge-system") <= 10, what="the ticks are taken")
+    wait_until(lambda: shop.waiting("bridge-system") <= 10, what="the ticks are consumed")
     assert shop.in_flight() == 0
     doctor = json.loads(shop.run("doctor", "--json", app=APP).stdout)
     bad = {each["check"] for each in doctor if each["level"] != "ok"}
@@ -147,8 +147,8 @@ def test_a_killed_workers_job_runs_on_another(shop):
     assert len(shop.noted("slow")) == 2
 
 
-def test_a_lost_message_is_published_anew(shop):
-    """It is deleted at the queue, as its retention would delete it."""
+def test_a_lost_message_is_published_again(shop):
+    """The message is purged from the queue, as its retention period would do."""
     shop.everything(concurrency=1)
     machine = shop.one_state("slow", HeartbeatSeconds=30)
     first = shop.execute(machine, id=1, seconds=5)
@@ -161,7 +161,7 @@ def test_a_lost_message_is_published_anew(shop):
     assert shop.ended(second)["status"] == "SUCCEEDED"
 
 
-def test_a_message_that_comes_again_while_its_job_runs_runs_once(shop):
+def test_a_message_that_is_redelivered_while_its_job_runs_runs_once(shop):
     shop.env["VISIBLE_S"] = "2"
     shop.everything(workers=2)
     execution = shop.execute(shop.one_state("slow"), id=1, seconds=7)
@@ -186,7 +186,7 @@ def test_a_cancelled_job_is_dropped_and_nothing_else_is_harmed(shop):
     [answer(403, "ExpiredToken", "The token is expired"), answer(400, "ThrottlingException", "x")],
     ids=["expired credentials", "throttled"],
 )
-def test_a_refusal_of_sqs_that_passes_fails_no_execution(shop, sqs_port, refusal):
+def test_a_temporary_refusal_of_sqs_fails_no_execution(shop, sqs_port, refusal):
     with HttpProxy("127.0.0.1", sqs_port) as sqs:
         shop.everything(CELERY_BROKER_URL=broker_url(sqs.port))
         sqs.rule(refusal, operation="SendMessage")
@@ -200,8 +200,8 @@ def test_a_refusal_of_sqs_that_passes_fails_no_execution(shop, sqs_port, refusal
     assert "Traceback" not in shop.output
 
 
-def test_an_input_that_sqs_can_never_take_is_said(shop):
-    """SQS takes 1 MiB, and the body of a job of 800,000 bytes is longer: it is base64, twice."""
+def test_an_input_that_is_too_large_for_sqs_fails_by_name(shop):
+    """SQS takes 1 MiB; an input of 800,000 bytes is longer, because it is base64-encoded twice."""
     shop.everything()
     status, error, cause = shop.outcome("price", id="x" * 800_000)
     assert (status, error) == ("FAILED", "Bridge.NotDispatched")
@@ -209,10 +209,10 @@ def test_an_input_that_sqs_can_never_take_is_said(shop):
     assert shop.outcome("price", id=4) == ("SUCCEEDED", 8, "")
 
 
-def test_without_the_bridge_the_apps_own_task_runs_the_same(guest, sqs_port, shop):
-    """The same queue, the same results, and no queue beside it."""
+def test_without_the_bridge_the_apps_own_task_runs_the_same(host_app, sqs_port, shop):
+    """It uses the same queue and no other, and has the same results."""
     plain = Shop(
-        guest("sqs", bridge=False),
+        host_app("sqs", bridge=False),
         sqs_port,
         valkey=shop.valkey,
         stepfunctions_url=shop.env["AWS_ENDPOINT_URL_SFN"],

@@ -1,22 +1,22 @@
-"""An app on SQS (moto's): its tasks, and an activity beside them."""
+"""An app on moto's SQS: its own tasks, and an activity beside them."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.guests.life import EXECUTIONS, same
+from tests.guests.app_run import EXECUTIONS, assert_same
 from tests.guests.sqs import LocalSQS
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.lasts(80)]
 
 
-def workers(guest):
-    guest.worker("all", "--concurrency", "2", "--queues", "celery,orders")
+def workers(host):
+    host.worker("all", "--concurrency", "2", "--queues", "celery,orders")
 
 
 @pytest.fixture(scope="module")
-def lives(two_lives):
-    return two_lives(
+def runs(two_runs):
+    return two_runs(
         "queued",
         workers,
         broker=LocalSQS,
@@ -27,11 +27,11 @@ def lives(two_lives):
 
 
 @pytest.mark.parametrize("aspect", ["results", "done", "signals"])
-def test_same(lives, aspect):
-    same(lives, aspect)
+def test_it_does_the_same_as_without_the_bridge(runs, aspect):
+    assert_same(runs, aspect)
 
 
-def test_activities(lives):
-    _, with_ = lives
+def test_its_activities_run(runs):
+    _, with_ = runs
     parcels = [("SUCCEEDED", {"parcel": number}) for number in range(EXECUTIONS)]
     assert with_.executions == parcels, with_.output

@@ -1,4 +1,4 @@
-"""Copied into the folder of each app: a file of what its tasks did and which signals it heard."""
+"""Writes a file of what an app's tasks did and which signals it received; copied into each app."""
 
 import os
 from collections.abc import Callable
@@ -36,7 +36,7 @@ OF_PROCESSES = [
 
 
 def note(kind: str, *words: Any) -> None:
-    """Add a line; one write, for processes do it at once."""
+    """Add a line in one write, because several processes append."""
     words = (kind, os.environ.get("ROLE", ""), *words)
     line = "\t".join(str(word) for word in words) + "\n"
     with open(os.environ["NOTES"], "a", buffering=1) as file:
@@ -54,6 +54,6 @@ def _heard(name: str) -> Callable[..., None]:
 
 
 def watch() -> None:
-    """Hear every signal of Celery that an app may use."""
+    """Note every signal of Celery that an app may use."""
     for name in (*OF_TASKS, *OF_PROCESSES):
         getattr(signals, name).connect(_heard(name), weak=False)

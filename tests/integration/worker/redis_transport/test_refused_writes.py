@@ -19,7 +19,7 @@ from bridge.worker.redis_transport.refused_writes import (
     WriteRefused,
     is_refusal,
 )
-from tests.refusing import demoted, full, without_replicas
+from tests.refused_writes import demoted, full, without_replicas
 from tests.waiting import wait_until
 
 QUEUE = Queue("refusals")

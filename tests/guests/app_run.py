@@ -1,8 +1,8 @@
-"""What an app did while it lived, in a form in which two lives are compared.
+"""Runs an app of ``apps/`` and records what it did, so that two runs can be compared.
 
-``live`` starts the app's processes, runs its ``drive.py``, and ends them. With the bridge, a poller
-and the bridge's beat process run beside it, and executions start before ``drive.py`` and end after
-it. What the bridge's jobs did is left out of all records.
+``run_app`` starts the app's processes, runs its ``drive.py``, and ends them. With the bridge, a
+poller and the bridge's beat process run beside it, and executions start before ``drive.py`` and end
+after it. What the bridge's own jobs did is left out of all records, except ``executions``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from kombu.exceptions import OperationalError
 
 from bridge.model import Job
 from bridge.registry import SYSTEM_QUEUE
-from tests.guests.guest import Guest
+from tests.guests.host_app import HostApp
 from tests.waiting import wait_until
 
 PORT = re.compile(r"127\.0\.0\.1:\d+")
@@ -29,20 +29,20 @@ JOB = re.compile(r"Job: \d+")
 UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 EXECUTIONS = 6
 ASPECTS = ("results", "done", "order", "events", "signals", "inspected")
-"""Of a life, that the bridge must not change."""
+"""The attributes of a run that must be the same with the bridge."""
 Row = tuple[str, ...]
 
 
 @dataclass
-class Life:
-    """One life.
+class AppRun:
+    """What an app did in one run.
 
     Attributes:
         results: What ``drive.py`` printed: results, states, exceptions of the app's tasks.
-        done: What the app's tasks noted that they did, each line with its count.
-        order: The same as it came, for the kinds of notes that start with ``order``.
-        events: Task events: type, task, what it says; with counts.
-        signals: Signals that the app heard: process, signal, task; with counts.
+        done: The notes of kind ``did``, which the app's tasks write, with counts.
+        order: The notes of kind ``order``, in the order in which they were written.
+        events: Task events: type, task, fields; with counts.
+        signals: Signals that the app received: process, signal, task; with counts.
         inspected: What the workers answer to ``celery inspect``, by worker.
         executions: Status and output of each execution.
         output: Logs of all processes.
@@ -58,64 +58,62 @@ class Life:
     output: str = ""
 
 
-def live(
-    guest: Guest,
-    workers: Callable[[Guest], None],
+def run_app(
+    host: HostApp,
+    workers: Callable[[HostApp], None],
     *,
     activity: str,
     activity_task: str,
     broker_url: str,
     broker_options: dict[str, Any] | None = None,
     events: bool = True,
-    prepare: Callable[[Guest], object] | None = None,
+    prepare: Callable[[HostApp], object] | None = None,
     leave_out: Callable[[Row], bool] = lambda _: False,
-) -> Life:
-    """Let the app live.
+) -> AppRun:
+    """Run the app, and record what it did.
 
     Args:
         workers: Starts the app's processes.
+        activity: The activity of the executions; the input of each is ``{"number": n}``.
         activity_task: The task that serves ``activity``.
-        activity: Of the executions; each has ``{"number": n}`` for its input.
-        broker_url: Where its events are.
+        broker_url: The app's broker, which has its events.
         broker_options: The app's ``broker_transport_options`` that name keys.
-        events: False: the broker has neither events nor remote control.
-        prepare: What happens before any process starts.
-        leave_out: Rows of events and signals whose count depends on how long the life lasts.
+        events: False if the broker has neither events nor remote control.
+        prepare: Called before any process starts.
+        leave_out: Rows of events and signals whose count depends on how long the run lasts.
     """
-    life = Life()
+    run = AppRun()
     listener = _Listener(broker_url, broker_options) if events else None
     if prepare is not None:
-        prepare(guest)
-    if guest.bridge:
-        guest.start_bridge()
-    workers(guest)
+        prepare(host)
+    if host.bridge:
+        host.start_bridge()
+    workers(host)
     executions: list[str] = []
-    if guest.bridge:
-        executions = guest.execute(activity, *({"number": n} for n in range(EXECUTIONS)))
-    life.results = json.loads(without_ids(guest.script("drive.py")))
-    if guest.bridge:
-        life.executions = guest.ended(executions)
+    if host.bridge:
+        executions = host.execute(activity, *({"number": n} for n in range(EXECUTIONS)))
+    run.results = json.loads(without_ids(host.script("drive.py")))
+    if host.bridge:
+        run.executions = host.ended(executions)
     if events:
-        life.inspected = _inspect(
-            guest, _app_on(broker_url, broker_options), leave_out=activity_task
-        )
-    guest.finish()
+        run.inspected = _inspect(host, _app_on(broker_url, broker_options), leave_out=activity_task)
+    host.finish()
     if listener is not None:
-        life.events = _kept(listener.rows(), leave_out)
+        run.events = _kept(listener.rows(), leave_out)
     for kind in ("did", "order"):
-        rows = [tuple(words) for words in guest.notes(kind)]
+        rows = [tuple(words) for words in host.notes(kind)]
         if kind == "did":
-            life.done = Counter(rows)
+            run.done = Counter(rows)
         else:
-            life.order = rows
+            run.order = rows
     heard = Counter(
         (role, name, task)
-        for role, name, task_id, task in guest.notes("signal")
+        for role, name, task_id, task in host.notes("signal")
         if role != "bridge" and role != "command" and Job.parse(task_id) is None
     )
-    life.signals = _kept(heard, leave_out)
-    life.output = guest.output
-    return life
+    run.signals = _kept(heard, leave_out)
+    run.output = host.output
+    return run
 
 
 def _kept(rows: Counter[Row], leave_out: Callable[[Row], bool]) -> Counter[Row]:
@@ -123,7 +121,7 @@ def _kept(rows: Counter[Row], leave_out: Callable[[Row], bool]) -> Counter[Row]:
 
 
 class _Listener:
-    """Hears what ``celery events`` hears."""
+    """Receives the events that ``celery events`` receives."""
 
     def __init__(self, url: str, options: dict[str, Any] | None) -> None:
         self._heard: list[dict[str, Any]] = []
@@ -139,14 +137,14 @@ class _Listener:
             receiver.capture(limit=None, timeout=None, wakeup=False)
 
     def rows(self) -> Counter[Row]:
-        """Once every worker has said that it went away."""
+        """Wait until every worker has sent worker-offline; the task events."""
         count = Counter[str]
 
         def all_offline() -> bool:
-            kinds = count(e["type"] for e in self._heard if e["hostname"] != "bridge@guest")
+            kinds = count(e["type"] for e in self._heard if e["hostname"] != "bridge@host")
             return kinds["worker-offline"] >= kinds["worker-online"] > 0
 
-        with suppress(AssertionError):  # what is missing is said by the comparison
+        with suppress(AssertionError):  # the comparison shows what is missing
             wait_until(all_offline, timeout_s=20)
         names = {
             event["uuid"]: f"{event['name']}{event.get('args', '')}"
@@ -157,7 +155,7 @@ class _Listener:
             (event["type"], _of(names, event), *_said(event))
             for event in self._heard
             if event["type"] != "worker-heartbeat"
-            and event["hostname"] != "bridge@guest"
+            and event["hostname"] != "bridge@host"
             and Job.parse(event.get("uuid")) is None
         )
 
@@ -174,7 +172,7 @@ def _said(event: dict[str, Any]) -> list[str]:
 
 
 def without_ids(text: str) -> str:
-    """The text with a word in the place of each task id, and of each number of a pool's job."""
+    """The text with each task id, and each number of a pool's job, replaced by a word."""
     return JOB.sub("Job: <number>", UUID.sub("<id>", text))
 
 
@@ -184,8 +182,8 @@ def _app_on(url: str, options: dict[str, Any] | None) -> Celery:
     return app
 
 
-def _inspect(guest: Guest, app: Celery, *, leave_out: str) -> dict[str, Any]:
-    """What does not change from life to life, without counts of the task ``leave_out``."""
+def _inspect(host: HostApp, app: Celery, *, leave_out: str) -> dict[str, Any]:
+    """Those of the workers' answers that are the same in every run; not counts of ``leave_out``."""
     with app as asker:
         inspect = asker.control.inspect(timeout=10)
 
@@ -196,7 +194,7 @@ def _inspect(guest: Guest, app: Celery, *, leave_out: str) -> dict[str, Any]:
             return {
                 worker: answer
                 for worker, answer in sorted((answers or {}).items())
-                if worker != "bridge@guest"
+                if worker != "bridge@host"
             }
 
         names = list(ask("ping"))
@@ -213,12 +211,12 @@ def _inspect(guest: Guest, app: Celery, *, leave_out: str) -> dict[str, Any]:
             },
             "stats": {worker: _lasting(stats) for worker, stats in ask("stats").items()},
             "total": _totals(ask("stats").values(), leave_out),
-            "conf": {worker: _without_ours(conf, guest) for worker, conf in ask("conf").items()},
+            "conf": {worker: _without_ours(conf, host) for worker, conf in ask("conf").items()},
         }
 
 
 def _totals(stats: Iterable[dict[str, Any]], leave_out: str) -> Counter[str]:
-    """How often each task ran; not by worker, for workers share queues."""
+    """How often each task ran on all workers together, because workers share queues."""
     totals: Counter[str] = Counter()
     for each in stats:
         totals.update(each["total"])
@@ -234,21 +232,21 @@ def _lasting(stats: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _without_ours(conf: dict[str, Any], guest: Guest) -> dict[str, str]:
-    """Settings: the bridge adds the module of its tasks to ``include``, and nothing else.
+def _without_ours(conf: dict[str, Any], host: HostApp) -> dict[str, str]:
+    """An app's settings without what the bridge adds: the module of its tasks in ``include``.
 
-    An app that names all its queues has to name the bridge's too: see the Flask app.
+    An app that names all its queues has to name the bridge's, too: see the Flask app.
     """
     if isinstance(queues := conf.get("task_queues"), list):
         conf["task_queues"] = [queue for queue in queues if queue["name"] != SYSTEM_QUEUE]
     conf["include"] = sorted(m for m in conf.get("include", ()) if not m.startswith("bridge."))
     said = {key: PORT.sub("127.0.0.1:<port>", repr(value)) for key, value in conf.items()}
-    return {key: value.replace(str(guest.folder), "<folder>") for key, value in said.items()}
+    return {key: value.replace(str(host.folder), "<folder>") for key, value in said.items()}
 
 
-def same(lives: tuple[Life, Life], aspect: str) -> None:
-    """Assert that this attribute of both lives is the same."""
-    without, with_ = (getattr(life, aspect) for life in lives)
+def assert_same(runs: tuple[AppRun, AppRun], aspect: str) -> None:
+    """Assert that this attribute of both runs is the same."""
+    without, with_ = (getattr(run, aspect) for run in runs)
     assert without, f"the app without the bridge has no {aspect}"
     if not isinstance(without, Counter):
         without, with_ = Counter(_flat(without)), Counter(_flat(with_))
@@ -257,7 +255,7 @@ def same(lives: tuple[Life, Life], aspect: str) -> None:
 
 
 def _flat(value: Any, *path: str) -> Iterator[Row]:
-    """Each leaf, with where it is."""
+    """Each leaf of nested dicts and lists, with the path to it."""
     if isinstance(value, dict):
         for key, each in value.items():
             yield from _flat(each, *path, str(key))
@@ -269,7 +267,7 @@ def _flat(value: Any, *path: str) -> Iterator[Row]:
 
 
 def difference(without: Counter[Row], with_: Counter[Row]) -> Sequence[str]:
-    """What only one life has, for people."""
+    """The rows that only one run has, as text: "-" without the bridge, "+" with it."""
     return [f"- {row} ×{number}" for row, number in sorted((without - with_).items())] + [
         f"+ {row} ×{number}" for row, number in sorted((with_ - without).items())
     ]

@@ -1,7 +1,7 @@
-"""One app of ``apps/``, in a folder of its own, with the bridge or without it.
+"""A copy of an app of ``apps/``, with the bridge or without it.
 
-The apps are written with the bridge. What the documentation has users add ends in ``# bridge``:
-without the bridge, these lines are left out.
+The apps are written with the bridge. The lines that the documentation tells users to add end in
+``# bridge``; a copy without the bridge does not have these lines.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ MARK = "# bridge"
 CELERY = str(Path(sys.executable).with_name("celery"))
 ACCOUNT = "123456789012"
 START_S = 90.0
-"""Several helpers of pytest start processes at once, on two cores."""
+"""Generous, because several pytest workers start processes at once on two cores."""
 
 
-class Guest:
+class HostApp:
     """A copy of an app, and its processes.
 
     Attributes:
@@ -65,14 +65,14 @@ class Guest:
     # Processes
 
     def start(self, role: str, *args: str, says: str = "", **env: str) -> Process:
-        """Start ``celery -A APP ARGS`` and wait for what it says."""
+        """Start ``celery -A APP ARGS``, and wait until it logs ``says``."""
         number = sum(process.name.startswith(role) for process in self.processes)
         process = Process(
             f"{role}{number}",
             [CELERY, "-A", self.app, *args],
-            {**self.env, "ROLE": role, **env},
-            self.folder / f"{role}{number}.log",
-            self.folder,
+            env={**self.env, "ROLE": role, **env},
+            log=self.folder / f"{role}{number}.log",
+            cwd=self.folder,
         )
         self.processes.append(process)
         if says:
@@ -80,12 +80,12 @@ class Guest:
         return process
 
     def worker(self, name: str, *args: str) -> Process:
-        """A worker of the app's own."""
+        """Start a worker of the app's own queues."""
         return self.start(
             "worker",
             "worker",
             "--hostname",
-            f"{name}@guest",
+            f"{name}@host",
             "--loglevel",
             "INFO",
             "--without-mingle",
@@ -107,7 +107,7 @@ class Guest:
             "--pool",
             "threads",
             "--hostname",
-            "bridge@guest",
+            "bridge@host",
             "--loglevel",
             "INFO",
             says="ready.",
@@ -116,7 +116,7 @@ class Guest:
         self.start("bridge", "poll", says="serves", **CREDENTIALS)
 
     def celery(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-        """A command of ``celery -A APP`` that ends."""
+        """Run ``celery -A APP ARGS``, a command that ends by itself."""
         return subprocess.run(
             [CELERY, "-A", self.app, *args],
             cwd=self.folder,
@@ -128,11 +128,11 @@ class Guest:
         )
 
     def python(self, code: str, **env: str) -> str:
-        """What this code prints, run in the app's folder."""
+        """Run this code in the app's folder; what it prints."""
         return self.script("-c", code, **env)
 
     def script(self, *args: str, **env: str) -> str:
-        """What ``python ARGS`` prints, run in the app's folder."""
+        """Run ``python ARGS`` in the app's folder; what it prints."""
         done = subprocess.run(
             [sys.executable, *args],
             cwd=self.folder,
@@ -146,7 +146,7 @@ class Guest:
         return done.stdout
 
     def finish(self) -> None:
-        """Warm shutdown of the app's processes, so that they say all they have to say."""
+        """Shut the app's processes down warmly, so that they send all their events."""
         own = [process for process in self.processes if process.name[:-1] != "bridge"]
         for process in own:
             assert process.alive, f"{process.name} ended:\n{process.output}"
@@ -155,17 +155,17 @@ class Guest:
             assert process.wait(START_S) == 0, process.output
 
     def stop(self) -> None:
-        """Kill what is left."""
+        """Kill all processes that still run."""
         for process in reversed(self.processes):
             process.kill()
 
     @property
     def output(self) -> str:
-        """What all processes logged."""
+        """The logs of all processes."""
         return "\n".join(f"--- {each.name}\n{each.output}" for each in self.processes)
 
     def notes(self, kind: str) -> list[list[str]]:
-        """What the app noted of this kind (see apps/notes.py): role and words of each line."""
+        """The app's notes of this kind (see apps/notes.py): role and words of each line."""
         if not self._notes.exists():
             return []
         lines = [line.split("\t") for line in self._notes.read_text().splitlines()]
@@ -200,7 +200,7 @@ class Guest:
         return self.sfn.list_state_machines()["stateMachines"]
 
     def ended(self, executions: list[str]) -> list[tuple[str, Any]]:
-        """Status, and output or error, of each, once all have ended."""
+        """Wait until all executions have ended; status, and output or error, of each."""
 
         def ends() -> list[tuple[str, Any]] | None:
             found = [self.sfn.describe_execution(executionArn=arn) for arn in executions]
