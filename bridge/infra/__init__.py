@@ -1,6 +1,6 @@
-"""What AWS needs for a fleet, generated from its activities.
+"""Generate IAM policies and CloudFormation templates for a fleet.
 
-``model`` is the plain description that everything is made from; ``iam``, ``activities``, ``ecs``,
-``alarms`` and ``dashboard`` are pure functions from it to dicts; ``limits`` refuses what AWS would;
-``render`` writes JSON or YAML; ``command`` is ``celery -A bridge infra``.
+``fleet`` describes a fleet. ``iam``, ``activities``, ``ecs``, ``alarms`` and ``dashboard`` are pure
+functions that make dicts from it. ``limits`` refuses templates that are too large; ``render``
+writes JSON or YAML; ``command`` is ``celery -A bridge infra``.
 """

@@ -1,4 +1,4 @@
-"""The stack of the activities and of the roles of those who work on them."""
+"""The template of the activities, and of the roles of the processes that work on them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bridge.infra import iam
 from bridge.infra.cfn import Json, Value, att, ref, sub, tags, template
 from bridge.infra.fleet import ActivityRef, Fleet, InfraError
 
-# What ecs.yaml imports; the exports are called STACK-NAME.
+# Exported as STACK-NAME, and imported by the template of ecs.
 ROLES = {
     "poller": "PollerRole",
     "beat": "BeatRole",
@@ -17,9 +17,10 @@ _POLICIES_PER_ROLE = 10
 
 
 def activities(fleet: Fleet) -> Json:
-    """Template: the activities, a role for each process, a policy for those who deploy.
+    """The template: the activities, a role for each process, and a policy for deployments.
 
-    Activities that were given as ARNs exist already: policies name them, nothing creates them.
+    Activities that were given as ARNs exist already: policies contain them, but they are not
+    created.
     """
     resources: Json = {}
     outputs: Json = {}
@@ -40,7 +41,7 @@ def activities(fleet: Fleet) -> Json:
         }
     for name in _add_policies(resources, "Deploy", policies["deploy"]):
         outputs[f"{name}Arn"] = {
-            "Description": "Attach it to whoever deploys this stack",
+            "Description": "Policy for the role that deploys this stack",
             "Value": ref(name),
         }
     return template(
@@ -69,7 +70,7 @@ def _activity(fleet: Fleet, activity: ActivityRef) -> Json:
         }
     return {
         "Type": "AWS::StepFunctions::Activity",
-        # Executions that wait for a deleted activity never end by themselves.
+        # An execution that waits for a deleted activity never ends by itself.
         "DeletionPolicy": "RetainExceptOnCreate",
         "UpdateReplacePolicy": "Retain",
         "Properties": properties,
@@ -89,8 +90,9 @@ def _role(fleet: Fleet, service: str, policies: list[str]) -> Json:
 def _add_policies(resources: Json, prefix: str, documents: list[Json]) -> list[str]:
     if len(documents) > _POLICIES_PER_ROLE:
         raise InfraError(
-            f"{prefix}: the activities' ARNs need {len(documents)} managed policies; a role has "
-            f"{_POLICIES_PER_ROLE} at most. Split the activities over several stacks (--activity)."
+            f"{prefix}: the ARNs of the activities need {len(documents)} managed policies; a role "
+            f"can have {_POLICIES_PER_ROLE} at most. Use several stacks, each with some of the "
+            "activities (--activity)."
         )
     names = [
         f"{prefix}Policy{number if number > 1 else ''}" for number in range(1, len(documents) + 1)

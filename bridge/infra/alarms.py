@@ -1,4 +1,4 @@
-"""Alarms: work that waits, fails or is lost, and outcomes that nobody takes."""
+"""CloudWatch alarms: tasks that wait, fail or are lost, and outcomes that are not reported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bridge.infra.fleet import ActivityRef, Fleet
 
 
 def alarms(fleet: Fleet) -> Json:
-    """Template: four alarms for each activity, two for the fleet."""
+    """The template with four alarms for each activity, and two for the fleet."""
     resources: Json = {}
     for activity in fleet.activities:
         resources |= _of_activity(fleet, activity)
@@ -16,15 +16,20 @@ def alarms(fleet: Fleet) -> Json:
         f"Alarms of {fleet.name}. Made by: celery -A {fleet.app} infra alarms",
         parameters={
             "TopicArn": parameter(
-                "SNS topic that is told of alarms and of their end; empty: nobody",
+                "SNS topic for alarms and their end; empty: no notification",
                 "",
                 AllowedPattern="^(arn:[a-z-]+:sns:.+)?$",
             ),
             "ScheduleTimeMs": parameter(
-                "p99 from scheduled to claimed, in ms, above which work waits too long", 60_000
+                "Alarm when the p99 of the time from scheduled to claimed is above this, in ms",
+                60_000,
             ),
-            "Failures": parameter("Failed activities in 5 minutes", 1, MinValue=1),
-            "OutboxAge": parameter("Seconds that an outcome may be on its way", 60, MinValue=1),
+            "Failures": parameter(
+                "Alarm at this number of failed activity tasks in 5 minutes", 1, MinValue=1
+            ),
+            "OutboxAge": parameter(
+                "Alarm when an outcome is not reported for this many seconds", 60, MinValue=1
+            ),
         },
         conditions={"WithTopic": {"Fn::Not": [{"Fn::Equals": [ref("TopicArn"), ""]}]}},
         resources=resources | _of_fleet(fleet),
@@ -40,10 +45,10 @@ def _of_activity(fleet: Fleet, activity: ActivityRef) -> Json:
         "TreatMissingData": "notBreaching",
     }
     count = where | {"Statistic": "Sum", "Unit": "Count", "Threshold": 1}
-    wanted: dict[str, tuple[str, str, Json]] = {
+    alarms: dict[str, tuple[str, str, Json]] = {
         "Waits": (
             metrics.SCHEDULE_TIME,
-            "work waits in Step Functions: no free slot, or no poller; ask status --why",
+            "tasks wait in Step Functions: no free slot or no poller. See status --why",
             where
             | {
                 "ExtendedStatistic": "p99",
@@ -53,11 +58,11 @@ def _of_activity(fleet: Fleet, activity: ActivityRef) -> Json:
                 "DatapointsToAlarm": 3,
             },
         ),
-        "TimedOut": (metrics.TIMED_OUT, "TimeoutSeconds of a state ran out", count),
-        "Failed": (metrics.FAILED, "failed", count | {"Threshold": ref("Failures")}),
+        "TimedOut": (metrics.TIMED_OUT, "TimeoutSeconds of a state have passed", count),
+        "Failed": (metrics.FAILED, "tasks have failed", count | {"Threshold": ref("Failures")}),
         "HeartbeatTimedOut": (
             metrics.HEARTBEAT_TIMED_OUT,
-            "its heartbeats stopped: beat and pollers?",
+            "heartbeats have stopped. Do beat and pollers run?",
             count,
         ),
     }
@@ -65,12 +70,12 @@ def _of_activity(fleet: Fleet, activity: ActivityRef) -> Json:
         f"{activity.logical_id}{name}": _alarm(
             fleet, f"{_label(fleet, activity)}-{name}", f"{activity.name}: {text}", metric, how
         )
-        for name, (metric, text, how) in wanted.items()
+        for name, (metric, text, how) in alarms.items()
     }
 
 
 def _label(fleet: Fleet, activity: ActivityRef) -> str:
-    """The activity's name; one of another place has that in it, since names are per region."""
+    """The name of the activity; with account and region when it was given as an ARN."""
     if not activity.exists:
         return activity.name
     return f"{activity.name}-{activity.account}-{activity.region}"
@@ -83,14 +88,14 @@ def _of_fleet(fleet: Fleet) -> Json:
         "FleetLostWorkers": _alarm(
             fleet,
             "LostWorkers",
-            "A worker died with jobs",
+            "A worker has died while it ran jobs",
             metrics.LOST_WORKERS,
             where | {"EvaluationPeriods": 1, "Threshold": 1, "TreatMissingData": "notBreaching"},
         ),
         "FleetOutboxAge": _alarm(
             fleet,
             "OutboxAgeSeconds",
-            "Step Functions does not take outcomes: is beat running?",
+            "Step Functions does not take outcomes. Does beat run?",
             metrics.OUTBOX_AGE,
             where
             | {
@@ -103,7 +108,7 @@ def _of_fleet(fleet: Fleet) -> Json:
 
 
 def _alarm(fleet: Fleet, label: str, text: str, metric: str, how: Json) -> Json:
-    tell = choose("WithTopic", [ref("TopicArn")])
+    notify = choose("WithTopic", [ref("TopicArn")])
     return {
         "Type": "AWS::CloudWatch::Alarm",
         "Properties": {
@@ -112,8 +117,8 @@ def _alarm(fleet: Fleet, label: str, text: str, metric: str, how: Json) -> Json:
             "MetricName": metric,
             **how,
             "ComparisonOperator": "GreaterThanOrEqualToThreshold",
-            "AlarmActions": tell,
-            "OKActions": tell,
+            "AlarmActions": notify,
+            "OKActions": notify,
             "Tags": tags(fleet.all_tags),
         },
     }

@@ -1,4 +1,4 @@
-"""Redis of ``ecs``: the broker, and the store of the claims."""
+"""The Redis of ``ecs``: the broker and the claim store."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from bridge.infra.fleet import Fleet
 
 DURABILITY = (
     "ElastiCache has no append-only file (AOF) together with Multi-AZ. Replication is "
-    "asynchronous: a failover may lose the last moments of writes. A claim lost so is heartbeaten "
-    "no more: its state's HeartbeatSeconds ends it, and its Retry runs it again. Where that is too "
-    "much, MemoryDB keeps a durable log: name it in BRIDGE_STORE_URL (rediss+cluster://)."
+    "asynchronous: a failover may lose the last moments of writes. The heartbeats of a lost claim "
+    "stop, so its state times out after HeartbeatSeconds, and its Retry runs it again. If that is "
+    "not enough, use MemoryDB, which keeps a durable log: BRIDGE_STORE_URL=rediss+cluster://…"
 )
 
 
 def parameters() -> Json:
-    """Size of the nodes, and backups."""
+    """The parameters for the size of the nodes and for backups."""
     return {
-        "RedisNodeType": parameter("Of the primary and its replica", "cache.t4g.medium"),
+        "RedisNodeType": parameter("Node type of the primary and its replica", "cache.t4g.medium"),
         "RedisBackupDays": parameter(
-            "Daily snapshots are kept so long", 7, MinValue=0, MaxValue=35
+            "How many days daily snapshots are kept", 7, MinValue=0, MaxValue=35
         ),
     }
 
 
 def resources(fleet: Fleet) -> Json:
-    """Replication group over two zones, encrypted, with a password only tasks can read."""
+    """An encrypted replication group in two zones, and the secrets that only tasks can read."""
     return {
         "RedisSubnets": {
             "Type": "AWS::ElastiCache::SubnetGroup",
@@ -47,32 +47,8 @@ def resources(fleet: Fleet) -> Json:
             "AUTH token of Redis",
             GenerateSecretString={"PasswordLength": 64, "ExcludePunctuation": True},
         ),
-        "Redis": {
-            "Type": "AWS::ElastiCache::ReplicationGroup",
-            "DeletionPolicy": "Snapshot",
-            "UpdateReplacePolicy": "Snapshot",
-            "Metadata": {"Durability": DURABILITY},
-            "Properties": {
-                "ReplicationGroupDescription": f"Broker and claims of {fleet.name}",
-                "Engine": "redis",
-                "EngineVersion": "7.1",
-                "CacheNodeType": ref("RedisNodeType"),
-                "NumNodeGroups": 1,
-                "ReplicasPerNodeGroup": 1,
-                "MultiAZEnabled": True,
-                "AutomaticFailoverEnabled": True,
-                "TransitEncryptionEnabled": True,
-                "AtRestEncryptionEnabled": True,
-                "AuthToken": sub("{{resolve:secretsmanager:${RedisToken}}}"),
-                "CacheParameterGroupName": ref("RedisParameters"),
-                "CacheSubnetGroupName": ref("RedisSubnets"),
-                "SecurityGroupIds": [att("RedisGroup", "GroupId")],
-                "SnapshotRetentionLimit": ref("RedisBackupDays"),
-                "AutoMinorVersionUpgrade": True,
-                "Tags": tags(fleet.all_tags),
-            },
-        },
-        # The URL holds the token, so that it is a secret as a whole: tasks get it by ARN.
+        "Redis": _replication_group(fleet),
+        # The URL contains the token, so the whole URL is a secret, which tasks get by its ARN.
         "BrokerUrl": _secret(
             fleet,
             "CELERY_BROKER_URL",
@@ -81,6 +57,34 @@ def resources(fleet: Fleet) -> Json:
                 f"${{Redis.PrimaryEndPoint.Address}}:{network.REDIS_PORT}/0?ssl_cert_reqs=required"
             ),
         ),
+    }
+
+
+def _replication_group(fleet: Fleet) -> Json:
+    return {
+        "Type": "AWS::ElastiCache::ReplicationGroup",
+        "DeletionPolicy": "Snapshot",
+        "UpdateReplacePolicy": "Snapshot",
+        "Metadata": {"Durability": DURABILITY},
+        "Properties": {
+            "ReplicationGroupDescription": f"Broker and claims of {fleet.name}",
+            "Engine": "redis",
+            "EngineVersion": "7.1",
+            "CacheNodeType": ref("RedisNodeType"),
+            "NumNodeGroups": 1,
+            "ReplicasPerNodeGroup": 1,
+            "MultiAZEnabled": True,
+            "AutomaticFailoverEnabled": True,
+            "TransitEncryptionEnabled": True,
+            "AtRestEncryptionEnabled": True,
+            "AuthToken": sub("{{resolve:secretsmanager:${RedisToken}}}"),
+            "CacheParameterGroupName": ref("RedisParameters"),
+            "CacheSubnetGroupName": ref("RedisSubnets"),
+            "SecurityGroupIds": [att("RedisGroup", "GroupId")],
+            "SnapshotRetentionLimit": ref("RedisBackupDays"),
+            "AutoMinorVersionUpgrade": True,
+            "Tags": tags(fleet.all_tags),
+        },
     }
 
 
@@ -98,7 +102,7 @@ def _secret(fleet: Fleet, description: str, **properties: Json) -> Json:
 
 
 def flower_secrets(fleet: Fleet) -> Json:
-    """Flower shows every job and can end any: it asks for a password."""
+    """The password of Flower, which shows every job and can terminate it."""
     made = {
         "FlowerPassword": _secret(
             fleet,

@@ -1,4 +1,4 @@
-"""CloudFormation's vocabulary: intrinsic functions, and the frame of a template."""
+"""Helpers to write CloudFormation: intrinsic functions, parameters, tags, templates."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ NO_VALUE: Json = {"Ref": "AWS::NoValue"}
 
 
 def ref(name: str) -> Json:
-    """``Ref``: a parameter's value, or what a resource is known by."""
+    """``Ref``: the value of a parameter, or the identifier of a resource."""
     return {"Ref": name}
 
 
 def att(resource: str, attribute: str) -> Json:
-    """``Fn::GetAtt``."""
+    """``Fn::GetAtt``: an attribute of a resource."""
     return {"Fn::GetAtt": [resource, attribute]}
 
 
 def sub(text: str) -> Json:
-    """``Fn::Sub`` of ``${…}``."""
+    """``Fn::Sub``: a text in which ``${…}`` is replaced."""
     return {"Fn::Sub": text}
 
 
 def choose(condition: str, then: Any, otherwise: Any = NO_VALUE) -> Json:
-    """``Fn::If``; without ``otherwise`` the property is left out."""
+    """``Fn::If``: one of two values; without ``otherwise``, the property is left out."""
     return {"Fn::If": [condition, then, otherwise]}
 
 
 def parameter(description: str, default: str | float | None = None, **extra: Any) -> Json:
-    """A parameter; a number when its default is one, required when it has none."""
+    """A parameter: a number if its default is a number, and required if it has no default."""
     made: Json = {"Type": "Number" if isinstance(default, int | float) else "String"}
     if default is not None:
         made["Default"] = default
@@ -40,12 +40,12 @@ def parameter(description: str, default: str | float | None = None, **extra: Any
 
 
 def tags(pairs: Mapping[str, str]) -> list[Json]:
-    """``Tags`` as most resources want them."""
+    """The property ``Tags`` in the form that most resources need."""
     return [{"Key": key, "Value": value} for key, value in pairs.items()]
 
 
 def template(description: str, *, resources: Json, **sections: Json) -> Json:
-    """A whole template; empty sections are left out.
+    """A template; empty sections are left out.
 
     Args:
         **sections: ``metadata``, ``parameters``, ``conditions``, ``outputs``.

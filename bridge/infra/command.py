@@ -1,6 +1,6 @@
-"""``celery -A bridge infra …``: parse, generate, write.
+"""The commands ``celery -A bridge infra …``.
 
-Loaded by every ``celery`` command, like ``bridge.cli``: imports stand inside the commands.
+Every ``celery`` command loads this module, so it imports the generators inside its functions.
 """
 
 from __future__ import annotations
@@ -22,83 +22,86 @@ if TYPE_CHECKING:
 _YAML = (".yaml", ".yml")
 
 
+_OPTIONS = (
+    click.option(
+        "--activity",
+        "names",
+        multiple=True,
+        metavar="NAME|ARN",
+        cls=CeleryOption,
+        help="Activity to generate for; may be repeated. Default: those of all tasks.",
+    ),
+    click.option(
+        "--name",
+        default="bridge",
+        show_default=True,
+        cls=CeleryOption,
+        help="Name of the fleet, with which the names of stacks and alarms begin.",
+    ),
+    click.option("--region", cls=CeleryOption, help="Default, in templates: the stack's."),
+    click.option("--account", cls=CeleryOption, help="Default, in templates: the stack's."),
+    click.option("--image", cls=CeleryOption, help="Container image in ECR, for ecs."),
+    click.option(
+        "--tag",
+        "tags",
+        multiple=True,
+        metavar="KEY=VALUE",
+        cls=CeleryOption,
+        help="Tag of the resources; may be repeated.",
+    ),
+    click.option(
+        "--kms-key-arn", cls=CeleryOption, help="KMS key that encrypts the activities' data."
+    ),
+    click.option(
+        "--dimension",
+        "dimensions",
+        multiple=True,
+        metavar="KEY=VALUE",
+        cls=CeleryOption,
+        help="Dimension of the bridge's fleet-wide metrics; may be repeated.",
+    ),
+    click.option(
+        "--existing-vpc",
+        is_flag=True,
+        cls=CeleryOption,
+        help="ecs: take VPC and subnets as parameters.",
+    ),
+    click.option(
+        "--format",
+        "form",
+        type=click.Choice(["json", "yaml"]),
+        cls=CeleryOption,
+        help="Default: by the suffix of FILE; else json for iam, yaml for templates.",
+    ),
+    click.option(
+        "--json", "as_json", is_flag=True, cls=CeleryOption, help="The same as --format json."
+    ),
+    click.option(
+        "--output",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        cls=CeleryOption,
+        help="Write to FILE instead of stdout.",
+    ),
+)
+
+
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    made = [
-        click.option(
-            "--activity",
-            "names",
-            multiple=True,
-            metavar="NAME|ARN",
-            cls=CeleryOption,
-            help="For this activity; may be repeated. Default: those of all tasks.",
-        ),
-        click.option(
-            "--name",
-            default="bridge",
-            show_default=True,
-            cls=CeleryOption,
-            help="Of the fleet: starts the names of stacks and alarms.",
-        ),
-        click.option("--region", cls=CeleryOption, help="Default, in templates: the stack's."),
-        click.option("--account", cls=CeleryOption, help="Default, in templates: the stack's."),
-        click.option("--image", cls=CeleryOption, help="Container image in ECR, for ecs."),
-        click.option(
-            "--tag",
-            "tags",
-            multiple=True,
-            metavar="KEY=VALUE",
-            cls=CeleryOption,
-            help="Tag of the resources; may be repeated.",
-        ),
-        click.option(
-            "--kms-key-arn", cls=CeleryOption, help="Encrypt the activities' inputs with this key."
-        ),
-        click.option(
-            "--dimension",
-            "dimensions",
-            multiple=True,
-            metavar="KEY=VALUE",
-            cls=CeleryOption,
-            help="Of the bridge's fleet-wide metrics; may be repeated.",
-        ),
-        click.option(
-            "--existing-vpc",
-            is_flag=True,
-            cls=CeleryOption,
-            help="ecs: take VPC and subnets as parameters.",
-        ),
-        click.option(
-            "--format",
-            "form",
-            type=click.Choice(["json", "yaml"]),
-            cls=CeleryOption,
-            help="Default: as FILE is called; else json for iam, yaml for templates.",
-        ),
-        click.option(
-            "--json", "as_json", is_flag=True, cls=CeleryOption, help="The same as --format json."
-        ),
-        click.option(
-            "--output",
-            type=click.Path(dir_okay=False, path_type=Path),
-            metavar="FILE",
-            cls=CeleryOption,
-            help="Write to FILE instead of stdout.",
-        ),
-    ]
-    for option in reversed(made):
+    """Give a command the options that all commands of the group have."""
+    for option in reversed(_OPTIONS):
         command = option(command)
     return click.pass_context(command)
 
 
 @click.group()
 def infra() -> None:
-    """Generate what AWS needs for the activities: policies, templates, alarms, a dashboard."""
+    """Generate policies and CloudFormation templates for the activities."""
 
 
 @infra.command("iam", cls=BridgeCommand)
 @_options
 def iam(ctx: click.Context, **given: Any) -> None:
-    """Policies and trust policies of poller, beat, worker, state machine and of who deploys."""
+    """Policies and trust policies of poller, beat, worker, state machine and deployment."""
     from bridge.infra.iam import iam as make
 
     _write(make(_fleet(ctx, given)), given, "json")
@@ -107,7 +110,7 @@ def iam(ctx: click.Context, **given: Any) -> None:
 @infra.command("cloudformation", cls=BridgeCommand)
 @_options
 def cloudformation(ctx: click.Context, **given: Any) -> None:
-    """Template: the activities, with tags and encryption, and the roles."""
+    """Template of the activities, with tags and encryption, and of the roles."""
     from bridge.infra.activities import activities
 
     _write_template(activities, ctx, given)
@@ -116,7 +119,7 @@ def cloudformation(ctx: click.Context, **given: Any) -> None:
 @infra.command("ecs", cls=BridgeCommand)
 @_options
 def ecs(ctx: click.Context, **given: Any) -> None:
-    """Template: network, Redis and the processes on Fargate, with autoscaling of the workers."""
+    """Template of network, Redis and the processes on Fargate, with autoscaling of workers."""
     from bridge.infra.ecs import ecs as make
 
     _write_template(make, ctx, given)
@@ -125,7 +128,7 @@ def ecs(ctx: click.Context, **given: Any) -> None:
 @infra.command("dashboard", cls=BridgeCommand)
 @_options
 def dashboard(ctx: click.Context, **given: Any) -> None:
-    """Template: a CloudWatch dashboard."""
+    """Template of a CloudWatch dashboard."""
     from bridge.infra.dashboard import dashboard as make
 
     _write_template(make, ctx, given)
@@ -134,7 +137,7 @@ def dashboard(ctx: click.Context, **given: Any) -> None:
 @infra.command("alarms", cls=BridgeCommand)
 @_options
 def alarms(ctx: click.Context, **given: Any) -> None:
-    """Template: CloudWatch alarms of every activity and of the fleet."""
+    """Template of CloudWatch alarms for every activity and for the fleet."""
     from bridge.infra.alarms import alarms as make
 
     _write_template(make, ctx, given)
@@ -162,7 +165,7 @@ def _fleet(ctx: click.Context, given: dict[str, Any]) -> Fleet:
 
 def _pairs(ctx: click.Context, option: str, given: tuple[str, ...]) -> dict[str, str]:
     if wrong := [each for each in given if "=" not in each]:
-        raise click.UsageError(f"{option} {wrong[0]!r} is no KEY=VALUE.", ctx)
+        raise click.UsageError(f"{option} {wrong[0]!r} is not KEY=VALUE.", ctx)
     return dict(each.split("=", 1) for each in given)
 
 

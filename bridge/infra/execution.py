@@ -1,4 +1,4 @@
-"""What Fargate itself may do to start a task: fetch image and secrets, write logs."""
+"""The execution role, with which Fargate starts a task: fetch image and secrets, write logs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _ECR = re.compile(
 
 
 def parameters(fleet: Fleet) -> Json:
-    """The image and the repository it comes from; with defaults when the image is known.
+    """The parameters for the image and its repository; with defaults when the image is given.
 
     Raises:
-        SettingsError: The image is not in ECR, and private subnets reach nothing else.
+        SettingsError: The image is not in ECR, the only registry that private subnets reach.
     """
     image, repository = fleet.image, None
     if image is not None:
@@ -29,7 +29,7 @@ def parameters(fleet: Fleet) -> Json:
         if found is None or found["suffix"] != dns_suffix_of(found["region"]):
             raise SettingsError(
                 f"--image {image!r} is not in ECR (ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG), "
-                "and the private subnets reach no other registry. Push it there, or use a "
+                "the only registry that the private subnets reach. Push the image to ECR, or use a "
                 "pull-through cache."
             )
         region = found["region"]
@@ -37,13 +37,13 @@ def parameters(fleet: Fleet) -> Json:
             f"arn:{partition_of(region)}:ecr:{region}:{found['account']}:repository/{found['name']}"
         )
     return {
-        "Image": parameter("In ECR; a digest or a tag that is never moved", image),
+        "Image": parameter("Image in ECR, with a digest or a tag that is never moved", image),
         "RepositoryArn": parameter("ECR repository of the image", repository),
     }
 
 
 def execution_role(fleet: Fleet, processes: Sequence[str]) -> Json:
-    """The role that Fargate uses before a container runs; the container never has it."""
+    """The role that Fargate uses to start a container; the container itself does not have it."""
     logs: list[Json] = []
     for name in processes:
         group = att(f"{name}Logs", "Arn")

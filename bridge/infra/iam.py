@@ -1,12 +1,14 @@
-"""Least privilege: who may do what at Step Functions, and who may take which role.
+"""IAM policies with least privilege: which process may make which calls to Step Functions.
 
-Pollers claim and report, beat reports and heartbeats, workers may nothing: they run everybody's
-code. A state machine needs no permission to wait for an activity, and never one to answer for it.
+Pollers claim and report; beat reports and sends heartbeats. Workers have no permissions, because
+they run user code. A state machine needs no permission to wait for an activity, and must not have
+one to report for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bridge.errors import SettingsError
 from bridge.infra.cfn import Json, Value, sub
@@ -18,28 +20,30 @@ DEPLOY = (
     "states:DeleteActivity",
     "states:DescribeActivity",
     "states:TagResource",
-    # CloudFormation reads tags before every update and removes those that are gone.
+    # CloudFormation reads the tags before every update, and removes those that were deleted.
     "states:ListTagsForResource",
     "states:UntagResource",
 )
-# AWS counts 6,144 characters of a managed policy, without white space; this leaves room for the
-# statements that name no activity.
+# A managed policy may have 6,144 characters without white space. The difference is for the
+# statements without ARNs of activities.
 _ARN_CHARACTERS = 4_800
 
 
 def documents(fleet: Fleet) -> dict[str, list[Json]]:
-    """The policy documents of each role, for ARNs that only CloudFormation knows.
+    """The policy documents of each role, for a template.
 
-    More than one where the ARNs do not fit into one managed policy.
+    A role has several when the ARNs of the activities do not fit into one managed policy.
     """
     return documents_for(fleet, [activity.arn for activity in fleet.activities])
 
 
 def documents_for(fleet: Fleet, arns: Sequence[Value]) -> dict[str, list[Json]]:
-    """The same for ARNs in a form of their own: one for each activity, in their order."""
+    """The policy documents of each role, with these ARNs: one for each activity, in order."""
     sizes = [len(activity.literal_arn or activity.arn_text) + 3 for activity in fleet.activities]
     parts = _parts(arns, sizes, _ARN_CHARACTERS // (2 if fleet.kms_key_arn else 1))
-    report = _allow("Report", REPORT, "*")  # they take no resource: a token is the right
+    report = _allow(
+        "Report", REPORT, "*"
+    )  # these calls have no resource in IAM: the task token is the permission
     find = _allow("FindActivities", ["states:ListActivities"], "*")
     claim = [
         [_allow("Claim", ["states:GetActivityTask"], part), *_key(fleet, part, ["kms:Decrypt"])]
@@ -63,7 +67,7 @@ def documents_for(fleet: Fleet, arns: Sequence[Value]) -> dict[str, list[Json]]:
 
 
 def trust(fleet: Fleet, service: str) -> Json:
-    """The policy by which a service takes a role: on behalf of this account only.
+    """The trust policy of a role: a service may assume it, for this account only.
 
     Args:
         service: ``ecs-tasks`` or ``states``.
@@ -80,48 +84,38 @@ def trust(fleet: Fleet, service: str) -> Json:
 
 
 def iam(fleet: Fleet) -> Json:
-    """Every role as plain JSON, for those who do not use the templates.
+    """The policies of every role as plain JSON, for deployments without the templates.
 
     Raises:
-        SettingsError: Region or account of an activity are not known.
+        SettingsError: The region or the account of an activity is not known.
     """
     fleet = located(fleet)
     arns: list[Value] = [activity.arn for activity in fleet.activities]
     made: Json = {}
     for role, policies in documents_for(fleet, arns).items():
         made[role] = {"PolicyDocuments": policies}
-        if role != "deploy":  # who deploys is not ours to say
+        if role != "deploy":  # the bridge does not create the role that deploys
             service = "states" if role == "stateMachine" else "ecs-tasks"
             made[role]["AssumeRolePolicyDocument"] = trust(fleet, service)
     return made
 
 
 def located(fleet: Fleet) -> Fleet:
-    """The fleet with its account known, from its options or from its activities' ARNs."""
+    """The fleet with its account, which may come from the ARNs of its activities."""
     for activity in fleet.activities:
         if activity.literal_arn is None:
             raise SettingsError(
-                f"activity {activity.name!r} is given by name: its ARN needs --region and "
-                "--account. (The templates do without: CloudFormation knows them.)"
+                f"activity {activity.name!r} is given by name, so its ARN needs --region and "
+                "--account. (Templates do not need them: CloudFormation knows both.)"
             )
     accounts = {activity.account for activity in fleet.activities}
     if fleet.account:
         return fleet
     if len(accounts) > 1:
         raise SettingsError(
-            f"the activities lie in {len(accounts)} accounts; say with --account where it runs."
+            f"the activities are in {len(accounts)} accounts: give the fleet's own with --account."
         )
-    return Fleet(
-        fleet.name,
-        fleet.activities,
-        fleet.region,
-        accounts.pop(),
-        fleet.image,
-        fleet.tags,
-        fleet.kms_key_arn,
-        fleet.dimensions,
-        fleet.existing_vpc,
-    )
+    return replace(fleet, account=accounts.pop())
 
 
 def _parts(arns: Sequence[Value], sizes: Sequence[int], room: int) -> list[list[Value]]:

@@ -1,4 +1,4 @@
-"""What CloudFormation would refuse, said before it is asked.
+"""Refuse templates that exceed a limit of CloudFormation.
 
 Source: CloudFormation's quotas: 500 resources, 200 outputs, 200 parameters, 1 MB a template.
 """
@@ -17,10 +17,10 @@ MAX_PARAMETERS = 200
 
 
 def check_template(template: Json, *, activities: int) -> Json:
-    """The same template, when CloudFormation takes one of its size.
+    """Return the template if it is within the limits.
 
     Raises:
-        InfraError: It is too large; says what to do.
+        InfraError: It is too large; the message says what to do.
     """
     counts = (
         ("Resources", MAX_RESOURCES),
@@ -38,5 +38,6 @@ def check_template(template: Json, *, activities: int) -> Json:
 def _refuse(found: str, limit: str, activities: int) -> None:
     raise InfraError(
         f"The template for {activities} activities has {found}; CloudFormation takes {limit} at "
-        "most. Split it: run the command several times, each with some --activity and a --name."
+        "most. Run the command several times, each with its own --name and some of the activities "
+        "(--activity)."
     )

@@ -1,6 +1,6 @@
-"""The metrics that alarms, dashboard and autoscaling read.
+"""Names and dimensions of the metrics that alarms, dashboard and autoscaling use.
 
-Step Functions publishes those of the namespace ``AWS/States``. The bridge publishes the others:
+Step Functions publishes the metrics in the namespace ``AWS/States``, the bridge the others:
 ``bridge/metrics/catalogue/cloudwatch.py`` has their names, units and dimensions.
 """
 
@@ -29,12 +29,12 @@ BACKLOG_PER_SLOT = cloudwatch.BACKLOG_PER_SLOT.name
 
 
 def of_activity(activity: ActivityRef) -> list[Json]:
-    """``Dimensions`` of a metric of Step Functions on one activity."""
+    """The ``Dimensions`` of a metric of Step Functions for one activity."""
     return [{"Name": "ActivityArn", "Value": activity.arn}]
 
 
 def of_fleet(fleet: Fleet) -> Json:
-    """``Dimensions`` of a fleet-wide metric of the bridge, as properties; none by default."""
+    """The property ``Dimensions`` of a fleet-wide metric of the bridge; empty by default."""
     if not fleet.dimensions:
         return {}
     return {"Dimensions": [{"Name": k, "Value": v} for k, v in fleet.dimensions.items()]}

@@ -1,7 +1,7 @@
-"""The network of ``ecs``: private subnets without a way out, and doors as narrow as they can be.
+"""The network of ``ecs``: private subnets without internet access, and security groups.
 
-There is no NAT gateway: tasks reach AWS through VPC endpoints only, and Step Functions only from
-pollers and beat.
+There is no NAT gateway. Processes reach AWS through VPC endpoints only, and only pollers and beat
+reach Step Functions.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from bridge.infra.iam import REPORT
 
 REDIS_PORT = 6379
 FLOWER_PORT = 5555
-# Everybody's; Step Functions has one of its own, which workers cannot reach.
+# VPC endpoints for every process. Workers cannot reach the endpoint of Step Functions.
 _SHARED_ENDPOINTS = {
     "Logs": "logs",
     "EcrApi": "ecr.api",
@@ -23,40 +23,48 @@ _CALLERS_ENDPOINTS = {"States": "states"}
 _CLIENTS = ("Poller", "Worker", "Flower")
 SUBNETS = ("SubnetA", "SubnetB")
 NOWHERE = [
-    {"IpProtocol": "-1", "CidrIp": "127.0.0.1/32", "Description": "To nowhere: no rule means all"}
+    {
+        "IpProtocol": "-1",
+        "CidrIp": "127.0.0.1/32",
+        "Description": "Nothing: without any rule, all traffic would be allowed",
+    }
 ]
 
 
 def parameters(fleet: Fleet) -> Json:
-    """VPC and subnets, or the range of a new VPC; and S3's prefix list."""
+    """The parameters: VPC and subnets, or the range of a new VPC; and the prefix list of S3."""
     made: Json = {
         "S3PrefixListId": parameter(
-            "Of this region, for image layers: aws ec2 describe-managed-prefix-lists --filters "
+            "Prefix list of S3 in this region, for image layers: "
+            "aws ec2 describe-managed-prefix-lists --filters "
             "Name=prefix-list-name,Values=com.amazonaws.REGION.s3",
             AllowedPattern="^pl-[0-9a-f]+$",
         ),
         "FlowerClients": parameter(
-            "Security group whose members may open Flower; empty: nobody",
+            "Security group whose members may open Flower; empty: none",
             "",
             AllowedPattern="^(sg-[0-9a-f]+)?$",
         ),
     }
     if not fleet.existing_vpc:
-        cidr = parameter("Addresses of the new VPC", "10.64.0.0/20", AllowedPattern=_CIDR)
+        cidr = parameter("Address range of the new VPC", "10.64.0.0/20", AllowedPattern=_CIDR)
         return {"VpcCidr": cidr} | made
     return {
-        "VpcId": {"Type": "AWS::EC2::VPC::Id", "Description": "With DNS support and host names"},
+        "VpcId": {
+            "Type": "AWS::EC2::VPC::Id",
+            "Description": "VPC with DNS support and host names",
+        },
         "SubnetIds": {
             "Type": "List<AWS::EC2::Subnet::Id>",
             "Description": "Private subnets, in two availability zones or more",
         },
         "RouteTableIds": {
             "Type": "CommaDelimitedList",
-            "Description": "Of the subnets, for the S3 endpoint; unused with EndpointsGroup",
+            "Description": "Route tables of the subnets; unused with EndpointsGroup",
             "Default": "",
         },
         "EndpointsGroup": parameter(
-            "Security group of VPC endpoints that exist already; empty: create them",
+            "Security group of existing VPC endpoints; empty: create the endpoints",
             "",
             AllowedPattern="^(sg-[0-9a-f]+)?$",
         ),
@@ -67,7 +75,7 @@ _CIDR = r"^\d{1,3}(\.\d{1,3}){3}/(1[6-9]|2[0-3])$"
 
 
 def conditions(fleet: Fleet) -> Json:
-    """Who may see Flower, and whether the endpoints exist."""
+    """The conditions: whether Flower runs and who may open it, and whether the endpoints exist."""
     made: Json = {
         "WithFlower": {"Fn::Equals": [ref("Flower"), "yes"]},
         "WithFlowerClients": {"Fn::Not": [{"Fn::Equals": [ref("FlowerClients"), ""]}]},
@@ -78,20 +86,20 @@ def conditions(fleet: Fleet) -> Json:
 
 
 def vpc_id(fleet: Fleet) -> Json:
-    """The VPC, whoever made it."""
+    """The VPC: the existing one, or the one of this template."""
     return ref("VpcId" if fleet.existing_vpc else "Vpc")
 
 
 def subnet_ids(fleet: Fleet) -> Value | list[Json]:
-    """The private subnets, whoever made them."""
+    """The private subnets: the existing ones, or those of this template."""
     return ref("SubnetIds") if fleet.existing_vpc else [ref(name) for name in SUBNETS]
 
 
 def endpoint_ids(fleet: Fleet) -> list[str]:
-    """Resources that a task cannot start without.
+    """The endpoints that must exist before a process can start.
 
-    None in an existing VPC, where a condition decides on them. They are there in time all the same:
-    tasks wait for Redis, which takes longer.
+    Empty in an existing VPC, where a condition decides whether they are created. They exist in time
+    there too, because processes wait for Redis, whose creation takes longer.
     """
     if fleet.existing_vpc:
         return []
@@ -99,7 +107,7 @@ def endpoint_ids(fleet: Fleet) -> list[str]:
 
 
 def resources(fleet: Fleet) -> Json:
-    """VPC, subnets, security groups and endpoints."""
+    """VPC, subnets, security groups and VPC endpoints."""
     made: Json = {} if fleet.existing_vpc else _vpc(fleet)
     return made | _groups(fleet) | _endpoints(fleet)
 
@@ -148,26 +156,26 @@ def _groups(fleet: Fleet) -> Json:
         for name in ("EndpointGroup", "CallerEndpointGroup"):
             made[name]["Condition"] = "CreateEndpoints"
     for client in _CLIENTS:
-        doors = ["EndpointGroup"] + ["CallerEndpointGroup"] * (client == "Poller")
+        endpoints = ["EndpointGroup"] + ["CallerEndpointGroup"] * (client == "Poller")
         made[f"{client}Group"] = _group(
             fleet,
             f"{client} tasks" + (" and beat" if client == "Poller" else ""),
             [
                 _to("RedisGroup", REDIS_PORT),
-                *(_to_endpoints(fleet, door) for door in doors),
+                *(_to_endpoints(fleet, endpoint) for endpoint in endpoints),
                 _tcp(443)
                 | {
                     "DestinationPrefixListId": ref("S3PrefixListId"),
-                    "Description": "Layers of images, through the S3 endpoint",
+                    "Description": "Image layers, through the S3 endpoint",
                 },
             ],
         )
         made[f"{client}ToRedis"] = _from(f"{client}Group", "RedisGroup", REDIS_PORT)
-        for door in doors:
-            rule = _from(f"{client}Group", door, 443)
+        for endpoint in endpoints:
+            rule = _from(f"{client}Group", endpoint, 443)
             if fleet.existing_vpc:
                 rule["Condition"] = "CreateEndpoints"
-            made[f"{client}To{door.removesuffix('Group')}"] = rule
+            made[f"{client}To{endpoint.removesuffix('Group')}"] = rule
     clients = _from("FlowerGroup", "FlowerGroup", FLOWER_PORT)
     clients["Properties"]["SourceSecurityGroupId"] = ref("FlowerClients")
     made["ClientsToFlower"] = clients | {"Condition": "WithFlowerClients"}
@@ -229,7 +237,7 @@ def _endpoints(fleet: Fleet) -> Json:
     made["S3Endpoint"] = _endpoint(fleet, "s3")
     tables = ref("RouteTableIds") if fleet.existing_vpc else [ref("RouteTable")]
     made["S3Endpoint"]["Properties"] |= {"VpcEndpointType": "Gateway", "RouteTableIds": tables}
-    if not fleet.existing_vpc:  # in a shared VPC, an endpoint's policy would bind everybody
+    if not fleet.existing_vpc:  # in an existing VPC, a policy would restrict its other users
         made["StatesEndpoint"]["Properties"]["PolicyDocument"] = _states_policy(fleet)
         made["S3Endpoint"]["Properties"]["PolicyDocument"] = _s3_policy()
     return made
@@ -249,20 +257,20 @@ def _endpoint(fleet: Fleet, service: str) -> Json:
 
 
 def _states_policy(fleet: Fleet) -> Json:
-    """Through this endpoint, the activities of this fleet only."""
+    """Allow only the activities of this fleet through this endpoint."""
     arns = [activity.arn for activity in fleet.activities]
-    anybody: Json = {"Effect": "Allow", "Principal": "*"}
+    allow: Json = {"Effect": "Allow", "Principal": "*"}
     return {
         "Version": "2012-10-17",
         "Statement": [
-            anybody | {"Action": "states:GetActivityTask", "Resource": arns},
-            anybody | {"Action": [*REPORT, "states:ListActivities"], "Resource": "*"},
+            allow | {"Action": "states:GetActivityTask", "Resource": arns},
+            allow | {"Action": [*REPORT, "states:ListActivities"], "Resource": "*"},
         ],
     }
 
 
 def _s3_policy() -> Json:
-    """ECR keeps layers in a bucket of its own; add the buckets of your tasks here."""
+    """Allow the bucket in which ECR keeps image layers. Add the buckets of your tasks here."""
     bucket = sub("arn:${AWS::Partition}:s3:::prod-${AWS::Region}-starport-layer-bucket/*")
     statement = {
         "Effect": "Allow",

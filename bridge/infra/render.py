@@ -1,4 +1,4 @@
-"""JSON or YAML text of what was generated."""
+"""Write a template or a policy as JSON or YAML."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Format = Literal["json", "yaml"]
 
 
 def render(made: Json, form: Format) -> str:
-    """The text, in the order in which it was made, with a line end.
+    """The text, with members in their order, and with a line end.
 
     Raises:
-        InfraError: YAML is asked for and PyYAML is not installed.
+        InfraError: The format is YAML, and PyYAML is not installed.
     """
     if form == "json":
         return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
@@ -24,11 +24,11 @@ def render(made: Json, form: Format) -> str:
     except ModuleNotFoundError:
         raise InfraError(
             "YAML needs PyYAML: pip install 'celery-stepfunctions[infra]', or use --format json, "
-            "which CloudFormation takes as well."
+            "which CloudFormation also takes."
         ) from None
 
     class Plain(yaml.SafeDumper):
-        """Without anchors, which CloudFormation does not read everywhere."""
+        """A dumper without anchors, which CloudFormation does not always read."""
 
         def ignore_aliases(self, data: Any) -> bool:
             return True

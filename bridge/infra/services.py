@@ -1,22 +1,16 @@
-"""The processes of ``ecs``: one Fargate service each, and the scaling of the workers."""
+"""The resources of ``ecs`` for its processes: services, task definitions, logs, autoscaling."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass, field
 
 from bridge.infra import metrics, network
 from bridge.infra.activities import ROLES
 from bridge.infra.cfn import Json, ref, sub, tags
 from bridge.infra.execution import execution_role
 from bridge.infra.fleet import Fleet
+from bridge.infra.processes import Process, processes
 
-LONG_JOBS = (
-    "Fargate waits 120 s at most between SIGTERM and SIGKILL. Jobs that take longer are lost when "
-    "a worker goes, by deployment or by scaling in. Declare them on_lost='retry', so that they run "
-    "again inside their claim; or have them ask for ECS task protection while they run; or run "
-    "workers on EC2 capacity, whose stopTimeout has no such limit."
-)
-# ECS ignores the image's own. While Redis is away nothing is found wrong: see bridge.healthcheck.
+# ECS does not use the health check of the image. An outage of Redis does not make a process
+# unhealthy: see bridge.healthcheck.
 _HEALTH_CHECK: Json = {
     "Command": ["CMD", "python", "-P", "-m", "bridge.healthcheck"],
     "Interval": 60,
@@ -26,111 +20,8 @@ _HEALTH_CHECK: Json = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
-    """One service.
-
-    Attributes:
-        stop_s: Between SIGTERM and SIGKILL, seconds; 120 at most on Fargate.
-        deployment: Minimum healthy percent and maximum percent.
-        count: None: autoscaling says.
-    """
-
-    name: str
-    command: list[str | Json]
-    role: str
-    group: str
-    stop_s: int
-    count: Json | int | None
-    deployment: tuple[int, int] = (100, 200)
-    secrets: dict[str, str] = field(default_factory=dict)
-    ports: tuple[int, ...] = ()
-    condition: str | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
-    env: dict[str, Json | str] = field(default_factory=dict)
-
-
-_BROKER = {"CELERY_BROKER_URL": "BrokerUrl"}
-_AWS: dict[str, Json | str] = {"AWS_REGION": ref("AWS::Region")}
-_LOG = ["--loglevel", "INFO"]
-
-
-def processes(fleet: Fleet) -> list[Process]:
-    """What runs; see README for what each does."""
-    celery: list[str | Json] = ["celery", "-A", fleet.app]
-    return [
-        # Open polls return within 60 s: cutting one off can lose the next task.
-        Process(
-            "Poller",
-            [*celery, "poll"],
-            "poller",
-            "PollerGroup",
-            90,
-            ref("PollerCount"),
-            secrets=_BROKER,
-            env=_AWS,
-        ),
-        Process(
-            "Worker",
-            [
-                *celery,
-                "worker",
-                "--concurrency",
-                ref("WorkerConcurrency"),
-                *_LOG,
-                "--hostname",
-                "worker@%h",
-            ],
-            "worker",
-            "WorkerGroup",
-            120,
-            None,
-            secrets=_BROKER,
-            metadata={"LongJobs": LONG_JOBS},
-        ),
-        # One is enough and two do no harm: the store hands each token to one pass.
-        Process(
-            "Beat",
-            [
-                *celery,
-                "worker",
-                "-B",
-                "-Q",
-                "bridge.system",
-                "--pool",
-                "threads",
-                "--concurrency",
-                "8",
-                *_LOG,
-                "--hostname",
-                "beat@%h",
-                "--schedule",
-                "/tmp/celerybeat-schedule",  # noqa: S108
-            ],
-            "beat",
-            "PollerGroup",
-            30,
-            1,
-            secrets=_BROKER,
-            env=_AWS,
-        ),
-        Process(
-            "Flower",
-            [*celery, "flower", "--address=0.0.0.0", f"--port={network.FLOWER_PORT}"],
-            "worker",
-            "FlowerGroup",
-            30,
-            1,
-            (0, 100),
-            _BROKER | {"FLOWER_BASIC_AUTH": "FlowerAuth"},
-            (network.FLOWER_PORT,),
-            condition="WithFlower",
-        ),
-    ]
-
-
 def resources(fleet: Fleet) -> Json:
-    """Cluster, log groups, task definitions, services, and the workers' scaling."""
+    """Cluster, log groups, task definitions, services, and the autoscaling of the workers."""
     made: Json = {
         "Cluster": {
             "Type": "AWS::ECS::Cluster",
@@ -155,7 +46,8 @@ def resources(fleet: Fleet) -> Json:
 def _logs(fleet: Fleet) -> Json:
     return {
         "Type": "AWS::Logs::LogGroup",
-        # No name of ours: the next stack of this name would stumble over what was kept.
+        # CloudFormation chooses the name: with a fixed one, the kept log group would stop the next
+        # stack of this name.
         "DeletionPolicy": "RetainExceptOnCreate",
         "UpdateReplacePolicy": "Retain",
         "Properties": {
@@ -204,7 +96,7 @@ def _container(process: Process) -> Json:
         "LinuxParameters": {
             "InitProcessEnabled": True,
             "Capabilities": {"Drop": ["ALL"]},
-            # The only place to write to; part of the task's memory. Needs a Fargate of 2026.
+            # The only writable folder; it is part of the task's memory. Fargate has it since 2026.
             "Tmpfs": [{"ContainerPath": "/tmp", "Size": ref("TmpMiB")}],  # noqa: S108
         },
         "HealthCheck": _HEALTH_CHECK,
@@ -219,7 +111,7 @@ def _container(process: Process) -> Json:
                 "awslogs-group": ref(f"{process.name}Logs"),
                 "awslogs-region": ref("AWS::Region"),
                 "awslogs-stream-prefix": process.name.lower(),
-                # A slow CloudWatch must not stop a worker that writes a log line.
+                # Otherwise a slow CloudWatch would block a worker that writes a log line.
                 "mode": "non-blocking",
                 "max-buffer-size": "25m",
             },
@@ -231,17 +123,16 @@ def _container(process: Process) -> Json:
 
 
 def _service(fleet: Fleet, process: Process) -> Json:
-    minimum, maximum = process.deployment
     properties: Json = {
         "Cluster": ref("Cluster"),
         "LaunchType": "FARGATE",
         "TaskDefinition": ref(f"{process.name}Task"),
         "DeploymentConfiguration": {
-            "MinimumHealthyPercent": minimum,
-            "MaximumPercent": maximum,
+            "MinimumHealthyPercent": process.minimum_healthy_percent,
+            "MaximumPercent": process.maximum_percent,
             "DeploymentCircuitBreaker": {"Enable": True, "Rollback": True},
         },
-        # Moving tasks between zones would stop workers that are well.
+        # Rebalancing between zones would stop healthy workers.
         "AvailabilityZoneRebalancing": "DISABLED",
         "NetworkConfiguration": {
             "AwsvpcConfiguration": {

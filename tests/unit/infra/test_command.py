@@ -49,7 +49,7 @@ def test_there_are_no_other_samples():
     assert {each.name for each in DEPLOY.iterdir()} == set(SAMPLES)
 
 
-def test_another_app_is_the_one_that_runs():
+def test_the_given_app_is_the_one_that_runs():
     """An app with ``bridge.install`` has a name of its own."""
     made = run("ecs", "--json", *TWO, *IMAGE, app="shop").stdout
     assert "Made by: celery -A shop infra ecs" in made
@@ -62,20 +62,20 @@ def test_another_app_is_the_one_that_runs():
 
 
 class TestActivities:
-    def test_those_of_the_registered_tasks_by_default(self, monkeypatch):
+    def test_activities_are_those_of_the_registered_tasks(self, monkeypatch):
         bridge = SimpleNamespace(load_tasks=lambda: {"resize": None, "notify": None})
         monkeypatch.setattr("bridge.app_state.installed", lambda app: bridge)
         made = json.loads(run("cloudformation", "--json").stdout)
         assert {"ActivityResize", "ActivityNotify"} <= set(made["Resources"])
 
-    def test_those_given_instead(self):
+    def test_given_activities_replace_those_of_the_tasks(self):
         made = json.loads(run("cloudformation", "--json", "--activity", "resize").stdout)
         assert "ActivityResize" in made["Resources"]
 
 
 class TestFormat:
     @pytest.mark.parametrize("command", COMMANDS)
-    def test_json_and_yaml_say_the_same(self, command):
+    def test_json_and_yaml_have_the_same_content(self, command):
         as_json = run(command, *TWO, *PLACE, "--format", "json").stdout
         as_yaml = run(command, *TWO, *PLACE, "--format", "yaml").stdout
         assert json.loads(as_json) == yaml.safe_load(as_yaml)
@@ -97,7 +97,7 @@ class TestFormat:
 
 
 class TestExit:
-    def test_1_above_the_quotas_and_nothing_is_written(self, tmp_path):
+    def test_exit_status_is_1_above_the_quotas_and_no_file_is_written(self, tmp_path):
         many = [part for number in range(130) for part in ("--activity", f"task-{number}")]
         output = tmp_path / "alarms.yaml"
         result = run("alarms", *many, "--output", str(output))
@@ -105,13 +105,13 @@ class TestExit:
         assert "522 resources" in result.stderr
         assert not output.exists()
 
-    def test_2_where_the_call_is_wrong(self):
+    def test_exit_status_is_2_for_wrong_usage(self):
         assert run("alarms", *TWO, "--tag", "Team").exit_code == 2
         assert run("alarms", *TWO, "--format", "toml").exit_code == 2
         assert run("alarms", *TWO, "--region", "Ireland").exit_code == 2
         assert run("ecs", *TWO, "--image", "python:3.13").exit_code == 2
 
-    def test_2_where_a_policy_needs_a_place(self):
+    def test_exit_status_is_2_when_a_policy_needs_region_and_account(self):
         result = run("iam", "--activity", "resize")
         assert (result.exit_code, result.stdout) == (2, "")
         assert "--region" in result.stderr

@@ -8,7 +8,7 @@ from tests.unit.addresses.partitions import PARTITIONS
 
 
 class TestArn:
-    def test_what_is_not_known_is_left_to_cloudformation(self):
+    def test_unknown_parts_of_an_arn_are_left_to_cloudformation(self):
         text = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:activity:resize"
         assert ActivityRef.of("resize", None, None).arn == {"Fn::Sub": text}
 
@@ -40,7 +40,7 @@ class TestLogicalId:
         ]
         assert len({each.logical_id for each in Fleet.of(given).activities}) == 3
 
-    def test_it_does_not_depend_on_the_others(self):
+    def test_a_logical_id_does_not_depend_on_other_activities(self):
         alone = Fleet.of(["a_b"]).activities[0].logical_id
         assert alone in {each.logical_id for each in Fleet.of(["a-b", "ab", "a_b"]).activities}
 
@@ -49,7 +49,7 @@ class TestFleet:
     def test_order_does_not_matter(self):
         assert Fleet.of(["b", "a"]) == Fleet.of(["a", "b", "a"])
 
-    def test_it_needs_an_activity(self):
+    def test_a_fleet_needs_an_activity(self):
         with pytest.raises(SettingsError, match="--activity"):
             Fleet.of([])
 
@@ -62,6 +62,6 @@ class TestFleet:
             {"kms_key_arn": "alias/activities"},
         ],
     )
-    def test_what_aws_would_not_take_is_refused(self, wrong):
+    def test_values_that_aws_would_refuse_are_refused(self, wrong):
         with pytest.raises(SettingsError, match=f"--{next(iter(wrong)).replace('_', '-')}"):
             Fleet.of(["a"], **wrong)

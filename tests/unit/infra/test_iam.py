@@ -96,7 +96,7 @@ class TestLeastPrivilege:
         ]
         assert found == [activity.literal_arn for activity in fleet.activities]
 
-    def test_nobody_claims_on_everything(self, fleet):
+    def test_no_role_claims_on_every_activity(self, fleet):
         for role in iam(fleet).values():
             for statement in statements(role["PolicyDocuments"]):
                 if "states:GetActivityTask" in statement["Action"]:
@@ -106,7 +106,7 @@ class TestLeastPrivilege:
         for role in iam(fleet).values():
             assert not [a for a in actions(role["PolicyDocuments"]) if "*" in a]
 
-    def test_workers_get_nothing(self, fleet):
+    def test_workers_have_no_permissions(self, fleet):
         assert iam(fleet)["worker"]["PolicyDocuments"] == []
 
     def test_beat_reports_and_claims_nothing(self, fleet):
@@ -135,7 +135,7 @@ class TestLeastPrivilege:
             found = actions(iam(fleet)[role]["PolicyDocuments"])
             assert not [action for action in found if action.startswith("cloudwatch:")]
 
-    def test_who_deploys_manages_these_activities_and_nothing_else(self, fleet):
+    def test_the_deploy_policy_manages_these_activities_only(self, fleet):
         deploy = iam(fleet)["deploy"]["PolicyDocuments"]
         assert {
             "states:CreateActivity",

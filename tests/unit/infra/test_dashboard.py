@@ -1,4 +1,4 @@
-"""Alarms and the dashboard."""
+"""The dashboard."""
 
 import json
 import re
@@ -15,42 +15,8 @@ def alarms_of(fleet):
     return [each["Properties"] for each in alarms(fleet)["Resources"].values()]
 
 
-class TestAlarms:
-    def test_every_activity_is_watched_for_waiting_failing_and_timing_out(self):
-        for activity in FLEET.activities:
-            dimension = [{"Name": "ActivityArn", "Value": activity.arn}]
-            found = {
-                each["MetricName"]
-                for each in alarms_of(FLEET)
-                if each.get("Dimensions") == dimension
-            }
-            assert found == {
-                "ActivityScheduleTime",
-                "ActivitiesTimedOut",
-                "ActivitiesFailed",
-                "ActivitiesHeartbeatTimedOut",
-            }
-
-    def test_the_fleet_is_watched_for_lost_workers_and_a_stuck_outbox(self):
-        found = {
-            each["MetricName"]
-            for each in alarms_of(FLEET)
-            if each["Namespace"] == "StepFunctions/Activities"
-        }
-        assert found == {"LostWorkers", "OutboxAgeSeconds"}
-
-    def test_waiting_is_the_slowest_hundredth(self):
-        waits = [each for each in alarms_of(FLEET) if each["MetricName"] == "ActivityScheduleTime"]
-        assert {each["ExtendedStatistic"] for each in waits} == {"p99"}
-
-    def test_names_are_unique(self):
-        arns = [f"arn:aws:states:us-east-{n}:210987654321:activity:a" for n in "12"]
-        names = [each["AlarmName"] for each in alarms_of(Fleet.of(["a", *arns]))]
-        assert len(names) == len(set(names))
-
-
 class TestDashboard:
-    def test_it_answers_the_six_questions(self):
+    def test_it_has_six_widgets(self):
         titles = [widget["properties"]["title"] for widget in body(FLEET)["widgets"]]
         for wanted in (
             "Completion rate",
