@@ -126,12 +126,12 @@ class _HeartbeatPass:
                 )
             except TokenClosed as exc:
                 self.counts.closed += 1
-                self._meters.beat(activity, "closed")
+                self._meters.heartbeat(activity, "closed")
                 logger.info("claim %s is closed: %s", claim_id, exc.code)
                 await self._close(claim_id, exc.code)
             except Exception as exc:
                 self.counts.failed += 1
-                self._meters.beat(activity, "failed")
+                self._meters.heartbeat(activity, "failed")
                 if isinstance(exc, BridgeError):
                     logger.warning("heartbeat of claim %s failed: %s", claim_id, exc)
                 else:
@@ -139,7 +139,7 @@ class _HeartbeatPass:
                 await self._store.retry_heartbeat(heartbeat, heartbeat.interval_s * HEARTBEAT_AGAIN)
             else:
                 self.counts.sent += 1
-                self._meters.beat(activity, "sent")
+                self._meters.heartbeat(activity, "sent")
 
     async def _close(self, claim_id: str, code: str) -> None:
         closed = await self._store.close_claims([claim_id], reason=code)

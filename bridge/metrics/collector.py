@@ -40,7 +40,7 @@ class FleetCollector(Collector):
         self._reader = reader
         self._registry = registry
         self._lock = threading.Lock()
-        self._reading: _Reading | None = None
+        self._reading: _StatusReading | None = None
 
     def describe(self) -> list[Family]:
         """The families without samples: nothing is read before the first scrape."""
@@ -56,12 +56,12 @@ class FleetCollector(Collector):
     def _status(self) -> Status | None:
         with self._lock:
             if self._reading is None or self._reading.is_old():
-                self._reading = _Reading(self._reader, list(self._registry))
+                self._reading = _StatusReading(self._reader, list(self._registry))
             reading = self._reading
         return reading.wait(TIMEOUT_S)
 
 
-class _Reading:
+class _StatusReading:
     """One reading of the status, which may still be under way."""
 
     def __init__(self, reader: StatusReader, activities: list[str]) -> None:

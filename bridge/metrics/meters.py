@@ -24,7 +24,7 @@ class Meters:
     def throttled(self, call: str) -> None:
         """Step Functions throttled a call, such as ``"SendTaskHeartbeat"``."""
 
-    def beat(self, activity: str, result: str) -> None:
+    def heartbeat(self, activity: str, result: str) -> None:
         """A heartbeat was sent or not; ``result`` is ``"sent"``, ``"closed"`` or ``"failed"``.
 
         Args:
@@ -77,10 +77,10 @@ class Several(Meters):
         for each in self._meters:
             each.throttled(call)
 
-    def beat(self, activity: str, result: str) -> None:
+    def heartbeat(self, activity: str, result: str) -> None:
         """Pass the event on."""
         for each in self._meters:
-            each.beat(activity, result)
+            each.heartbeat(activity, result)
 
     def recovered(self, activity: str, action: str) -> None:
         """Pass the event on."""

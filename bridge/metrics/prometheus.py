@@ -47,7 +47,7 @@ class PrometheusMeters(Meters):
         """Count the refused call."""
         self._throttles.labels(call).inc()
 
-    def beat(self, activity: str, result: str) -> None:
+    def heartbeat(self, activity: str, result: str) -> None:
         """Count the heartbeat."""
         self._heartbeats.labels(activity, result).inc()
 

@@ -205,7 +205,7 @@ def test_heartbeats(store, meters, fault, result):
             meters=meters,
         )
     )
-    assert meters.events == [("beat", "resize", result)]
+    assert meters.events == [("heartbeat", "resize", result)]
 
 
 class TestRecoveries:

@@ -44,7 +44,7 @@ def use(meters: Meters) -> None:
     meters.polled("resize", "task")
     meters.claimed("resize")
     meters.throttled("SendTaskHeartbeat")
-    meters.beat("resize", "sent")
+    meters.heartbeat("resize", "sent")
     meters.recovered("resize", "again")
     meters.reported(EndedClaim("resize", "w1#a", "", 0.3, 2.0, 0.02), "", taken=True)
     meters.reported(EndedClaim("resize", "w1#a", "", None, None, None), "Boom", taken=False)
