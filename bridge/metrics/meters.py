@@ -5,7 +5,12 @@ No method is given a task token, an input or an output.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from bridge.store import EndedClaim
+
+PollResult = Literal["task", "empty", "error"]
+HeartbeatResult = Literal["sent", "closed", "failed"]
 
 MAX_ERRORS = 100
 OTHER = "other"
@@ -15,8 +20,8 @@ OTHER = "other"
 class Meters:
     """The events. This class counts nothing; subclasses count what they publish."""
 
-    def polled(self, activity: str, result: str) -> None:
-        """A poll returned; ``result`` is ``"task"``, ``"empty"`` or ``"error"``."""
+    def polled(self, activity: str, result: PollResult) -> None:
+        """A poll returned."""
 
     def claimed(self, activity: str) -> None:
         """An activity task has been stored as a claim."""
@@ -24,12 +29,8 @@ class Meters:
     def throttled(self, call: str) -> None:
         """Step Functions throttled a call, such as ``"SendTaskHeartbeat"``."""
 
-    def heartbeat(self, activity: str, result: str) -> None:
-        """A heartbeat was sent or not; ``result`` is ``"sent"``, ``"closed"`` or ``"failed"``.
-
-        Args:
-            result: ``"closed"`` means that the heartbeat found its token closed.
-        """
+    def heartbeat(self, activity: str, result: HeartbeatResult) -> None:
+        """A heartbeat was sent, found its token closed, or failed."""
 
     def recovered(self, activity: str, action: str) -> None:
         """Recovery found a claim that a dead worker or poller left behind.
@@ -62,7 +63,7 @@ class Several(Meters):
     def __init__(self, *meters: Meters) -> None:
         self._meters = meters
 
-    def polled(self, activity: str, result: str) -> None:
+    def polled(self, activity: str, result: PollResult) -> None:
         """Pass the event on."""
         for each in self._meters:
             each.polled(activity, result)
@@ -77,7 +78,7 @@ class Several(Meters):
         for each in self._meters:
             each.throttled(call)
 
-    def heartbeat(self, activity: str, result: str) -> None:
+    def heartbeat(self, activity: str, result: HeartbeatResult) -> None:
         """Pass the event on."""
         for each in self._meters:
             each.heartbeat(activity, result)

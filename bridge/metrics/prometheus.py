@@ -6,7 +6,12 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 
 from bridge.metrics.catalogue import process
 from bridge.metrics.catalogue.metric import Metric
-from bridge.metrics.meters import ErrorNames, Meters
+from bridge.metrics.meters import (
+    ErrorNames,
+    HeartbeatResult,
+    Meters,
+    PollResult,
+)
 from bridge.store import EndedClaim
 
 
@@ -35,7 +40,7 @@ class PrometheusMeters(Meters):
         self._report_delay = histogram(process.REPORT_DELAY)
         ProcessCollector(registry=registry)
 
-    def polled(self, activity: str, result: str) -> None:
+    def polled(self, activity: str, result: PollResult) -> None:
         """Count the poll."""
         self._polls.labels(activity, result).inc()
 
@@ -47,7 +52,7 @@ class PrometheusMeters(Meters):
         """Count the refused call."""
         self._throttles.labels(call).inc()
 
-    def heartbeat(self, activity: str, result: str) -> None:
+    def heartbeat(self, activity: str, result: HeartbeatResult) -> None:
         """Count the heartbeat."""
         self._heartbeats.labels(activity, result).inc()
 
