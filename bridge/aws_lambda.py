@@ -1,11 +1,11 @@
-"""AWS Lambda in the poller's place: one poll of each activity, stored and dispatched.
+"""Poll from AWS Lambda instead of a poller: an invocation sends one poll for each activity.
 
-For fleets whose poller should cost nothing while there is nothing to do; docs/lambda.md says what
-that costs instead. Reports and heartbeats stay with the beat process.
+It suits fleets whose poller should cost nothing while there is no work; docs/lambda.md says what
+that costs instead. The beat process sends reports and heartbeats.
 
-A function that is frozen or killed while its poll is open loses the task that the poll brings: so a
-poll is begun only when the time that is left can hold all of it. Nothing stays open between two
-invocations, for a freeze outlasts every connection.
+A function that is frozen or killed while its poll is open loses the task that the poll brings. So a
+poll is begun only if the time that is left is enough for all of it. Nothing stays open between two
+invocations, because connections do not survive a freeze.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ logger = logging.getLogger(__name__)
 GRANT_S = 5.0
 """The store answers within this time, or no poll is opened."""
 AFTERWARDS_S = 20.0
-"""For storing and dispatching what a poll brings in its last moment, with slow servers."""
-LAST_WORDS_S = 2.0
-"""Kept to say what went wrong before Lambda kills the function."""
+"""Time to store and dispatch what a poll brings in its last moment, with slow servers."""
+ERROR_LOG_S = 2.0
+"""Time to log what went wrong before Lambda kills the function."""
 NOT_POLLED = "no poll is opened: %s"
 REASONS = {
     PollRefusal.THROTTLED: "throttled: Step Functions refuses calls that matter more",
@@ -53,26 +53,26 @@ REASONS = {
 
 
 class TaskLost(BridgeError):
-    """The time is over, and a poll is still open or its task is not stored."""
+    """The function's time is over, and a poll is still open or its task is not stored."""
 
 
 class LambdaContext(Protocol):
-    """What is used of Lambda's context."""
+    """The part of Lambda's context object that is used."""
 
     def get_remaining_time_in_millis(self) -> int:
-        """Until Lambda kills the invocation, in milliseconds."""
+        """Milliseconds until Lambda kills the invocation."""
 
 
 @dataclass(slots=True)
 class Result:
-    """What an invocation did; counts.
+    """What an invocation did.
 
     Attributes:
-        polled: Polls that were opened.
-        claimed: Tasks that they brought, stored as claims.
-        dispatched: Those whose job is published; recovery publishes the others.
-        failed: Polls that Step Functions refused; the log says why.
-        refused: Why no poll was opened; empty: one was.
+        polled: How many polls were opened.
+        claimed: How many tasks they brought, which are stored as claims.
+        dispatched: How many of their jobs are published; recovery publishes the others.
+        failed: How many polls Step Functions refused; the log says why.
+        refused: Why no poll was opened; empty: at least one was.
     """
 
     polled: int = 0
@@ -83,10 +83,10 @@ class Result:
 
 
 class Function:
-    """A Lambda handler for one app; what it loads, it keeps for the next invocation.
+    """A Lambda handler for one app, which it keeps for the next invocations.
 
     Args:
-        app: By default what the variable APP names, as ``celery -A`` does, else ``bridge``.
+        app: By default the app that the variable APP names as ``celery -A`` would, else ``bridge``.
     """
 
     def __init__(self, app: Celery | None = None) -> None:
@@ -94,7 +94,7 @@ class Function:
         self._arns: dict[str, str] = {}
 
     def __call__(self, event: Mapping[str, Any] | None, context: LambdaContext) -> dict[str, Any]:
-        """Poll once for ``event["activity"]``, or once for each activity, all at a time.
+        """Poll once for ``event["activity"]``; without it, once for each activity, together.
 
         Returns:
             A ``Result``, as a dict.
@@ -126,7 +126,7 @@ class Function:
         else:
             try:
                 with asyncio.Runner() as runner:
-                    result = runner.run(self._poll(bridge, arns, left_s - LAST_WORDS_S))
+                    result = runner.run(self._poll(bridge, arns, left_s - ERROR_LOG_S))
             finally:
                 pool = app.pool
                 pool.resize(pool.limit, reset=True)
@@ -137,7 +137,7 @@ class Function:
         return asdict(result)
 
     def _resolve(self, bridge: Installation, event: Mapping[str, Any]) -> dict[str, str]:
-        """The activities that are to be polled → ARN."""
+        """The activities to poll → ARN."""
         if bridge.app.conf.task_always_eager:
             raise SettingsError(
                 "task_always_eager is on: jobs would run inside the function. Turn it off."
@@ -146,7 +146,7 @@ class Function:
         wanted = [event["activity"]] if "activity" in event else [*registry]
         if unknown := [each for each in wanted if each not in [*registry]]:
             raise SettingsError(
-                f"the event's activity {unknown[0]!r} is none of {', '.join(registry)}: nothing "
+                f"the event's activity {unknown[0]!r} is none of {', '.join(registry)}: no worker "
                 "could run its tasks. Name one of those, or deploy its task too."
             )
         if new := [activity for activity in wanted if activity not in self._arns]:
@@ -235,7 +235,7 @@ def _log_refusals(refusals: Mapping[str, PollRefusal]) -> str:
 
 
 def time_needed_s(settings: Settings) -> float:
-    """What one invocation may take after its start: grant, poll, store, dispatch; seconds."""
+    """Seconds that one invocation may need after its start: grant, poll, store, dispatch."""
     return GRANT_S + CONNECT_TIMEOUT_S + settings.poll_timeout_s + AFTERWARDS_S
 
 

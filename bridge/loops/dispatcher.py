@@ -1,4 +1,4 @@
-"""Publish a claim's job, and revoke one. Blocking, as Celery's producers are."""
+"""Publish the jobs of claims, and revoke jobs. Blocking, as Celery's producers are."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from bridge.versions import enabled
 logger = logging.getLogger(__name__)
 
 CONFIRM_TIMEOUT_S = 5.0
-"""RabbitMQ's confirmation of a publish; on a half-open connection it never comes."""
+"""How long to wait for RabbitMQ's confirmation; on a half-open connection it never comes."""
 
 SHORT_CHARS = 500
-"""An input that Flower may show whole; Celery's search for what to cut is a sixth of the price of a
-publish."""
+"""Flower shows an input of this length whole. Celery's search for what to cut takes a sixth of the
+CPU of a publish."""
 
 
 class NotPublished(BridgeError):
@@ -37,11 +37,11 @@ class NotPublished(BridgeError):
 
 
 class BrokerUnavailable(NotPublished):
-    """The same because the connection to the broker failed: other jobs would fare no better."""
+    """The connection to the broker failed, so it would not take other jobs either."""
 
 
 class NotRegistered(BridgeError):
-    """A claim's activity has no task in this process: it runs other code than its poller did."""
+    """This process has no task for a claim's activity: it runs other code than the poller did."""
 
 
 class Dispatcher:
@@ -55,11 +55,10 @@ class Dispatcher:
         self._revoker: threading.Thread | None = None
 
     def publish_all(self, claims: Sequence[Claim]) -> list[Exception | None]:
-        """Publish the jobs of several claims; what went wrong with each.
+        """Publish the jobs of several claims; for each, its error or None.
 
-        They share a round trip where the broker is Redis and kombu is 5.7 or newer. When the broker
-        goes away meanwhile, none counts as published, though some may be: publishing again is
-        harmless.
+        They share a round trip if the broker is Redis and kombu is 5.7 or newer. If the connection
+        fails meanwhile, none counts as published, though some may be: publishing again is harmless.
         """
         failures: list[Exception | None] = []
         try:
@@ -71,16 +70,16 @@ class Dispatcher:
                         failures.append(None)
                     except BrokerUnavailable:
                         raise
-                    except Exception as exc:  # noqa: BLE001 (handed over to who asked)
+                    except Exception as exc:  # noqa: BLE001 (returned to the caller)
                         failures.append(exc)
         except BrokerUnavailable as exc:
             return [exc] * len(claims)
-        except Exception as exc:  # noqa: BLE001 (whatever a transport raises: the jobs are there)
+        except Exception as exc:  # noqa: BLE001 (transports raise many kinds)
             return [self._not_published(exc, f"{len(claims)} jobs")] * len(claims)
         return failures
 
     def _batch(self, producer: Producer, size: int) -> AbstractContextManager[object]:
-        """Within it, what is published goes to the broker together."""
+        """Within this context, published messages are sent to the broker together."""
         if not self._batches:
             return nullcontext()
         batch: AbstractContextManager[object] = producer.batch(max_size=size)
@@ -89,31 +88,31 @@ class Dispatcher:
     def publish(self, claim: Claim, *, retry: int = 0, producer: Producer | None = None) -> None:
         """Publish the job of a claim's current attempt.
 
-        The job's id is deterministic and its start is fenced, so publishing twice is harmless. A
-        job that can never be published is settled as ``Bridge.NotDispatched``.
+        The job's id is deterministic and its start is fenced, so publishing twice is harmless. If
+        a job can never be published, its claim fails as ``Bridge.NotDispatched``.
 
         Args:
-            claim: What the job is to do.
-            retry: Celery's count of retries that the job had come to.
-            producer: What to publish with; by default one of the app's pool.
+            claim: The claim whose job is published.
+            retry: Celery's count of retries, with which the job begins.
+            producer: Publishes the job; by default one of the app's pool.
 
         Raises:
-            BrokerUnavailable: The broker is away; try again.
-            NotPublished: It did not take this job; try again.
+            BrokerUnavailable: The connection to the broker failed; try again.
+            NotPublished: The broker did not take this job; try again.
             NotRegistered: No task of this process has the activity.
         """
         activity = self._bridge.registry.get(claim.activity)
         if activity is None:
             raise NotRegistered(
-                f"claim {claim.claim_id} is of activity {claim.activity!r}, and no task here has "
-                "it. Deploy the same tasks to pollers and beat processes."
+                f"claim {claim.claim_id} is of activity {claim.activity!r}, for which this process "
+                "has no task. Deploy the same tasks to pollers and beat processes."
             )
         task = activity.task
         try:
             argument = claim.argument
         except Exception as exc:
             logger.exception("the input of claim %s cannot be decoded", claim.claim_id)
-            self._give_up(claim, exc)
+            self._fail(claim, exc)
             return
         try:
             task.apply_async(
@@ -130,20 +129,20 @@ class Dispatcher:
         except Exception as exc:
             if is_final(exc, task, argument):
                 logger.exception("job %s of %s cannot be published", claim.job.id, claim.activity)
-                self._give_up(claim, exc)
+                self._fail(claim, exc)
                 return
             raise self._not_published(exc, f"job {claim.job.id}") from exc
 
-    def _give_up(self, claim: Claim, exc: Exception) -> None:
+    def _fail(self, claim: Claim, exc: Exception) -> None:
         reason = f"{type(exc).__name__}: {exc}"
         self._bridge.jobs.settle(claim.job, Outcome.failure(ErrorName.NOT_DISPATCHED, reason))
 
     def _not_published(self, exc: Exception, what: str) -> NotPublished:
-        """The error for a publish that may succeed later; it is logged, but not each time."""
+        """The error of a publish that may succeed later; logged once a minute."""
         reason = exc.__cause__ or exc
         said = f"{type(reason).__name__}: {reason}"
-        # A Redis that refuses writes refuses all; and its name may lead to another server, to which
-        # only a new connection comes: kombu's pool makes one after an outage.
+        # A Redis that refuses writes refuses all of them. Its name may lead to another server now,
+        # which only a new connection reaches: kombu's pool makes one after an outage.
         refused = refusal_of(reason) not in (None, StoreRefusal.FORBIDDEN)
         away = refused or is_outage(exc, self._bridge.app)
         self._log_limiter.warning(
@@ -159,7 +158,7 @@ class Dispatcher:
     def revoke_soon(self, unfinished: UnfinishedJob) -> None:
         """Revoke a job without waiting for the broker."""
         if self._revoker is None:
-            # One thread, and none of the loop's: a broker that hangs must hold up neither
+            # One thread, beside those of the event loop: a broker that hangs must delay neither
             # heartbeats nor the end of the process.
             self._revoker = threading.Thread(target=self._revoke_all, name="revoke", daemon=True)
             self._revoker.start()
@@ -170,15 +169,15 @@ class Dispatcher:
             unfinished = self._revocations.get()
             try:
                 self.revoke(unfinished)
-            except Exception as exc:  # noqa: BLE001 (it is only sooner than the lease's own news)
-                # The fence keeps it from starting; one that runs can ask, and its worker hears of
-                # it when it renews its lease.
+            except Exception as exc:  # noqa: BLE001 (revoking is optional)
+                # The fence keeps the job from starting. If it runs, its worker learns that the
+                # claim is closed when it renews its lease.
                 self._log_limiter.warning(exc, "job %s is not revoked: %s", unfinished.job.id, exc)
 
     def revoke(self, unfinished: UnfinishedJob) -> None:
-        """Tell the workers that a job is not wanted any more.
+        """Tell the workers that a job's claim is closed.
 
-        One that runs learns it from ``bridge.current()``, or is terminated where its task says so.
+        A job that runs sees it in ``bridge.current()``, or is terminated if its task asks for that.
         """
         activity = self._bridge.registry.get(unfinished.activity)
         terminate = activity is not None and activity.terminate_on_cancel

@@ -1,6 +1,6 @@
-"""Say in the log when no worker serves a queue, and when one does again.
+"""Log when no worker serves a queue, and when one does again.
 
-A poller asks for polls many times a second, so each change is said once.
+A poller asks for polls many times a second, so each change is logged once.
 """
 
 from __future__ import annotations
@@ -13,21 +13,27 @@ from bridge.store import PollRefusal, Wish
 
 logger = logging.getLogger(__name__)
 
-SLOTS_SAID_EVERY_S = 10.0
-"""A fleet that grows by many workers is not said slot by slot."""
+LOG_SLOTS_EVERY_S = 10.0
+"""A fleet that grows by many workers is not logged slot by slot."""
 MAX_NAMED = 5
 
 
 class GrantLog:
-    """What one poller has said about the workers."""
+    """What one poller has logged about the workers."""
 
     def __init__(self) -> None:
         self._unserved: set[str] = set()
         self._slots: int | None = None
-        self._slots_said_at = float("-inf")
+        self._slots_logged_at = float("-inf")
 
     def note(self, wishes: Sequence[Wish], slots: int, refused: Sequence[PollRefusal]) -> None:
-        """Say what has changed with a grant, whose slots and refusals these are."""
+        """Log what has changed with a grant.
+
+        Args:
+            wishes: What the poller asked for.
+            slots: Slots of the workers, from the grant.
+            refused: For each wish, why it was not granted in full.
+        """
         self._note_slots(slots)
         unserved: set[str] = set()
         served: set[str] = set()
@@ -35,7 +41,8 @@ class GrantLog:
             if why is PollRefusal.NO_WORKER:
                 unserved.add(wish.queue)
             elif wish.want and why is not PollRefusal.THROTTLED:
-                # What wants nothing, or is refused for a reason that comes first, shows no worker.
+                # A wish for no poll shows nothing of the workers. Neither does one that is
+                # throttled, because the store checks that first.
                 served.add(wish.queue)
         for queue in sorted(unserved - self._unserved):
             logger.warning(
@@ -49,14 +56,14 @@ class GrantLog:
 
     def _note_slots(self, slots: int) -> None:
         now = time.monotonic()
-        if not slots or slots == self._slots or now - self._slots_said_at < SLOTS_SAID_EVERY_S:
+        if not slots or slots == self._slots or now - self._slots_logged_at < LOG_SLOTS_EVERY_S:
             return
-        self._slots, self._slots_said_at = slots, now
+        self._slots, self._slots_logged_at = slots, now
         logger.info("workers offer %d slots", slots)
 
 
 def _names(wishes: Sequence[Wish], queue: str) -> str:
-    """The activities of a queue, a few of them by name."""
+    """The names of a queue's activities; of many, the first few and a count."""
     activities = [wish.activity for wish in wishes if wish.queue == queue]
     more = len(activities) - MAX_NAMED
     named = ", ".join(activities[:MAX_NAMED])

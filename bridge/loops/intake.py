@@ -1,7 +1,8 @@
-"""Turn the tasks that polls bring into claims: store each, then dispatch its job.
+"""Turn the tasks that polls bring into claims: store each, then have its job published.
 
-A token exists nowhere else until it is stored: it is tried again until the store takes it or the
-process ends. A claim that is stored and not dispatched is recovery's to dispatch.
+Until a task token is stored, only this process has it. So storing is tried again until the store
+takes it or the process ends. If a claim is stored and its job is not published, recovery publishes
+it.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from bridge.support.killpoints import KillPoint, passing
 logger = logging.getLogger(__name__)
 
 MAX_PUBLISHED = 50
-"""Jobs that one hop to the publisher's thread takes along."""
+"""The most jobs that are handed to the publisher's thread at once."""
 PUBLISH_APART_S = 0.002
-"""From one hop to the next, while they follow each other."""
+"""The least time between two batches of jobs, while one follows the other."""
 NOTES_APART_S = 0.05
-"""Nothing waits for the note that a job was published, and most have started by then."""
+"""The least time between two notes that jobs were published. No process waits for such a note, and
+most jobs have started by then."""
 
 
 class Intake:
@@ -41,7 +43,7 @@ class Intake:
     Attributes:
         unstored: Claims whose token only this process has.
         undispatched: Claims that are stored and whose job is not published.
-        dispatching: The tasks that publish those.
+        dispatching: The asyncio tasks that publish those.
     """
 
     def __init__(
@@ -51,8 +53,8 @@ class Intake:
         self._dispatcher = dispatcher
         self._meters = meters
         self._poller = poller
-        # Not the loop's own threads: names are resolved there, and a broker that hangs would keep
-        # the calls to AWS waiting.
+        # Not the loop's own threads: host names are resolved there, so a broker that hangs would
+        # delay the calls to AWS.
         self._publisher = ThreadPoolExecutor(1, thread_name_prefix="publish")
         self._publish = Batcher(self._publish_all, most=MAX_PUBLISHED, apart_s=PUBLISH_APART_S)
         self._note = Batcher(
@@ -64,7 +66,7 @@ class Intake:
         self.dispatching: set[asyncio.Task[None]] = set()
 
     def drain(self) -> None:
-        """From now on a job that the broker does not take is left to recovery."""
+        """From now on, leave a job that the broker does not take to recovery."""
         self._draining = True
 
     async def claim(self, activity: Activity, task: ActivityTask) -> None:
@@ -72,7 +74,7 @@ class Intake:
         claim = Claim(claim_id_of(task.token), activity.name, task.input)
         self.unstored.add(claim.claim_id)
         passing(KillPoint.BEFORE_STORE)
-        said = False
+        logged = False
         while True:
             try:
                 await self._store.store(
@@ -86,9 +88,9 @@ class Intake:
                 )
                 break
             except StoreUnavailable as exc:
-                if not said:
+                if not logged:
                     logger.warning("claim %s is not stored yet: %s", claim.claim_id, exc)
-                said = True
+                logged = True
                 await asyncio.sleep(STORE_CLAIM.pause_s(1))
             except Exception:
                 logger.exception("claim %s is not stored yet; tried again", claim.claim_id)
@@ -119,10 +121,10 @@ class Intake:
                     if isinstance(exc, StoreUnavailable):  # the dispatcher has logged the other
                         logger.warning("claim %s is not dispatched yet: %s", claim.claim_id, exc)
                     if self._draining:
-                        return  # it is stored: recovery dispatches it, this process may end
+                        return  # recovery publishes it, so this process may end
                     failures += 1
                     await asyncio.sleep(PUBLISH.pause_s(failures))
         except Exception:
-            logger.exception("claim %s was not dispatched; recovery does it", claim.claim_id)
+            logger.exception("claim %s was not dispatched; recovery dispatches it", claim.claim_id)
         finally:
             self.undispatched.discard(claim.claim_id)

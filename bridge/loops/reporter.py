@@ -1,8 +1,9 @@
 """Deliver stored outcomes to Step Functions.
 
-Reads the outbox; writes only "taken" or "closed". A crash after AWS accepts and before we note it
-makes us send again, and TaskTimedOut cannot tell "already reported" from "too late": such a claim
-is closed, not failed.
+The reporter takes outcomes that are due from the outbox, sends each, and closes its claim. If it
+crashes after Step Functions has accepted an outcome and before the claim is closed, the outcome is
+sent again. Step Functions then answers TaskTimedOut, as it does for an outcome that is too late; so
+such a claim is closed, not failed.
 """
 
 from __future__ import annotations
@@ -33,17 +34,18 @@ logger = logging.getLogger(__name__)
 HOLD_S = 30.0
 """How long a taken outcome is hidden from other reporters; longer than a report takes."""
 LOG_EVERY_S = 10.0
-"""Of an outage that postpones many reports, the log has one line in this time."""
+"""While an outage postpones many reports, one line is logged in this time."""
 KMS_PATIENCE_S = 900.0
-"""An outcome that the key of an encrypted activity refuses is sent again for so long: a policy may
-be mended meanwhile. Then a failure with neither error nor cause ends the state: it needs no key."""
+"""If the KMS key of an encrypted activity refuses an outcome, it is sent again for so long, since
+the key's policy may be corrected. Then a failure with neither error nor cause ends the state: it
+needs no key."""
 IDLE_S = 2.0
 
 REPORTED = "reported"
-"""Why a claim is closed whose outcome Step Functions has taken."""
+"""The reason for which a claim is closed when Step Functions has taken its outcome."""
 
 BARE = Outcome()
-"""A failure with neither error nor cause: what is left when Step Functions refuses every other."""
+"""A failure with neither error nor cause; sent when Step Functions refuses all others."""
 REFUSED = ErrorName.FAILURE_REFUSED.value
 """What metrics call a bare failure."""
 
@@ -51,12 +53,12 @@ OnUnfinished = Callable[[UnfinishedJob], None]
 
 
 class Reporter:
-    """Sends what is in the outbox.
+    """Sends the outcomes in the outbox.
 
     Args:
-        on_unfinished: Called with each job that still runs when its claim is closed: an older
-            attempt has brought the outcome.
-        on_closing: Called in the moment in which a claim is closed: its slot becomes free.
+        on_unfinished: Called with each job that still runs when its claim is closed, because an
+            older attempt has settled it.
+        on_closing: Called just before a claim is closed and its slot becomes free.
     """
 
     def __init__(
@@ -80,7 +82,7 @@ class Reporter:
         self._stopping = False
 
     async def run(self) -> None:
-        """Report whatever comes into the outbox, at once, until ``stop``."""
+        """Report each outcome as soon as it is in the outbox, until ``stop``."""
         while not self._stopping:
             try:
                 wait_s = await self._send_due(overdue_s=0.0)
@@ -98,7 +100,7 @@ class Reporter:
             await asyncio.wait(self._sending)
 
     async def flush(self, *, overdue_s: float) -> int:
-        """Report what no poller's reporter took for so long; how many were tried."""
+        """Report outcomes that have waited so long for a poller's reporter; how many were sent."""
         tried = 0
         while True:
             before = len(self._sending)
@@ -110,11 +112,11 @@ class Reporter:
                 return tried
 
     def stop(self) -> None:
-        """Take nothing more; what is being sent is finished."""
+        """Take no more outcomes; those that are being sent are finished."""
         self._stopping = True
 
     async def _send_due(self, *, overdue_s: float) -> float:
-        """Start to send what is due; seconds until more is due, 0: now."""
+        """Begin to send what is due; seconds until more is due, 0: now."""
         room = self._limit - len(self._sending)
         if room <= 0:
             return 0.0
@@ -129,25 +131,25 @@ class Reporter:
 
     async def _send(self, report: PendingReport) -> None:
         try:
-            reason, told = await self._deliver(report, report.outcome)
+            reason, sent = await self._deliver(report, report.outcome)
             passing(KillPoint.AFTER_REPORT_BEFORE_NOTE)
-            self._on_closing()  # whoever wants the slot asks for it in the same round trip
+            self._on_closing()  # the poller asks for the free slot in the same round trip
             closed = await self._store.close_claims([report.claim_id], reason=reason)
             for unfinished in closed.unfinished:
                 self._on_unfinished(unfinished)
             for ended in closed.ended:
-                error = REFUSED if told is BARE else told.error
+                error = REFUSED if sent is BARE else sent.error
                 self._meters.reported(ended, error, taken=reason == REPORTED)
         except BridgeError as exc:
             await self._postpone(report, exc)
         except Exception as exc:
             logger.exception("claim %s was not reported; it is tried again", report.claim_id)
             await self._postpone(report, exc)
-        with suppress(StoreUnavailable):  # without the store nobody opens polls
+        with suppress(StoreUnavailable):  # without the store no poll is opened
             await self._store.hold_polls(self._clients.throttled)
 
     async def _deliver(self, report: PendingReport, outcome: Outcome) -> tuple[str, Outcome]:
-        """Send the outcome; why its claim can be closed, and what was sent in the end."""
+        """Send the outcome; the reason to close its claim, and the outcome that was sent."""
         client = self._clients.of(report.activity)
         try:
             if outcome.output is not None:
@@ -170,7 +172,7 @@ class Reporter:
             )
             if outcome is BARE or may_change:
                 raise
-            # Left alone, the state would hang until its time-out.
+            # Without an outcome, the state would wait until its time-out.
             what = "output" if outcome.ok else f"failure {outcome.error}"
             logger.error(  # noqa: TRY400
                 "Step Functions refuses the %s of claim %s: %s",
@@ -178,8 +180,8 @@ class Reporter:
                 report.claim_id,
                 exc,
             )
-            instead = Outcome.failure(ErrorName.OUTPUT_REFUSED, str(exc)) if outcome.ok else BARE
-            return await self._deliver(report, instead)
+            substitute = Outcome.failure(ErrorName.OUTPUT_REFUSED, str(exc)) if outcome.ok else BARE
+            return await self._deliver(report, substitute)
 
     async def _postpone(self, report: PendingReport, exc: Exception) -> None:
         self._meters.postponed(type(exc).__name__)

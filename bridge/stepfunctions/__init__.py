@@ -1,8 +1,17 @@
-"""The only place that talks to Step Functions.
+"""The only room that talks to Step Functions.
 
-``client`` has the hot calls (asyncio), ``activities`` those that manage activities (blocking),
-``places`` the regions and accounts that they go to.
-Limits are enforced before a call is sent, and errors come back as those of ``bridge.errors``.
+Module       What it does
+-----------  ---------------------------------------------------------------------------
+client       makes the four frequent calls: poll, heartbeat, success, failure (asyncio)
+activities   lists, creates, describes and deletes activities (blocking)
+places       finds the region and account of an activity, and the client for them
+payloads     makes the JSON of the frequent calls, within AWS's limits
+signed_http  keeps the connections and sends signed calls
+signing      signs a call with Signature Version 4
+credentials  loads and refreshes AWS credentials without blocking the event loop
+pace         orders calls while Step Functions throttles
+aws_errors   says which exception of ``bridge.errors`` an answer of Step Functions means
+aws          reads the region, endpoint, proxy and certificates from AWS's own settings
 """
 
 from bridge.stepfunctions.activities import (

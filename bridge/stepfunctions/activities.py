@@ -1,4 +1,4 @@
-"""Activities as resources: list, create, describe, delete, and find their ARNs. Blocking."""
+"""List, create, describe and delete activities, and find their ARNs. Blocking."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _NO_CREDENTIALS = (
 
 @dataclass(frozen=True, slots=True)
 class ActivityDescription:
-    """What Step Functions says of an activity."""
+    """An activity as DescribeActivity describes it."""
 
     name: str
     arn: str
@@ -61,7 +61,7 @@ class ActivityDescription:
 
 
 def list_activities(connection: Connection | None = None) -> dict[str, str]:
-    """Name → ARN of every activity in the account and region, by name.
+    """Name → ARN of every activity in the account and region, sorted by name.
 
     Raises:
         SettingsError: No region is set.
@@ -73,10 +73,10 @@ def list_activities(connection: Connection | None = None) -> dict[str, str]:
 def resolve(activities: Iterable[str], places: Places | None = None) -> dict[str, str]:
     """Activity as registered → its ARN.
 
-    A full ARN is taken as it is: Step Functions is asked only where names are.
+    A full ARN is returned as it is. Step Functions is asked only if there are names.
 
     Raises:
-        ActivityMissing: Step Functions knows no activity of a name; all of them are told.
+        ActivityMissing: Step Functions knows no activity of a name; the message lists all of them.
         SettingsError: No region is set, or an ARN is in one that does not exist.
         StepFunctionsError: Step Functions refuses, or does not answer.
     """
@@ -95,7 +95,9 @@ def resolve(activities: Iterable[str], places: Places | None = None) -> dict[str
 
 
 def create_activity(attributes: ActivityAttributes, connection: Connection | None = None) -> str:
-    """Create an activity; its ARN. One that exists stays as it is, tags and encryption included.
+    """Create an activity and return its ARN.
+
+    An activity that exists stays as it is, with its tags and its encryption.
 
     Raises:
         InvalidRequest: The name is impossible, or the account is full.
@@ -106,18 +108,18 @@ def create_activity(attributes: ActivityAttributes, connection: Connection | Non
     if attributes.tags:
         fields["tags"] = [{"key": key, "value": value} for key, value in attributes.tags.items()]
     if attributes.encryption is not None:
-        fields["encryptionConfiguration"] = _said(attributes.encryption)
+        fields["encryptionConfiguration"] = _encryption_fields(attributes.encryption)
     try:
         with control_client("CreateActivity", connection) as client:
             return str(client.create_activity(**fields)["activityArn"])
     except StepFunctionsError as exc:
-        if exc.code != "ActivityAlreadyExists":  # said when it is encrypted with another key
+        if exc.code != "ActivityAlreadyExists":  # the answer if it has another key
             raise
         return _list(connection)[attributes.name]
 
 
 def describe_activity(arn: str, connection: Connection | None = None) -> ActivityDescription:
-    """What Step Functions says of an activity.
+    """Describe an activity.
 
     Raises:
         ActivityDoesNotExist: No such ARN.
@@ -126,15 +128,15 @@ def describe_activity(arn: str, connection: Connection | None = None) -> Activit
     with control_client("DescribeActivity", connection) as client:
         answer = client.describe_activity(activityArn=arn)
     return ActivityDescription(
-        answer["name"],
-        answer["activityArn"],
-        answer["creationDate"],
-        _read(answer.get("encryptionConfiguration")),
+        name=answer["name"],
+        arn=answer["activityArn"],
+        created=answer["creationDate"],
+        encryption=_encryption_of(answer.get("encryptionConfiguration")),
     )
 
 
 def delete_activity(arn: str, connection: Connection | None = None) -> None:
-    """Delete an activity; harmless when it is gone already.
+    """Delete an activity; harmless if it does not exist.
 
     Raises:
         StepFunctionsError: Step Functions refuses, or does not answer.
@@ -143,7 +145,7 @@ def delete_activity(arn: str, connection: Connection | None = None) -> None:
         client.delete_activity(activityArn=arn)
 
 
-def _said(encryption: Encryption) -> dict[str, Any]:
+def _encryption_fields(encryption: Encryption) -> dict[str, Any]:
     fields = {
         "type": encryption.type,
         "kmsKeyId": encryption.kms_key_id,
@@ -152,7 +154,7 @@ def _said(encryption: Encryption) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _read(fields: Mapping[str, Any] | None) -> Encryption | None:
+def _encryption_of(fields: Mapping[str, Any] | None) -> Encryption | None:
     if not fields:
         return None
     return Encryption(
@@ -182,10 +184,10 @@ def _missing(missing: list[str], known: Mapping[str, str], connection: Connectio
 
 @contextmanager
 def control_client(call: str, connection: Connection | None = None) -> Iterator[Any]:
-    """boto3's client of Step Functions, whose errors are ours.
+    """A botocore client of Step Functions whose errors become those of ``bridge.errors``.
 
     Args:
-        call: Names the operation in messages.
+        call: The operation, for error messages.
 
     Raises:
         SettingsError: No region is set.

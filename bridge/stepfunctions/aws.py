@@ -1,7 +1,7 @@
-"""Where Step Functions is and who calls it, as AWS's own variables and files say.
+"""Read where Step Functions is, and who calls it, from AWS's own variables and files.
 
 botocore reads them, so every standard setting means here what it means to the AWS CLI. One
-exception: botocore ignores ``AWS_REGION``, which containers and Lambda set; here it comes first.
+exception: botocore ignores ``AWS_REGION``, which containers and Lambda set. Here it comes first.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _ROLE_SESSION = "celery-stepfunctions"  # shown in CloudTrail
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where calls go.
+    """Where calls go, and in which role.
 
     Attributes:
         region: The region that requests are signed for, such as ``"eu-west-1"``.
         endpoint_url: URL that calls are posted to.
         signing_name: SigV4's service name.
-        profile: Profile of the AWS files; None when none is named.
+        profile: Profile of the AWS files; None: none is named.
         ca_bundle: File or folder of the trusted certificates; empty where the URL is plain http.
         proxy: URL of the proxy, perhaps with a password; None for none.
-        role_arn: Role that calls are made in; None: what the environment offers calls itself.
+        role_arn: Role in which calls are made; None: the environment's credentials are used.
     """
 
     region: str
@@ -60,8 +60,8 @@ class Connection:
         """Read the environment and the AWS files; no network, no credentials.
 
         Args:
-            region: Instead of the environment's.
-            role_arn: Role to assume.
+            region: By default the environment's.
+            role_arn: Role to assume; by default none.
 
         Raises:
             SettingsError: No region is set, or a profile, a region or a URL is impossible.
@@ -96,13 +96,13 @@ class Connection:
             raise SettingsError(f"the AWS settings are impossible: {exc}") from exc
 
     def new_session(self) -> Any:
-        """A fresh botocore session: it reads files anew that may have changed meanwhile."""
+        """A fresh botocore session, which reads files again that may have changed."""
         session = _session(self.profile)
         session.set_config_variable("region", self.region)  # STS is asked in this region too
         return session
 
     def load_credentials(self) -> Any | None:
-        """The credentials, botocore's, perhaps refreshing ones; None when nothing offers any.
+        """The credentials, made by botocore, which may refresh themselves; None: no source has any.
 
         Blocks: containers, instances and STS are asked over the network.
         """
@@ -138,7 +138,7 @@ class Connection:
         )
 
     def tls(self) -> ssl.SSLContext | None:
-        """What verifies the endpoint; None for plain http.
+        """The TLS context that verifies the endpoint; None for plain http.
 
         Raises:
             SettingsError: The CA bundle cannot be read.
@@ -158,7 +158,7 @@ class Connection:
 
 
 def _session(profile: str | None = None) -> Any:
-    """A session whose clients share what they are built from with those of all others."""
+    """A session that shares the descriptions of AWS services with all other sessions."""
     session = botocore.session.Session(profile=profile)
     session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
     return session
@@ -166,16 +166,16 @@ def _session(profile: str | None = None) -> Any:
 
 @cache
 def _loader(data_path: str | None) -> Loader:
-    """Reads descriptions of AWS services, once a process: else 9 MB and 0.1 s for every client.
+    """Reads descriptions of AWS services once in a process; each client would take 9 MB and 0.1 s.
 
     Args:
-        data_path: ``AWS_DATA_PATH``, where descriptions of one's own are.
+        data_path: ``AWS_DATA_PATH``, where the user's own descriptions are.
     """
     return create_loader(data_path)
 
 
 def describe_connection() -> dict[str, str | None]:
-    """The connection in force, for people; secrets masked. ``problem`` says why there is none."""
+    """The connection in use, with secrets masked; ``problem`` says why there is none."""
     try:
         connection = Connection.from_environment()
     except SettingsError as exc:
@@ -199,16 +199,17 @@ def _credentials_source(connection: Connection) -> str:
 
 
 def _url_of_calls(client: Any) -> str:
-    """Where botocore itself would send a call.
+    """The URL to which botocore itself would send a call.
 
-    ``client.meta.endpoint_url`` is not always that: in us-gov-west-1 with dual stack, for one, the
-    endpoint rules say otherwise. So botocore prepares a call, and is answered before it is sent.
+    ``client.meta.endpoint_url`` may be another one, for example in us-gov-west-1 with dual stack,
+    where the endpoint rules decide. So botocore prepares a call, and gets an answer before it sends
+    it.
     """
     urls = []
 
     def answer(params: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]]:
         urls.append(params["url"])
-        return AWSResponse(params["url"], 200, {}, None), {}
+        return AWSResponse(url=params["url"], status_code=200, headers={}, raw=None), {}
 
     client.meta.events.register_first("before-call", answer)
     client.list_activities()

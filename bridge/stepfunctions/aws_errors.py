@@ -1,7 +1,14 @@
-"""What an answer of Step Functions, or none, means to the bridge.
+"""Say which exception of ``bridge.errors`` an answer of Step Functions, or none, means.
 
-Nothing of aiohttp, json or the answer's body is chained to our exceptions: they hold the signed
-headers, or a task token.
+To teach the bridge a new error code of AWS, add it to the table ``_KINDS`` below, with the class of
+``bridge.errors`` that says what to do: its ``retryable`` decides whether loops try again. Two kinds
+of code stand outside the table: those that close a task token (``_CLOSED``) and those that mean
+throttling (``_THROTTLED``, a pattern). A code that stands nowhere becomes a ``ServiceUnavailable``
+if the HTTP status is 500 or more, else a ``StepFunctionsError``, which is not tried again. Add a
+row to tests/unit/stepfunctions/test_aws_errors.py, too.
+
+Nothing of aiohttp, of json or of the answer's body is chained to the exceptions: it would hold the
+signed headers, or a task token.
 """
 
 from __future__ import annotations
@@ -30,6 +37,7 @@ from bridge.errors import (
     TooManyPollers,
 )
 
+# Error code of AWS -> exception.
 _KINDS: dict[str, type[StepFunctionsError]] = {
     "AccessDenied": AccessDenied,
     "AccessDeniedException": AccessDenied,
@@ -74,9 +82,10 @@ _THROTTLED = re.compile(
     r"Throttl.*|TooManyRequests.*|RequestLimitExceeded|RequestThrottled.*"
     r"|BandwidthLimitExceeded|SlowDown|PriorRequestNotComplete"
 )
+# Codes of heartbeats and reports after which Step Functions takes nothing more for the token.
 _CLOSED = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
-# Load balancers of AWS's own answer these without a code.
-_OWN = frozenset({429, 500, 502, 503, 504})
+# AWS's own load balancers answer with these statuses without a code.
+_STATUSES_OF_AWS = frozenset({429, 500, 502, 503, 504})
 _SKEW = re.compile(r"signature expired|not yet current|too skewed", re.IGNORECASE)
 _LONG_WORD = re.compile(r"[A-Za-z0-9+/=_%-]{12,}")
 _MAX_MESSAGE_CHARS = 500
@@ -90,7 +99,7 @@ def decode(call: str, content: bytes) -> dict[str, Any]:
     """The JSON object of a good answer; an empty body is an empty object.
 
     Raises:
-        ServiceUnavailable: It is no JSON object: something in between answered.
+        ServiceUnavailable: It is no JSON object, so another server in between has answered.
     """
     if content in (b"{}", b""):
         return {}
@@ -138,12 +147,16 @@ def translate(
         said = f"{said} {_skew(date)}".strip()
     if code:
         return kind(f"{call}: {code} (HTTP {status}): {said}".removesuffix(": "), code=code)
-    whose = "" if status in _OWN else ", so not from Step Functions: look at proxies and endpoint"
+    whose = (
+        ""
+        if status in _STATUSES_OF_AWS
+        else ", so not from Step Functions: look at proxies and endpoint"
+    )
     return kind(f"{call}: HTTP {status} without an error code{whose}.")
 
 
 def _kind(call: str, code: str, status: int) -> type[StepFunctionsError]:
-    # ListActivities says InvalidToken too, of its page.
+    # ListActivities answers InvalidToken too, for the token of a page.
     if code in _CLOSED and call.startswith("SendTask"):
         return TokenClosed
     if code in _KINDS:
@@ -166,7 +179,7 @@ def no_answer(call: str, endpoint_url: str, exc: BaseException) -> ServiceUnavai
 
 
 def _reason(exc: BaseException) -> str:
-    """What went wrong, from the kind of exception: its text may hold an answer, or a password."""
+    """What went wrong, without the exception's text, which may hold an answer or a password."""
     match exc:
         case aiohttp.ConnectionTimeoutError():
             return "it cannot be connected to in time"
@@ -201,7 +214,7 @@ def _errno(exc: OSError) -> str:
 
 
 def redact(text: str, token: str) -> str:
-    """``text`` without the task token, whole or in parts, and no longer than a log line should be.
+    """The text without the task token or parts of it, cut to 500 characters.
 
     AWS quotes what it refuses, sometimes shortened.
     """

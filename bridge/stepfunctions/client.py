@@ -1,4 +1,4 @@
-"""The four hot calls, asyncio: poll, heartbeat, success, failure.
+"""Make the four frequent calls to Step Functions: poll, heartbeat, success, failure (asyncio).
 
 aiohttp sends them, signed as botocore would: that takes a quarter of the CPU of a botocore client
 on threads, and a thousand open polls cost no thread. ``payloads`` makes the bodies, ``signed_http``
@@ -31,15 +31,15 @@ CALL_TIMEOUT_S = 10.0
 
 
 class StepFunctions:
-    """The hot calls of one region and one event loop.
+    """The frequent calls of one region and account, for one event loop.
 
     Every call raises ``StepFunctionsError``s only; their messages never hold a task token.
 
     Args:
-        connection: Where calls go; by default what the environment says.
-        credentials: Whose calls they are; by default what the environment offers.
-        heartbeat_retry: How heartbeats are tried again, where the call says nothing else.
-        report_retry: How successes and failures are.
+        connection: Where calls go; by default as the environment says.
+        credentials: By default those of the environment.
+        heartbeat_retry: How heartbeats are tried again, unless the call says otherwise.
+        report_retry: How successes and failures are tried again, unless the call says otherwise.
         max_connections: At once, at most; 0 is without a limit.
         on_throttled: Called with the name of each call that is refused as throttled.
         sleep: Waits between attempts.

@@ -1,7 +1,7 @@
-"""Credentials for all calls of one event loop.
+"""Load and refresh AWS credentials for all calls of one event loop.
 
-A refresh may ask an instance, a container, STS or another program, and blocks for as long as that
-takes; so a thread does it, one for all who wait. While the old credentials are good, nobody waits.
+A refresh may ask an instance, a container, STS or another program, and blocks until it answers. So
+one thread does it for all calls that wait. While the old credentials are good, no call waits.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 from bridge.errors import CredentialsUnavailable
 
 PATIENCE_S = 10.0
-"""How long one call waits for credentials; the refresh goes on for the next one."""
+"""How long one call waits for credentials; the refresh goes on for the next call."""
 MARGIN_S = 60.0
-"""Credentials that expire sooner are not used any more: hosts' clocks differ."""
+"""Credentials that expire within this time are not used, because hosts' clocks differ."""
 PAUSE_S = 5.0
-"""Between two refreshes, or loads, of which the first brought nothing better."""
+"""The least time between two refreshes or loads, if the first brought nothing better."""
 
 Provider = Callable[[], Any]
 """Returns botocore's credentials, or None; may block."""
@@ -29,8 +29,8 @@ class SharedCredentials:
     """Hands out frozen credentials, loading and refreshing them off the event loop.
 
     Args:
-        load: Where the credentials come from; called again when AWS refuses what it brought, since
-            files and roles change under a running process.
+        load: Returns the credentials. It is called again if AWS refuses them, since files and roles
+            may change while the process runs.
     """
 
     def __init__(self, load: Provider) -> None:
@@ -51,12 +51,12 @@ class SharedCredentials:
         if not self._stale and self._refreshing is None and not self._expire_within(None):
             return self._frozen
         refreshing = self._refresh()
-        # It stays stale until the refresh ends: botocore knows of the new ones before we do.
+        # They stay stale until the refresh ends: botocore has the new ones before this class does.
         self._stale = self._stale or self._expire_within(MARGIN_S)
         if not self._stale:
             return self._frozen
         if refreshing is not None:
-            # wait, not wait_for: a caller that gives up must not cancel what others wait for.
+            # wait, not wait_for: a caller that is cancelled must not cancel the refresh of others.
             done, _ = await asyncio.wait({refreshing}, timeout=PATIENCE_S)
             if not done:
                 raise CredentialsUnavailable(
@@ -69,25 +69,25 @@ class SharedCredentials:
     def reject(self, refused: Any) -> None:
         """AWS refused these: load again, unless that has just been done."""
         if self._refreshing is not None or refused is not self._frozen:
-            return  # others are on their way, or here already
+            return  # other credentials are being loaded, or have been
         if asyncio.get_running_loop().time() >= self._pause_until:
             self._credentials = self._frozen = None
             self._stale = True
 
     async def close(self) -> None:
-        """Wait for no refresh any longer; its thread ends by itself."""
+        """Stop waiting for a refresh; its thread ends by itself."""
         self._problem = "the client has been closed while it waited for AWS credentials."
         if (refreshing := self._refreshing) is not None:
             refreshing.cancel()
             await asyncio.wait({refreshing})
 
     def _expire_within(self, seconds: float | None) -> bool:
-        """Whether they expire so soon; None: soon enough for botocore to renew them."""
+        """Whether they expire within this time; None: the time at which botocore renews them."""
         needed = getattr(self._credentials, "refresh_needed", None)
         return needed is not None and bool(needed(seconds))
 
     def _refresh(self) -> asyncio.Task[None] | None:
-        """The refresh that runs; None when one has just ended."""
+        """The refresh that runs, which this may start; None: one has just ended."""
         if self._refreshing is None:
             if asyncio.get_running_loop().time() < self._pause_until:
                 return None
@@ -121,8 +121,8 @@ class SharedCredentials:
 async def _in_thread(function: Callable[[], Any]) -> Any:
     """Like ``asyncio.to_thread``, but in a daemon thread of its own.
 
-    The default executor may be full of threads that wait for a broker, and the process would not
-    end before a refresh does that hangs.
+    The default executor may be full of threads that wait for a broker, and a refresh that hangs in
+    it would keep the process from ending.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Any] = loop.create_future()
@@ -135,9 +135,9 @@ async def _in_thread(function: Callable[[], Any]) -> Any:
         setter: Callable[[Any], None]
         try:
             value, setter = function(), future.set_result
-        except Exception as exc:  # noqa: BLE001 (handed over to who awaits)
+        except Exception as exc:  # noqa: BLE001 (raised where it is awaited)
             value, setter = exc, future.set_exception
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any longer
+        with suppress(RuntimeError):  # the loop is closed, so no call waits
             loop.call_soon_threadsafe(deliver, setter, value)
 
     threading.Thread(target=run, name="bridge-credentials", daemon=True).start()

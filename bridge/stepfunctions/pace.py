@@ -1,8 +1,8 @@
-"""Which call goes next while Step Functions throttles: reports, then heartbeats, then polls.
+"""Order calls while Step Functions throttles: reports first, then heartbeats, then polls.
 
-Nothing waits here until the first answer says "throttled". From then on calls leave one by one, the
-most important first, at a rate that falls with each such answer and rises slowly without; a
-heartbeat must not lose its turn to a poll, nor a report to either.
+No call waits until the first answer says "throttled". From then on calls are sent one by one, the
+most important first, at a rate that falls with each such answer and rises slowly without. So a
+heartbeat never waits for a poll, nor a report for either.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 WINDOW_S = 1.0
-"""Over which the rate that Step Functions takes is measured."""
+"""The rate that Step Functions takes is measured over this time."""
 BACK_OFF = 0.8
 GROWTH_PER_S = 0.25
-"""By which part of itself the rate rises each second; doubled each second at first, until the next
-refusal: what was taken before the first one may say little."""
+"""The rate rises by this part of itself each second. At first, until the second refusal, it doubles
+each second: few calls may have been sent before the first refusal."""
 FORGET_S = 60.0
-"""Not throttled for so long: calls wait for nothing again."""
+"""Calls wait no longer once none has been throttled for this time."""
 RECENTLY_S = 2.0
 MIN_RATE = 1.0
 
 
 class Priority(IntEnum):
-    """What waits for whom."""
+    """The lowest number is sent first."""
 
     REPORT = 0
     HEARTBEAT = 1
@@ -58,7 +58,7 @@ class Pace:
 
     @property
     def rate(self) -> float | None:
-        """Calls a second that it lets go now; None: without a limit."""
+        """Calls a second that may be sent now; None: no limit."""
         return self._rate
 
     @property
@@ -70,8 +70,8 @@ class Pace:
         """Wait until it is this call's turn.
 
         Args:
-            priority: What kind of call it is.
-            urgency: Among calls of one kind, the least goes first.
+            priority: The kind of call.
+            urgency: Among calls of one kind, the least is sent first.
         """
         if self._rate is None:
             return
@@ -99,7 +99,7 @@ class Pace:
         self._throttled_at = self._grown_at = now
 
     def _let_go(self) -> None:
-        """Let those go whose turn has come, and come back for the next."""
+        """Wake the calls whose turn has come, and set a timer for the next."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,4 +1,4 @@
-"""The JSON of the four hot calls: request bodies within AWS's limits, and the task of a poll."""
+"""Make the JSON of the four frequent calls within AWS's limits, and read the task of a poll."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Where an activity is, and who calls there: its ARN decides.
+"""Find the region and account of an activity, and the client that calls there.
 
-An activity that is registered by its name is at home: in the region and account of the process. One
-that is registered by its full ARN is where that says. Another account is called in the role that
-``BRIDGE_ROLES`` names for it. Each place has a client of its own, for quotas and throttling are a
-region's and an account's.
+An activity that is registered by its name is in the region and account of the process ("home"). One
+that is registered by its full ARN is in the region and account of that ARN; another account is
+called in the role that ``BRIDGE_ROLES`` names for it. Each place, that is each region and account,
+has a client of its own, because AWS counts quotas and throttles per region and account.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from bridge.stepfunctions.client import StepFunctions
 
 @dataclass(frozen=True, slots=True)
 class AwsPlace:
-    """A region, and who calls there.
+    """A region and account that calls go to.
 
     Attributes:
         region: Empty: the process's own.
-        account: Whose role is assumed; empty: none is.
+        account: The account whose role is assumed; empty: no role is.
     """
 
     region: str = ""
     account: str = ""
 
     def __str__(self) -> str:
-        """As it stands in keys of the store; empty for home."""
+        """As in keys of the store; empty for home."""
         return f"{self.region}/{self.account}" if self.region or self.account else ""
 
 
@@ -37,7 +37,7 @@ HOME = AwsPlace()
 
 
 class Places:
-    """Finds the place of an activity, and the connection to it.
+    """Knows the place of each activity, and the connection to each place.
 
     Args:
         roles: Account → ARN of the role to assume there.
@@ -51,7 +51,7 @@ class Places:
         self._connections = {HOME: Connection.from_environment()}
 
     def of(self, activity: str) -> AwsPlace:
-        """Where an activity is, by its name or ARN as registered."""
+        """The place of an activity, by its name or ARN as registered."""
         arn = parse_arn(activity)
         if arn is None:
             return HOME
@@ -61,10 +61,10 @@ class Places:
         return AwsPlace(arn.region, account)
 
     def connection(self, place: AwsPlace = HOME) -> Connection:
-        """How to get there.
+        """The connection to a place.
 
         Raises:
-            SettingsError: No such region.
+            SettingsError: AWS has no such region.
         """
         if place not in self._connections:
             role_arn = self._roles.get(place.account)
@@ -73,7 +73,7 @@ class Places:
 
 
 class Clients:
-    """A client of the hot calls for each place, made when it is first needed.
+    """One client of the frequent calls for each place, made when it is first needed.
 
     Belongs to one event loop.
 
@@ -92,7 +92,7 @@ class Clients:
         """The client for an activity, by its name or ARN as registered.
 
         Raises:
-            SettingsError: Its ARN is in no region that there is.
+            SettingsError: AWS has no region as in its ARN.
         """
         place = self._places.of(activity)
         if place not in self._clients:
@@ -103,11 +103,11 @@ class Clients:
 
     @property
     def throttled(self) -> list[str]:
-        """Where a call was refused as throttled within the last two seconds, as ``place_of``."""
+        """Places where a call was throttled within the last two seconds, as ``place_of``."""
         return [str(place) for place, client in self._clients.items() if client.throttled_recently]
 
     def place_of(self, activity: str) -> str:
-        """Where an activity is, as it stands in keys of the store."""
+        """The place of an activity, as in keys of the store."""
         return str(self._places.of(activity))
 
     async def close(self) -> None:

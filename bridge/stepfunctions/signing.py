@@ -1,8 +1,8 @@
-"""Signature Version 4 of a hot call.
+"""Sign a frequent call with Signature Version 4.
 
-Of a heartbeat's CPU in our own code, signing was most: botocore reads the clock, parses the URL and
-derives the day's key for each call anew. Here all calls go to one URL with the same few headers, so
-that what is the same is made once; the tests check every signature with botocore's.
+botocore reads the clock, parses the URL and derives the day's key for each call, which was most of
+the CPU that a heartbeat took in the bridge's own code. Here all calls go to one URL with the same
+few headers, so what they share is made once. Tests check every signature with botocore's.
 
 Source: IAM User Guide, "Create a signed AWS API request".
 """
@@ -26,7 +26,7 @@ _SERVICE = "AWSStepFunctions"
 
 
 class _Day(NamedTuple):
-    """What signs for a day, with one secret key."""
+    """The signing key of one day, derived from one secret key."""
 
     date: str
     secret_key: str
@@ -45,12 +45,12 @@ class Signer:
         self._day = _Day("", "", "", b"")
 
     def headers(self, call: str, body: bytes, credentials: Any) -> dict[str, str]:
-        """All headers of a call, signed; they go with exactly this body, for five minutes.
+        """All headers of a call, with its signature, which holds for this body and five minutes.
 
         Args:
             call: Name of the call, such as ``"SendTaskHeartbeat"``.
-            body: What is posted.
-            credentials: Frozen ones, with ``access_key``, ``secret_key`` and ``token``.
+            body: The body of the request.
+            credentials: Frozen credentials, with ``access_key``, ``secret_key`` and ``token``.
         """
         at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         headers = {
@@ -85,7 +85,7 @@ class Signer:
 
 
 def _canonical_path(connection: Connection) -> str:
-    """Path and query of the endpoint as they are signed: two lines, by botocore's rules."""
+    """Path and query of the endpoint as they are signed, in two lines; botocore makes them."""
     request = AWSRequest("POST", connection.endpoint_url, data=b"")
     request.context["timestamp"] = ""
     auth = SigV4Auth(None, connection.signing_name, connection.region)

@@ -1,4 +1,4 @@
-"""What is asked for at once is done at once: loops share round trips and threads so."""
+"""Do together what several callers ask for at the same time, to share round trips and threads."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ R = TypeVar("R")
 
 
 class Gap:
-    """Lets steps follow each other no faster than so; one after a pause goes at once.
+    """Keeps a least time between the beginnings of two steps.
 
     Args:
-        apart_s: From the begin of one step to that of the next, at least.
+        apart_s: That time, in seconds.
     """
 
     def __init__(self, apart_s: float) -> None:
@@ -34,22 +34,23 @@ class Gap:
             await asyncio.sleep(wait_s)
 
     def begin(self) -> None:
-        """A step begins."""
+        """Note that a step begins."""
         self._next = time.monotonic() + self._apart_s
 
 
 class Batcher(Generic[T, R]):
-    """Does one batch at a time; what comes meanwhile makes the next.
+    """Does one batch at a time; requests that arrive meanwhile make the next batch.
 
-    While several come at once, batches keep a distance, and grow by it; who asks alone for one
-    thing after the other never waits. Belongs to the event loop that first uses it.
+    After a batch of several requests the next one waits a moment, so that it grows. A caller that
+    is alone, and makes one request after the other, never waits. Belongs to the event loop that
+    first uses it.
 
     Args:
-        work: Does a batch; an answer for each, or an exception that its asker gets. An exception
-            that it raises is everybody's.
-        most: Of a batch: no answer waits for many others.
-        apart_s: From the begin of a batch of several to that of the next, at least.
-        always: Keep that distance after a batch of one, too.
+        work: Does a batch. It returns an answer for each request, or an exception that the caller
+            of that request gets. Every caller gets an exception that it raises.
+        most: Requests in a batch, at most: no answer waits for many others.
+        apart_s: The least time between the beginnings of a batch of several and of the next.
+        always: Keep that time after a batch of one, too.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Batcher(Generic[T, R]):
         self._working: asyncio.Task[None] | None = None
 
     async def __call__(self, asked: T) -> R:
-        """Have it done with the next batch; its answer."""
+        """Do a request with the next batch and return its answer."""
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, answer))
         if self._working is None:
@@ -95,10 +96,10 @@ class Batcher(Generic[T, R]):
         answers: Sequence[R | Exception]
         try:
             answers = await self._work([asked for asked, _ in batch])
-        except Exception as exc:  # noqa: BLE001 (handed over to who awaits)
+        except Exception as exc:  # noqa: BLE001 (raised where it is awaited)
             answers = [exc] * len(batch)
         for (_, future), answer in zip(batch, answers, strict=True):
-            if future.done():  # who asked has given up
+            if future.done():  # the caller was cancelled
                 continue
             if isinstance(answer, Exception):
                 future.set_exception(answer)

@@ -1,4 +1,4 @@
-"""Python's garbage collector, in processes that hold many calls open at once."""
+"""Tune Python's garbage collector for processes that hold many calls open at once."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import gc
 
 
 def spare_collections() -> None:
-    """Let the collector look only at what is made from now on, and seldom at all of that.
+    """Exclude all objects that exist now from collections, and make full collections rare.
 
-    Modules, classes and tables of start-up are some 300,000 objects that live as long as the
-    process, and an open call is a few dozen that live until its answer: to look through them
-    again and again was a third of the CPU of a poller with many open polls, and a fifth of a pass
-    of heartbeats.
+    Some 300,000 objects of start-up (modules, classes, tables) live as long as the process, and an
+    open call has a few dozen objects that live until its answer. Looking through them again and
+    again took a third of the CPU of a poller with many open polls, and a fifth of a pass of
+    heartbeats.
     """
     gc.collect()
     gc.freeze()

@@ -1,6 +1,7 @@
-"""Moments at which a process may die, by name. Only code inside the process can arm one: a test's.
+"""Name the moments at which tests kill a process.
 
-The bridge promises to survive a kill anywhere. Between two lines of these, a test proves it.
+The bridge promises to survive a kill at any moment; tests prove it at these. Only code inside the
+process, such as a test's, can arm a kill point.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from enum import StrEnum
 
 
 class KillPoint(StrEnum):
-    """Where a kill costs most."""
+    """The moments at which a kill could lose most."""
 
     BEFORE_STORE = "before_store"
-    """Poller: a task token came, and is nowhere but here."""
+    """Poller: it has a task token, which is stored nowhere."""
     AFTER_STORE_BEFORE_DISPATCH = "after_store_before_dispatch"
     """Poller: the claim is stored, its job is not published."""
     AFTER_DISPATCH_BEFORE_NOTE = "after_dispatch_before_note"
@@ -27,19 +28,19 @@ class KillPoint(StrEnum):
     AFTER_REPORT_BEFORE_NOTE = "after_report_before_note"
     """Reporter: Step Functions has taken the outcome, the claim is not closed."""
     AFTER_LOSS_BEFORE_DISPATCH = "after_loss_before_dispatch"
-    """Recovery: lost claims are given their next attempt, and no job of it is published."""
+    """Recovery: lost claims have their next attempt, and its job is not published."""
 
 
 _armed: dict[KillPoint, Callable[[], None]] = {}
 
 
 def arm(point: KillPoint, action: Callable[[], None]) -> None:
-    """Call ``action`` whenever this process comes by ``point``."""
+    """Call ``action`` whenever this process passes ``point``."""
     _armed[point] = action
 
 
 def passing(point: KillPoint) -> None:
-    """The process comes by; nothing happens unless a test has armed the point."""
+    """Do nothing, unless a test has armed the point."""
     action = _armed.get(point)
     if action is not None:
         action()

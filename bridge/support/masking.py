@@ -1,4 +1,4 @@
-"""Keep secrets out of everything that people read: URLs, settings, errors."""
+"""Replace secrets in URLs, settings and errors by ``***``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 MASK = "***"
-# Up to the last @ before the next URL: a password may hold what should have been encoded.
+# Up to the last @ before the next URL: a password may hold characters that should be encoded.
 _PASSWORD = re.compile(r"(?P<head>[a-z0-9+.-]+://[^:@/\s;,]*):[^\s;,]*@", re.IGNORECASE)
 _NAMES = (
     r"[\w-]*(?:passw|passphrase|secret|token|credential|signature|private_?key|api_?key"
@@ -21,14 +21,14 @@ _PLAIN = (bool, int, float, type(None))
 
 
 def mask_url(url: str) -> str:
-    """The same URL, or URLs, with passwords replaced by ``***``; nothing of what is no URL."""
+    """The URL or URLs with passwords replaced by ``***``; a text without a URL becomes ``***``."""
     if "://" not in url:
         return MASK
     return _FIELD.sub(rf"\g<head>{MASK}", _PASSWORD.sub(rf"\g<head>:{MASK}@", url))
 
 
 def mask_urls(urls: object) -> str:
-    """A broker as Celery takes it (one URL, several, or none), with passwords as ``***``."""
+    """The broker setting (one URL, several, or none) as text, with passwords as ``***``."""
     if urls is None:
         return ""
     if isinstance(urls, str):
@@ -37,10 +37,10 @@ def mask_urls(urls: object) -> str:
 
 
 def masked(value: Any, name: str = "") -> Any:
-    """The value as JSON takes it, with every secret in it replaced, however deep.
+    """A value as JSON can hold it, with every secret in it replaced, at any depth.
 
     Args:
-        name: Of the setting; it tells whether the value is a secret.
+        name: The setting's name, which tells whether its value is a secret.
     """
     if name and _SECRET.fullmatch(name) and value not in (None, "", False, True):
         return MASK
@@ -52,12 +52,12 @@ def masked(value: Any, name: str = "") -> Any:
         return value.name
     if isinstance(value, str):
         return mask_url(value) if "://" in value else value
-    # The text of an object may show what it was made of.
+    # The text of an object may show secrets that it was made of.
     return value if isinstance(value, _PLAIN) else f"<{type(value).__name__}>"
 
 
 def scrub(text: str, secrets: Iterable[str]) -> str:
-    """The text without these secrets, written plainly or as in a URL."""
+    """The text with these secrets replaced, whether they are plain or encoded as in a URL."""
     for secret in secrets:
         for form in dict.fromkeys((secret, quote(secret, safe=""))) if secret else ():
             text = text.replace(form, MASK)

@@ -1,7 +1,8 @@
-"""What a failed publish means: it can never succeed, the broker is away, or it may succeed later.
+"""Tell what a failed publish means: it can never succeed, or the broker is away, or try again.
 
-Transports of kombu raise errors of their clients: those of amqp and redis as OperationalError,
-others, such as botocore's ClientError of SQS, as they are. Only what is known to be final is final.
+kombu's transports raise the errors of their clients: those of amqp and redis as OperationalError,
+others, such as botocore's ClientError of SQS, as they are. An error that is not known to be final
+is taken for one that may pass.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ def is_final(exc: Exception, task: Task, argument: Any) -> bool:
 def is_outage(exc: Exception, app: Celery) -> bool:
     """Whether the connection to the broker failed, so that every other publish would fail too.
 
-    An answer of the broker that refuses one message, or one queue, is no outage.
+    If the broker answers and refuses one message or one queue, that is no outage.
     """
     reason = exc.__cause__ if isinstance(exc, KombuError) and exc.__cause__ else exc
     if isinstance(reason, OperationalError | OSError):
         return True
-    with app.connection_for_write() as connection:  # not connected: it knows its errors
+    with app.connection_for_write() as connection:  # not connected; it lists its errors
         return isinstance(reason, connection.connection_errors)
 
 
@@ -58,7 +59,7 @@ def _is_too_long(exc: Exception) -> bool:
 def _fails_without_a_broker(task: Task, argument: Any) -> bool:
     app, args = task.app, (argument,)
     try:
-        if task.typing and hasattr(task, "__header__"):  # not where it is written as a class
+        if task.typing and hasattr(task, "__header__"):  # a task that is a class has none
             task.__header__(*args)
         options = {"queue": task.queue} if getattr(task, "queue", None) else {}
         app.amqp.router.route(options, task.name, args, {}, task_type=task)
