@@ -148,12 +148,10 @@ class OccupancyReader:
         tasks = getattr(self._consumer, "task_consumer", None)
         if tasks is not None:
             self._queues = tuple(sorted({queue.name for queue in tasks.queues}))
-        elif (
-            self._queues is None
-        ):  # not connected yet; after a lost connection, the last ones count
+        elif self._queues is None:  # not connected yet
             chosen = self._worker.app.amqp.queues.consume_from
             return tuple(sorted({getattr(queue, "name", key) for key, queue in chosen.items()}))
-        return self._queues
+        return self._queues  # after a lost connection, those that it consumed before
 
     @property
     def _consumer(self) -> Any:

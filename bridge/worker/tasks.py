@@ -27,7 +27,7 @@ from bridge.worker.task_runner import run_job
 
 logger = logging.getLogger(__name__)
 
-_OF_OPTIONS = (LookupError, TypeError, ValueError)
+_IMPOSSIBLE_OPTIONS = (LookupError, TypeError, ValueError)
 """What Celery raises for impossible options."""
 
 
@@ -78,8 +78,8 @@ class _ActivityTask(Task):  # type: ignore[misc]
             except SoftTimeLimitExceeded:
                 pass  # it was raised in the wait for the broker; the hard limit still holds
             except Exception as exc:
-                is_impossible = not repeats and isinstance(exc, _OF_OPTIONS)
-                is_impossible = is_impossible or self._is_at_no_time(options)
+                is_impossible = not repeats and isinstance(exc, _IMPOSSIBLE_OPTIONS)
+                is_impossible = is_impossible or self._has_impossible_time(options)
                 if is_impossible or is_final(exc, self, next(iter(self.request.args), None)):
                     raise
                 logger.warning(
@@ -93,7 +93,7 @@ class _ActivityTask(Task):  # type: ignore[misc]
                 return None
             time.sleep(CELERY_RETRY_S)
 
-    def _is_at_no_time(self, options: Mapping[str, Any]) -> bool:
+    def _has_impossible_time(self, options: Mapping[str, Any]) -> bool:
         """Whether an option names an impossible time, such as ``countdown=float("nan")``."""
         times = {name: options.get(name) for name in ("countdown", "eta", "expires")}
         try:
