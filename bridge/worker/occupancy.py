@@ -19,6 +19,8 @@ from weakref import WeakKeyDictionary
 from celery.worker import state
 
 from bridge.model import Job
+from bridge.worker.celery_state import active_requests, is_ending, snapshot
+from bridge.worker.rate_limit_buckets import RateLimitBuckets
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +28,6 @@ T = TypeVar("T")
 
 ORDINARY_AFTER_S = 0.5
 """An ordinary task counts as occupying its slot after this time; a shorter one leaves it soon."""
-HELD_OVER_S = 1.0
-"""A job that its ``rate_limit`` lets run within this time counts as waiting, not as held back. Else
-its activity would get the next job only after this one, and would run slower than it may."""
 FETCHES_SAMPLES = 4
 """A worker counts as fetching when this many samples in a row find room for another message. A busy
 worker has room for moments only; its messages wait, and they are not lost."""
@@ -60,9 +59,7 @@ class OccupancyReader:
         self._began: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
         self._sampled = time.monotonic()
         self._room: deque[bool] = deque([False], maxlen=FETCHES_SAMPLES)
-        # When the rate of a task is changed, Celery gives it a new bucket, and empties the old one
-        # at the old rate.
-        self._buckets: dict[int, Any] = {}
+        self._buckets = RateLimitBuckets(self._tasks)
         self._warned = False
 
     def sample(self, *, draining: bool = False) -> Announcement:
@@ -71,13 +68,13 @@ class OccupancyReader:
         Args:
             draining: Whether the worker ends, so that it offers no slots.
         """
-        slots = 0 if draining or _ends() else self._try(self._slots, self._configured())
+        slots = 0 if draining or is_ending() else self._try(self._slots, self._configured())
         return Announcement(
             slots=slots,
             queues=self._try(self._consumed, self._queues or ()),
             ordinary=self._try(self._ordinary, 0),
             fetches=self._try(lambda: self._fetches(slots), False),
-            held_back=self._try(lambda: frozenset(self._held_back()), frozenset()),
+            held_back=self._try(self._held_back, frozenset()),
         )
 
     def active(self) -> set[str]:
@@ -94,9 +91,9 @@ class OccupancyReader:
         # Read in the order in which a request moves, so that none is missed; the buckets twice,
         # because Celery takes the first request out for a moment to see whether it may run.
         found = set(self.claims_of(self._try(lambda: list(self._scheduled()), [])))
-        found.update(self.claims_of(self._in_buckets()))
-        found.update(self.claims_of(_copy(state.requests.values)))
-        found.update(self.claims_of(self._in_buckets()))
+        found.update(self.claims_of(self._try(self._in_buckets, [])))
+        found.update(self.claims_of(snapshot(state.requests.values)))
+        found.update(self.claims_of(self._try(self._in_buckets, [])))
         return found | self.active()
 
     def claims_of(self, requests: Iterable[Any]) -> Iterator[str]:
@@ -193,26 +190,16 @@ class OccupancyReader:
         # Not `qos.value`: it includes room for tasks with an ETA, and the consumer of a quorum
         # queue keeps its first count.
         most = consumer.initial_prefetch_count
-        held = len(state.reserved_requests) + sum(len(b.contents) for b in self._look_for_buckets())
+        held = len(state.reserved_requests) + len(self._in_buckets())
         return not most or held < most
 
-    def _look_for_buckets(self) -> list[Any]:
-        buckets = getattr(self._consumer, "task_buckets", None) or {}
-        for name in self._tasks:
-            bucket = buckets.get(name)
-            if bucket is not None and bucket.contents:
-                self._buckets[id(bucket)] = bucket
-        self._buckets = {key: each for key, each in self._buckets.items() if each.contents}
-        return list(self._buckets.values())
-
     def _in_buckets(self) -> list[Any]:
-        buckets: list[Any] = self._try(self._look_for_buckets, [])
-        return [entry[0] for bucket in buckets for entry in _copy(bucket.contents)]
+        self._buckets.look(self._consumer)
+        return self._buckets.requests()
 
-    def _held_back(self) -> Iterator[str]:
-        for bucket in self._look_for_buckets():
-            soon = int(bucket.fill_rate * HELD_OVER_S)
-            yield from self.claims_of(entry[0] for entry in _copy(bucket.contents)[soon:])
+    def _held_back(self) -> frozenset[str]:
+        self._buckets.look(self._consumer)
+        return frozenset(self.claims_of(self._buckets.held_back()))
 
     def _scheduled(self) -> Iterator[Any]:
         """The requests that wait in timers; Celery 5.5 and 5.6 keep them in no other place.
@@ -220,30 +207,10 @@ class OccupancyReader:
         Each bucket has a timer too, even a bucket that was replaced before it was sampled.
         """
         timer = getattr(self._consumer, "timer", None)
-        for waiting in _copy(timer.schedule.queue) if timer is not None else ():
+        for waiting in snapshot(timer.schedule.queue) if timer is not None else ():
             entry = getattr(waiting, "entry", None)
             first = next(iter(getattr(entry, "args", None) or ()), None)
             if hasattr(first, "id") and hasattr(first, "type"):
                 yield first
             elif hasattr(first, "contents") and hasattr(first, "fill_rate"):
-                self._buckets[id(first)] = first
-
-
-def active_requests() -> list[Any]:
-    """The requests of all Celery tasks that this worker runs now."""
-    return _copy(state.active_requests)
-
-
-def _ends() -> bool:
-    """Whether the worker was told to end; it may begin to stop its parts only seconds later."""
-    flags = (getattr(state, name, None) for name in ("should_stop", "should_terminate"))
-    return any(flag is not None and flag is not False for flag in flags)  # 0 is an exit status
-
-
-def _copy(them: Any) -> list[Any]:
-    """A list of a collection that another thread may change, or of what ``them()`` returns."""
-    while True:
-        try:
-            return list(them() if callable(them) else them)
-        except RuntimeError:
-            continue
+                self._buckets.add(first)

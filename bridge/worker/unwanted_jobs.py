@@ -16,7 +16,8 @@ from kombu.exceptions import OperationalError
 
 from bridge.app_state import Installation
 from bridge.registry import ACTIVITY_HEADER
-from bridge.worker.occupancy import OccupancyReader, active_requests
+from bridge.worker.celery_state import active_requests
+from bridge.worker.occupancy import OccupancyReader
 
 logger = logging.getLogger(__name__)
 
