@@ -14,6 +14,10 @@ import pytest
 import bridge.worker
 from bridge import versions
 
+pytestmark = pytest.mark.skipif(
+    any(versions.all_off()), reason="optional parts are off with these versions"
+)
+
 ROOT = Path(bridge.worker.__file__).parents[1]
 PAGE = bridge.worker.__doc__ or ""
 
