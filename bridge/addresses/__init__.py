@@ -1,7 +1,7 @@
-"""Where the broker, the claim store and AWS are: URLs, connection options, regions. No I/O.
+"""Addresses of the broker, the claim store and AWS: URLs, connection options, partitions. No I/O.
 
-``store_url`` reads and writes the address of the claim store, and ``broker`` derives it from the
-address of an app's broker; ``redis_options`` has the connection options of both. ``service_links``
-knows the environment variables that Kubernetes and Docker set, which look like settings.
-``partitions`` has AWS's partitions and the endpoint domains of their regions.
+``store_url`` reads and writes the URL of the claim store, and ``broker`` derives this URL from the
+broker of an app; ``redis_options`` has the connection options of both. ``service_links`` recognises
+environment variables of Kubernetes and Docker that look like settings. ``partitions`` finds the AWS
+partition of a region.
 """

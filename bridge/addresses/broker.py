@@ -1,7 +1,7 @@
-"""The claim store that follows from an app's broker: the same Redis, reached in the same way.
+"""Derive the URL of the claim store from an app's broker: the same Redis, with the same options.
 
-kombu reads the broker's settings here, all of them, so that what it makes of a URL, of lists, of
-``broker_use_ssl`` and of the environment's variables holds for the claims, too.
+kombu itself reads the broker's settings here: URLs, lists of URLs, ``broker_use_ssl`` and
+environment variables. So they mean the same for the claim store as for the broker.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class Broker(NamedTuple):
-    """What Celery reads from, or writes to.
+    """The broker that Celery reads from, or writes to.
 
     Attributes:
-        url: As Celery takes it: one URL, several with ";" between, a list, or None.
-        connect: Makes kombu's connection to it, or to one of its URLs; it need not connect yet.
+        url: As Celery accepts it: one URL, several separated by ";", a list, or None.
+        connect: Makes kombu's connection to the broker, or to one of its URLs, without connecting.
     """
 
     url: Any
@@ -34,11 +34,11 @@ class Broker(NamedTuple):
 
 
 class _NotDerivable(Exception):
-    """Says why no claim store follows from the broker."""
+    """No claim store can be derived from the broker; the message says why."""
 
 
 def urls_of(broker: object) -> tuple[str, ...]:
-    """The URLs of what Celery takes as a broker: one, several with ";" between, or a list."""
+    """The URLs of a broker, which Celery accepts as one, several separated by ";", or a list."""
     if broker is None:
         return ()
     if isinstance(broker, str):
@@ -47,22 +47,22 @@ def urls_of(broker: object) -> tuple[str, ...]:
 
 
 def scheme_of(broker: object) -> str:
-    """``redis``, ``amqp``, … of what Celery takes as a broker; RabbitMQ's where it is not set."""
+    """The scheme of a broker, such as ``redis``; ``amqp`` when no broker is set."""
     return next(iter(urls_of(broker)), "amqp://").partition(":")[0].partition("+")[0]
 
 
 def passwords_of(broker: object) -> list[str]:
-    """The passwords in its URLs."""
+    """The passwords in the URLs of a broker."""
     return [unquote(urlsplit(url).password or "") for url in urls_of(broker)]
 
 
 def store_url_of(read: Broker, write: Broker) -> str:
-    """The URL of the claim store that is the broker's Redis.
+    """The URL of a claim store in the broker's Redis.
 
     Raises:
-        SettingsError: None follows from it; one sentence that names ``BRIDGE_STORE_URL``.
+        SettingsError: None can be derived; the message names ``BRIDGE_STORE_URL``.
     """
-    said = mask_urls(read.url) or "amqp:// (Celery's default: none is set)"
+    shown = mask_urls(read.url) or "amqp:// (Celery's default: none is set)"
     try:
         found = _address(read)
         if urls_of(write.url) != urls_of(read.url) and _address(write) != found:
@@ -70,13 +70,13 @@ def store_url_of(read: Broker, write: Broker) -> str:
     except _NotDerivable as exc:
         raise SettingsError(
             f"BRIDGE_STORE_URL is not set, and no claim store can be derived from the broker "
-            f"{said}: {exc}. Set BRIDGE_STORE_URL=redis://… to the Redis of the claims."
+            f"{shown}: {exc}. Set BRIDGE_STORE_URL=redis://… to the Redis for claims."
         ) from None
     return str(found)
 
 
 def store_url_without_kombu(url: str) -> str:
-    """The kind of the commonest URLs, read without kombu; empty: kombu has to read this one."""
+    """The store URL for a plain URL of one Redis, read without kombu; empty: kombu must read it."""
     if not url.startswith(("redis://", "rediss://")) or ";" in url:
         return ""
     try:
@@ -84,7 +84,7 @@ def store_url_without_kombu(url: str) -> str:
     except ValueError:
         return ""
     if address.tls and not address.options:
-        address = replace(address, options={"ssl_cert_reqs": ssl.CERT_NONE})  # as kombu has it
+        address = replace(address, options={"ssl_cert_reqs": ssl.CERT_NONE})  # as kombu does
     return str(address)
 
 
@@ -100,8 +100,8 @@ def _address(broker: Broker) -> Address:
     found = {str(address): address for address in addresses}
     if len(found) > 1:
         _refuse(
-            f"Celery goes to another of its {len(found)} servers when one is away, and the claims "
-            "would stay behind"
+            f"Celery changes between its {len(found)} servers when one is away, but the claims "
+            "would stay in one of them"
         )
     return found.popitem()[1]
 
@@ -109,9 +109,9 @@ def _address(broker: Broker) -> Address:
 def _connection(broker: Broker) -> Connection:
     try:
         connection = broker.connect(broker.url)
-        connection.get_transport_cls()  # imports it
-    except Exception as exc:  # noqa: BLE001 (whatever a transport raises where its package misses)
-        # Not its text: it may quote a part of the password.
+        connection.get_transport_cls()  # imports the transport
+    except Exception as exc:  # noqa: BLE001 (a transport without its package raises anything)
+        # Without the exception's text, which may quote a part of the password.
         _refuse(f"Celery cannot read it ({type(exc).__name__})")
     return connection
 
@@ -119,7 +119,7 @@ def _connection(broker: Broker) -> Connection:
 def _of_connection(connection: Connection, urls: tuple[str, ...]) -> Address:
     transport = connection.get_transport_cls()
     if transport.driver_type != "redis":
-        _refuse("it is no Redis, and claims need one")
+        _refuse("it is not Redis, which claims need")
     if callable(connection.password):
         _refuse("its password is a function")
     tls = _tls(connection)
@@ -129,37 +129,44 @@ def _of_connection(connection: Connection, urls: tuple[str, ...]) -> Address:
     provider = getattr(connection, "credential_provider", None)  # kombu 5.6 and newer
     if provider:
         options["credential_provider"] = _name(provider)
-    is_sentinel = transport.default_port == SENTINEL_PORT  # which kombu names in no better way
-    nodes = _sentinels(urls) if is_sentinel else ()
-    port = SENTINEL_PORT if is_sentinel else PORT
-    told = connection.transport_options or {}
-    if is_sentinel and not told.get("master_name"):
-        _refuse("broker_transport_options has no master_name")
-    # With a credential provider, kombu drops user and password.
+    # With a credential provider, kombu ignores user and password.
     provided = "credential_provider" in options
-    return _checked(
-        Address(
-            kind=Kind.SENTINEL if is_sentinel else Kind.SERVER,
-            nodes=nodes or ((connection.hostname or "127.0.0.1", int(connection.port or port)),),
-            db=_database(connection.virtual_host),
-            username="" if provided else connection.userid or "",
-            password="" if provided else connection.password or "",
-            tls=bool(tls),
-            options=options,
-            master_name=str(told.get("master_name") or "") if is_sentinel else "",
-            sentinel_options=_sentinel_options(told.get("sentinel_kwargs")) if is_sentinel else {},
-            min_other_sentinels=int(told.get("min_other_sentinels") or 0) if is_sentinel else 0,
-        )
+    is_sentinel = transport.default_port == SENTINEL_PORT  # kombu has no other mark
+    host = connection.hostname or "127.0.0.1"
+    address = Address(
+        kind=Kind.SENTINEL if is_sentinel else Kind.SERVER,
+        nodes=((host, int(connection.port or PORT)),),
+        db=_database(connection.virtual_host),
+        username="" if provided else connection.userid or "",
+        password="" if provided else connection.password or "",
+        tls=bool(tls),
+        options=options,
+    )
+    return _checked(_with_sentinels(address, connection, urls) if is_sentinel else address)
+
+
+def _with_sentinels(address: Address, connection: Connection, urls: tuple[str, ...]) -> Address:
+    """The address with the sentinels of its URLs, and what transport options say of them."""
+    options = connection.transport_options or {}
+    if not options.get("master_name"):
+        _refuse("broker_transport_options has no master_name")
+    port = int(connection.port or SENTINEL_PORT)
+    return replace(
+        address,
+        nodes=_sentinels(urls) or ((connection.hostname or "127.0.0.1", port),),
+        master_name=str(options["master_name"]),
+        sentinel_options=_sentinel_options(options.get("sentinel_kwargs")),
+        min_other_sentinels=int(options.get("min_other_sentinels") or 0),
     )
 
 
 def _of_socket(connection: Connection, tls: Mapping[str, Any]) -> Address:
-    """``redis+socket://``: kombu hands the rest of the URL on as it is."""
+    """The address for ``redis+socket://``, whose rest kombu does not parse."""
     scheme, _, rest = connection.hostname.partition("://")
     if scheme != "socket":
         _refuse(f"Celery has no {connection.uri_prefix}+{scheme}://")
     if tls:
-        _refuse("a Unix socket has no TLS, and broker_use_ssl asks for it")
+        _refuse("broker_use_ssl asks for TLS, which a Unix socket does not have")
     parts = urlsplit(f"http://{rest}")
     query = dict(parse_qsl(parts.query))
     provider = query.get("credential_provider")
@@ -176,7 +183,7 @@ def _of_socket(connection: Connection, tls: Mapping[str, Any]) -> Address:
 
 
 def _checked(address: Address) -> Address:
-    """The address as its own URL is read: the claims live where that says."""
+    """The address as it is read from its own URL, which is what the claim store uses."""
     try:
         return parse(str(address))
     except ValueError as exc:
@@ -184,34 +191,34 @@ def _checked(address: Address) -> Address:
 
 
 def _tls(connection: Connection) -> dict[str, Any]:
-    """The options of TLS; none without it."""
-    said = connection.ssl
-    if not said:
+    """The options of TLS; empty without TLS."""
+    given = connection.ssl
+    if not given:
         return {}
-    if not isinstance(said, Mapping):
+    if not isinstance(given, Mapping):
         _refuse(
-            f"broker_use_ssl={said!r} leaves Celery's connections to Redis without TLS; it has to "
+            f"broker_use_ssl={given!r} leaves Celery's connections to Redis without TLS; it must "
             'be a dict, such as {"ssl_cert_reqs": ssl.CERT_REQUIRED}'
         )
     names = {name for name in OPTIONS if name.startswith("ssl_")}
-    return _expressed(said, names, "broker_use_ssl") or {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return _expressed(given, names, "broker_use_ssl") or {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 
 
-def _sentinel_options(said: object) -> dict[str, Any]:
-    if not said:
+def _sentinel_options(given: object) -> dict[str, Any]:
+    if not given:
         return {}
-    if not isinstance(said, Mapping):
-        _refuse(f"sentinel_kwargs is no dict but a {type(said).__name__}")
-    return _expressed(said, set(SENTINEL_OPTIONS), "sentinel_kwargs")
+    if not isinstance(given, Mapping):
+        _refuse(f"sentinel_kwargs is a {type(given).__name__}, not a dict")
+    return _expressed(given, set(SENTINEL_OPTIONS), "sentinel_kwargs")
 
 
-def _expressed(said: Mapping[str, Any], names: set[str], where: str) -> dict[str, Any]:
-    """The options that a URL can say; the others refuse the whole."""
+def _expressed(given: Mapping[str, Any], names: set[str], where: str) -> dict[str, Any]:
+    """The options as a URL can have them; any other option is refused."""
     made: dict[str, Any] = {}
-    for name, value in said.items():
+    for name, value in given.items():
         if name not in names:
             _refuse(
-                f"{where} has {name!r}, which the store does not know (it knows "
+                f"{where} has {name!r}, which the claim store does not know (it knows "
                 f"{', '.join(sorted(names))})"
             )
         if name == "ssl_cert_reqs":
@@ -225,13 +232,13 @@ def _expressed(said: Mapping[str, Any], names: set[str], where: str) -> dict[str
 
 
 def _certificate(value: Any) -> ssl.VerifyMode:
-    """As redis-py takes it: None is no check."""
+    """The value as in redis-py, where None means no verification."""
     if value is None:
         return ssl.CERT_NONE
     try:
         return certificate(value) if isinstance(value, str) else ssl.VerifyMode(value)
     except ValueError:
-        _refuse(f"ssl_cert_reqs={value!r} is none of ssl.CERT_REQUIRED, CERT_OPTIONAL, CERT_NONE")
+        _refuse(f"ssl_cert_reqs={value!r} is not ssl.CERT_REQUIRED, CERT_OPTIONAL or CERT_NONE")
 
 
 def _sentinels(urls: Iterable[str]) -> tuple[tuple[str, int], ...]:
@@ -243,17 +250,17 @@ def _sentinels(urls: Iterable[str]) -> tuple[tuple[str, int], ...]:
                 (unquote(parts.hostname or "") or "127.0.0.1", parts.port or SENTINEL_PORT)
             )
         except ValueError:
-            _refuse("the port of a sentinel is no number up to 65535")
+            _refuse("the port of a sentinel is not a number up to 65535")
     return tuple(dict.fromkeys(found))
 
 
 def _database(virtual_host: object) -> int:
     text = str(virtual_host or "0").strip("/") or "0"
-    return int(text) if text.isdigit() else _refuse(f"{text!r} is no number of a database")
+    return int(text) if text.isdigit() else _refuse(f"{text!r} is not the number of a database")
 
 
 def _name(provider: object) -> str:
-    """A class is named in a URL; an object cannot be."""
+    """The name of a credential provider; an object has none that a URL could hold."""
     if isinstance(provider, str):
         return provider
     _refuse(f"its credential_provider is an object ({type(provider).__name__})")

@@ -1,7 +1,7 @@
-"""AWS's partitions (``aws``, ``aws-cn``, ``aws-iso``, ``aws-eusc``, …), from botocore.
+"""Find the AWS partition of a region (``aws``, ``aws-cn``, ``aws-iso``, ``aws-eusc``, …).
 
-botocore's data grows with AWS; no network is asked. It is loaded when it is first needed, because
-most processes never make an ARN.
+The data are botocore's, which are updated with AWS; there is no network access. They are loaded at
+first use, because most processes never build an ARN.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def _known() -> tuple[_Partition, ...]:
 
     return tuple(
         _Partition(
-            each["id"],
-            each["outputs"]["dnsSuffix"],
-            frozenset(each["regions"]),
-            re.compile(each["regionRegex"]),
+            name=each["id"],
+            dns_suffix=each["outputs"]["dnsSuffix"],
+            regions=frozenset(each["regions"]),
+            form=re.compile(each["regionRegex"]),
         )
         for each in create_loader().load_data("partitions")["partitions"]
     )
@@ -39,13 +39,13 @@ def partition_of(region: str) -> str:
 
 
 def dns_suffix_of(region: str) -> str:
-    """What the names of a region's hosts end with, such as ``amazonaws.com``."""
+    """The domain of a region's endpoints, such as ``amazonaws.com``."""
     return _of(region).dns_suffix
 
 
 @cache
 def _of(region: str) -> _Partition:
-    """The partition; ``aws`` for a region that fits none, as in botocore's endpoint rules."""
+    """The partition; ``aws`` for an unknown region, as in botocore's endpoint rules."""
     known = _known()
     for fits in (lambda each: region in each.regions, lambda each: each.form.match(region)):
         if found := next(filter(fits, known), None):

@@ -1,4 +1,4 @@
-"""Options of a connection to Redis, by redis-py's names: read from a URL's query, and written."""
+"""Connection options of Redis in the query of a URL, with redis-py's names: read and write."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 SHORTEST_TIMEOUT_S = 3.0
-"""Of a socket: blocking calls wait for 2.5 s."""
+"""The least socket timeout: blocking calls wait for 2.5 s."""
 
 
 def boolean(text: str) -> bool:
-    """Yes or no, as redis-py and kombu write it."""
+    """Read a boolean in one of the forms of redis-py and kombu."""
     if text.lower() in ("true", "yes", "y", "on", "1"):
         return True
     if text.lower() in ("false", "no", "n", "off", "0"):
@@ -20,17 +20,17 @@ def boolean(text: str) -> bool:
 
 
 def certificate(text: str) -> ssl.VerifyMode:
-    """``required``, or ``CERT_REQUIRED`` as Celery's documentation writes it."""
+    """Read ``required``, or ``CERT_REQUIRED`` as in Celery's documentation."""
     name = text.upper()
     name = name if name.startswith("CERT_") else f"CERT_{name}"
     if name not in ssl.VerifyMode.__members__:
-        raise ValueError(f"{text!r} is none of required, optional, none (or CERT_REQUIRED, …)")
+        raise ValueError(f"{text!r} is not one of required, optional, none (or CERT_REQUIRED, …)")
     return ssl.VerifyMode[name]
 
 
 def _tls_version(text: str) -> ssl.TLSVersion:
     if text not in ssl.TLSVersion.__members__:
-        raise ValueError(f"{text!r} is none of {', '.join(ssl.TLSVersion.__members__)}")
+        raise ValueError(f"{text!r} is not one of {', '.join(ssl.TLSVersion.__members__)}")
     return ssl.TLSVersion[text]
 
 
@@ -44,7 +44,7 @@ def _timeout(text: str) -> float:
 
 
 def text_of(value: Any) -> str:
-    """The value of an option as a URL says it."""
+    """The value of an option as a URL has it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, ssl.VerifyMode):

@@ -1,8 +1,8 @@
-"""Environment variables that Kubernetes and Docker make of the names of services.
+"""Recognise environment variables that Kubernetes and Docker make from the names of services.
 
-A Service named ``bridge-metrics`` puts ``BRIDGE_METRICS_PORT=tcp://10.0.0.4:9108`` and several more
-into every pod of its namespace; a container that is linked as ``bridge`` does the same. They are no
-settings of the bridge, and an operator cannot always keep them out.
+For a Service named ``bridge-metrics``, Kubernetes sets ``BRIDGE_METRICS_PORT=tcp://10.0.0.4:9108``
+and more in every pod of its namespace; Docker does so for a container that is linked as ``bridge``.
+These variables are not settings of the bridge, and operators cannot always prevent them.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ def _is_protocol(value: str) -> bool:
 
 
 def _is_link(value: str) -> bool:
-    return re.fullmatch(r"(/[^/\s]+){2}", value) is not None  # "/web/bridge": container and alias
+    return (
+        re.fullmatch(r"(/[^/\s]+){2}", value) is not None
+    )  # as in "/web/bridge": container and alias
 
 
 _SERVICE = r"(?P<service>[A-Z0-9_]+?)"
-# A value has to look as Kubernetes writes it: BRIDGE_PORT=9108 is a misspelt setting.
+# The value must have the form that Kubernetes writes: BRIDGE_PORT=9108 is a misspelt setting.
 # Sources: kubernetes/pkg/kubelet/envvars; Docker, "Legacy container links".
 _FORMS: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = tuple(
     (re.compile(_SERVICE + end), check)
@@ -53,14 +55,14 @@ _FORMS: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = tuple(
         ("_NAME", _is_link),
     )
 )
-# What Docker copies of the linked container's own environment may hold any value.
+# Docker copies the environment of the linked container, with any values.
 _COPIED = re.compile(_SERVICE + "_ENV_.+")
 
 
 def is_service_link(name: str, env: Mapping[str, str]) -> bool:
-    """Whether Kubernetes or Docker made this variable of ``env`` of a service's name.
+    """Whether Kubernetes or Docker made this variable of ``env`` from the name of a service.
 
-    Decided by the form of the name and by the value together.
+    The form of the name and the value decide together.
     """
     value = env[name]
     if any(form.fullmatch(name) and fits(value) for form, fits in _FORMS):
@@ -70,10 +72,10 @@ def is_service_link(name: str, env: Mapping[str, str]) -> bool:
 
 
 def refusal(name: str, value: str) -> str:
-    """Why a setting cannot be read: a service's variable has its name. One sentence or two."""
+    """The message for a setting whose name is taken by the variable of a service."""
     service = name.removesuffix("_PORT").lower().replace("_", "-")
     return (
-        f"{name}={value} is no setting but the variable that Kubernetes makes of a Service named "
+        f"{name}={value} is not a setting: Kubernetes makes this variable for a Service named "
         f"{service!r}. Set enableServiceLinks: false in the pod's spec, give {name} a value there, "
         "or rename the Service."
     )

@@ -1,15 +1,15 @@
-"""The address of the claim store: read from a URL, and written as one.
+"""Read and write the URL of the claim store.
 
 A URL names one of four kinds of Redis:
 
 ``redis://`` ``rediss://``                  one server (also ``valkey://``, ``valkeys://``)
 ``unix://`` ``redis+socket://``             one server, by its Unix socket
-``sentinel://h1;h2;h3/0?master_name=m``     the primary that these sentinels name
-``redis+cluster://`` ``rediss+cluster://``  the node of a Redis Cluster that has our keys
+``sentinel://h1;h2;h3/0?master_name=m``     the primary that these sentinels know
+``redis+cluster://`` ``rediss+cluster://``  the node of a Redis Cluster that has the claims
 
-User and password are the server's; those of sentinels are ``sentinel_username`` and
-``sentinel_password``. Options stand in the query: redis-py's arguments of a connection, by their
-names there. An option that begins with ``ssl_`` turns TLS on, as it does for Celery.
+User and password are those of the server; sentinels have ``sentinel_username`` and
+``sentinel_password``. Options are in the query, with the names that redis-py gives to arguments of
+a connection. An option whose name begins with ``ssl_`` turns TLS on, as in Celery.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SENTINEL = "sentinel_"
 
 
 class Kind(StrEnum):
-    """What stands at the address."""
+    """The kind of Redis at an address."""
 
     SERVER = "server"
     SOCKET = "socket"
@@ -56,15 +56,17 @@ _WRITTEN = {at: scheme for scheme, at in reversed(SCHEMES.items())}
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the claims live.
+    """The address of the claim store.
 
     Attributes:
-        nodes: Host and port of each server, sentinel, or node of the cluster that is named.
-        path: Of the Unix socket.
-        options: redis-py's arguments of a connection to the server.
-        master_name: What sentinels call the primary.
-        sentinel_options: redis-py's arguments of a connection to a sentinel.
-        min_other_sentinels: Others that a sentinel must see before its word counts.
+        nodes: Host and port of each server, sentinel or cluster node in the URL.
+        path: Path of the Unix socket.
+        db: Number of the database.
+        tls: Whether connections use TLS.
+        options: Arguments of redis-py for a connection to the server.
+        master_name: Name of the primary, as sentinels know it.
+        sentinel_options: Arguments of redis-py for a connection to a sentinel.
+        min_other_sentinels: How many other sentinels a sentinel must see to be trusted.
     """
 
     kind: Kind
@@ -81,18 +83,18 @@ class Address:
 
     @property
     def verified(self) -> bool:
-        """Whether TLS checks the server's certificate; True without TLS."""
+        """Whether TLS verifies the server's certificate; True without TLS."""
         return not self.tls or self.options.get("ssl_cert_reqs") is not ssl.CERT_NONE
 
     @property
     def secrets(self) -> Iterator[str]:
-        """What must be shown nowhere."""
+        """The passwords, which must never be shown."""
         yield self.password
         for options in (self.options, self.sentinel_options):
             yield from (str(value) for name, value in options.items() if "password" in name)
 
     def __str__(self) -> str:
-        """The URL; it holds the passwords."""
+        """The URL, including the passwords."""
         tls_by_scheme = self.tls and (self.kind, True) in _WRITTEN
         scheme = _WRITTEN[self.kind, tls_by_scheme]
         user = quote(self.username, safe="")
@@ -102,18 +104,21 @@ class Address:
             f"{f'[{host}]' if ':' in host else host}:{port}" for host, port in self.nodes
         )
         path = quote(self.path) if self.kind is Kind.SOCKET else f"/{self.db}"
-        query = {
+        fields = {
             "db": self.db if self.kind is Kind.SOCKET else 0,
             "ssl": self.tls and not tls_by_scheme,
             "master_name": self.master_name,
             "min_other_sentinels": self.min_other_sentinels,
         }
-        said = [(name, text_of(value)) for name, value in query.items() if value]
-        said += [(name, text_of(value)) for name, value in self.options.items()]
-        said += [(SENTINEL + name, text_of(value)) for name, value in self.sentinel_options.items()]
+        pairs = [
+            *((name, value) for name, value in fields.items() if value),
+            *self.options.items(),
+            *((SENTINEL + name, value) for name, value in self.sentinel_options.items()),
+        ]
+        texts = [(name, text_of(value)) for name, value in pairs]
         return (
             f"{scheme}://{user + '@' if user else ''}{hosts}{path}"
-            f"{'?' + urlencode(said, safe='/', quote_via=quote) if said else ''}"
+            f"{'?' + urlencode(texts, safe='/', quote_via=quote) if texts else ''}"
         )
 
 
@@ -121,22 +126,23 @@ def parse(url: str) -> Address:
     """Read a URL.
 
     Raises:
-        ValueError: It names no Redis that the claims could live in; says why, passwords masked.
+        ValueError: The URL does not name a Redis for claims; the message says why, with passwords
+            masked.
     """
     scheme = url.partition("://")[0].lower()
     if scheme not in SCHEMES or "://" not in url:
         raise ValueError(
-            f"{mask_url(url)!r} is no Redis URL; it must start with one of "
+            f"{mask_url(url)!r} is not a Redis URL; it must start with one of "
             f"{', '.join(f'{each}://' for each in SCHEMES)}"
         )
     kind, tls = SCHEMES[scheme]
     servers, _, text = url.partition("?")
     parts = [_split(part, scheme, url) for part in _parts(servers, kind)]
     query = dict(parse_qsl(text, keep_blank_values=True))
-    found = {name: _only(name, values, url) for name, values in _told(parts, kind).items()}
+    found = {name: _only(name, values, url) for name, values in _repeated(parts, kind).items()}
     if kind is Kind.SERVER and len(parts) > 1:
         raise ValueError(
-            f"{mask_url(url)!r} names {len(parts)} servers, and claims live in one: name that one, "
+            f"{mask_url(url)!r} names {len(parts)} servers, but claims are in one: name that one, "
             "or its sentinels (sentinel://), or its cluster (redis+cluster://)"
         )
     username = query.pop("username", None) or found["username"]
@@ -160,7 +166,7 @@ def parse(url: str) -> Address:
 
 
 def _parts(servers: str, kind: Kind) -> list[str]:
-    """One of each server; all but the first may have no scheme."""
+    """The part of each server; all but the first may be without a scheme."""
     several = kind in (Kind.SENTINEL, Kind.CLUSTER)
     between = r"[;,]" if several else r"[;,]\s*(?=[\w+.-]+://)"
     return [part.strip() for part in re.split(between, servers) if part.strip()]
@@ -172,23 +178,24 @@ def _split(part: str, scheme: str, url: str) -> SplitResult:
         raise ValueError(f"{mask_url(url)!r} names servers of two kinds: {scheme} and {before}")
     try:
         split = urlsplit(f"http://{rest if found else part}")
-        split.port  # noqa: B018 (it is parsed when it is asked for)
-    except ValueError:  # which may quote a part of the password
+        split.port  # noqa: B018 (reading it parses it)
+    except ValueError:  # its message may quote a part of the password
         raise ValueError(
-            f"{mask_url(url)!r} has a port that is no number up to 65535. In a password, write '/' "
-            "as %2F, '@' as %40, ':' as %3A, '?' as %3F and '#' as %23."
+            f"{mask_url(url)!r} has a port that is not a number up to 65535. In passwords, "
+            "write '/' as %2F, '@' as %40, ':' as %3A, '?' as %3F and '#' as %23."
         ) from None
     return split
 
 
-def _told(parts: Iterable[SplitResult], kind: Kind) -> dict[str, set[str]]:
-    told: dict[str, set[str]] = {"username": set(), "password": set(), "db": set()}
+def _repeated(parts: Iterable[SplitResult], kind: Kind) -> dict[str, set[str]]:
+    """Every user name, password and database in the parts of a URL."""
+    found: dict[str, set[str]] = {"username": set(), "password": set(), "db": set()}
     for part in parts:
-        told["username"].add(unquote(part.username or ""))
-        told["password"].add(unquote(part.password or ""))
+        found["username"].add(unquote(part.username or ""))
+        found["password"].add(unquote(part.password or ""))
         if kind is not Kind.SOCKET:
-            told["db"].add(unquote(part.path).strip("/"))
-    return told
+            found["db"].add(unquote(part.path).strip("/"))
+    return found
 
 
 def _only(name: str, values: set[str], url: str) -> str:
@@ -207,13 +214,13 @@ def _database(text: str, url: str) -> int:
     try:
         return int(text or 0)
     except ValueError:
-        raise ValueError(f"{mask_url(url)!r}: {text!r} is no number of a database") from None
+        raise ValueError(f"{mask_url(url)!r}: {text!r} is not the number of a database") from None
 
 
 def _options(
     query: Mapping[str, str], kind: Kind, url: str
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Options of the server, of the sentinels, and what is not redis-py's to know."""
+    """Options of the server, options of the sentinels, and options that redis-py does not have."""
     options: dict[str, Any] = {}
     sentinel_options: dict[str, Any] = {}
     more: dict[str, Any] = {}
@@ -224,7 +231,7 @@ def _options(
     for name, text in query.items():
         if name not in known:
             raise ValueError(
-                f"{mask_url(url)!r}: {name!r} is no option of a {kind} here. Known: "
+                f"{mask_url(url)!r}: {name!r} is not an option for a {kind}. Known: "
                 f"{', '.join(sorted(known))}"
             )
         try:
@@ -241,17 +248,18 @@ def _options(
 
 
 def _possible(address: Address, url: str) -> Address:
-    said, kind = mask_url(url), address.kind
+    """Return the address if a Redis can have it."""
+    shown, kind = mask_url(url), address.kind
     if kind is Kind.SOCKET and not address.path.strip("/"):
-        raise ValueError(f"{said!r} has no path of a socket, as in unix:///run/redis.sock?db=1")
+        raise ValueError(f"{shown!r} has no path of a socket, as in unix:///run/redis.sock?db=1")
     if kind is Kind.SOCKET and address.tls:
-        raise ValueError(f"{said!r} asks for TLS, which a Unix socket has not")
+        raise ValueError(f"{shown!r} asks for TLS, which a Unix socket does not have")
     if kind is Kind.CLUSTER and address.db:
         raise ValueError(
-            f"{said!r} names database {address.db}: a Redis Cluster has database 0 only"
+            f"{shown!r} names database {address.db}: a Redis Cluster has database 0 only"
         )
     if kind is Kind.SENTINEL and not address.master_name:
         raise ValueError(
-            f"{said!r} does not say what the sentinels call the primary: add ?master_name=…"
+            f"{shown!r} does not name the primary as its sentinels know it: add ?master_name=…"
         )
     return address

@@ -1,4 +1,4 @@
-"""Activity names: what is allowed, and what the error says."""
+"""Activity names: which are allowed, and what the error says about others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ARN = "arn:aws:states:eu-west-1:123456789012:activity:resize"
 
 
 @pytest.mark.parametrize("name", ["a", "A-1_b", "x" * 80, ARN, ARN.replace("aws", "aws-us-gov")])
-def test_allowed(name):
+def test_a_valid_name_is_returned(name):
     assert check_activity(name) == name
 
 
@@ -43,7 +43,7 @@ def test_allowed(name):
         (None, "is of type NoneType, not a name"),
     ],
 )
-def test_refused(name, says):
+def test_an_invalid_name_is_refused_with_the_broken_rule(name, says):
     with pytest.raises(SettingsError, match=says):
         check_activity(name)
 
@@ -53,7 +53,7 @@ def test_the_parts_of_an_arn():
     assert parse_arn("resize") is None
 
 
-def test_a_name_is_no_arn():
+def test_a_name_is_not_an_arn():
     with pytest.raises(SettingsError, match="has ':' at position 4"):
         validate_activity_name(ARN)
 
@@ -86,7 +86,7 @@ def test_a_pattern_is_a_valid_name(kind):
         (integration_activity("dynamodb", "query"), "dynamodb-query-activity"),
     ],
 )
-def test_made_names(made, name):
+def test_names_are_made_from_their_parts(made, name):
     assert made == name
 
 
@@ -107,7 +107,7 @@ def test_made_names_are_validated(make, says):
 
 
 class TestAttributes:
-    def test_what_an_activity_is_created_with(self):
+    def test_an_activity_is_created_with_name_tags_and_encryption(self):
         key = Encryption(type="CUSTOMER_MANAGED_KMS_KEY", kms_key_id="alias/a", data_key_reuse_s=60)
         made = ActivityAttributes(name="resize", tags={"team": "images"}, encryption=key)
         assert made.tags == {"team": "images"}
@@ -128,6 +128,6 @@ class TestAttributes:
             ({"name": "a", "encryption": {"data_key_reuse_s": 30}}, "greater than or equal to 60"),
         ],
     )
-    def test_impossible_ones_are_refused(self, fields, says):
+    def test_impossible_attributes_are_refused(self, fields, says):
         with pytest.raises(ValidationError, match=says):
             ActivityAttributes(**fields)

@@ -1,4 +1,4 @@
-"""Which task is which activity: three ways, one set of checks."""
+"""The activities of an app: three ways to give them to tasks, and their checks."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def test_an_option_makes_a_task_an_activity(app):
     assert (activity.on_lost, activity.max_attempts, activity.queue) == ("retry", 5, "images")
 
 
-def test_defaults(app):
+def test_options_have_defaults(app):
     task(app, activity="resize")
     activity = built(app, heartbeat_s=11, max_attempts=2)["resize"]
     assert (activity.heartbeat_s, activity.on_lost, activity.max_attempts) == (11, "fail", 2)
     assert (activity.queue, activity.terminate_on_cancel) == ("celery", False)
 
 
-def test_a_job_is_of_the_activity_that_its_message_names(app):
-    """Of one of its task; older messages name none."""
+def test_a_job_belongs_to_the_activity_in_its_message(app):
+    """A task may serve several activities; messages of older versions name none of them."""
     task(app, activity="resize")
     task(app, name="other", activity="zip")
     bind("crop", "work", terminate_on_cancel=True)
@@ -69,7 +69,7 @@ def test_a_job_is_of_the_activity_that_its_message_names(app):
     assert activities.of_job("gone", None) is None
 
 
-def test_a_task_without_activity_is_none(app):
+def test_a_task_without_the_option_is_not_an_activity(app):
     task(app)
     assert len(built(app)) == 0
 
@@ -132,7 +132,7 @@ def test_a_setting_and_an_option_for_one_activity_are_refused(app):
         built(app, activities={"resize": "two"})
 
 
-def test_a_binding_to_no_task_is_refused(app):
+def test_a_binding_to_a_missing_task_is_refused(app):
     with pytest.raises(SettingsError, match=r"BRIDGE_ACTIVITIES gives .* task 'nowhere'"):
         built(app, activities={"resize": "nowhere"})
 
@@ -167,7 +167,7 @@ def test_a_bound_task_takes_one_argument_beside_itself(app):
 
 @pytest.mark.parametrize("options", [{}, {"autoretry_for": (OSError,)}], ids=repr)
 def test_a_task_that_is_written_as_a_class_is_checked_by_its_run(app, options):
-    """Celery makes no header for it."""
+    """Celery makes no ``__header__`` for such a task."""
 
     class One(Task):
         name, activity = "one", "one"

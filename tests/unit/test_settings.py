@@ -45,12 +45,12 @@ def test_values_come_from_the_environment(monkeypatch):
     assert loaded.lease_s == 30
 
 
-def test_it_is_frozen(monkeypatch):
+def test_settings_cannot_be_changed(monkeypatch):
     with pytest.raises(ValueError, match="frozen"):
         load(monkeypatch).lease_s = 1
 
 
-def test_an_unknown_name_is_refused_with_the_likely_one(monkeypatch):
+def test_an_unknown_name_is_refused_with_a_suggestion(monkeypatch):
     with pytest.raises(SettingsError, match=r"BRIDGE_LEASE_SECONDS.*Did you mean BRIDGE_LEASE_S\?"):
         load(monkeypatch, BRIDGE_LEASE_SECONDS="15")
 
@@ -75,7 +75,7 @@ SERVICE_LINKS = {
 }
 
 
-def test_the_variables_of_a_service_named_bridge_are_no_settings(monkeypatch):
+def test_variables_of_a_service_named_bridge_are_ignored(monkeypatch):
     plain = load(monkeypatch)
     assert load(monkeypatch, **SERVICE_LINKS) == plain
 
@@ -94,22 +94,22 @@ def test_the_variables_of_a_service_named_bridge_are_no_settings(monkeypatch):
         ("BRIDGE_ENV_LANG", "C.UTF-8"),
     ],
 )
-def test_a_misspelt_setting_is_not_taken_for_a_variable_of_a_service(monkeypatch, name, value):
+def test_a_misspelt_setting_is_not_mistaken_for_a_variable_of_a_service(monkeypatch, name, value):
     with pytest.raises(SettingsError, match=f"{name} is not a setting of the bridge"):
         load(monkeypatch, **{name: value})
 
 
-def test_a_service_whose_variable_has_the_name_of_a_setting_is_said(monkeypatch):
+def test_a_service_variable_with_the_name_of_a_setting_is_refused(monkeypatch):
     with pytest.raises(SettingsError) as caught:
         load(monkeypatch, BRIDGE_METRICS_PORT="tcp://10.0.0.4:9108")
     assert str(caught.value) == (
-        "BRIDGE_METRICS_PORT=tcp://10.0.0.4:9108 is no setting but the variable that Kubernetes "
-        "makes of a Service named 'bridge-metrics'. Set enableServiceLinks: false in the pod's "
+        "BRIDGE_METRICS_PORT=tcp://10.0.0.4:9108 is not a setting: Kubernetes makes this "
+        "variable for a Service named 'bridge-metrics'. Set enableServiceLinks: false in the pod's "
         "spec, give BRIDGE_METRICS_PORT a value there, or rename the Service."
     )
 
 
-def test_a_value_of_the_pods_own_wins_over_the_variable_of_a_service(monkeypatch):
+def test_a_value_of_the_pod_wins_over_the_variable_of_a_service(monkeypatch):
     service = {"BRIDGE_METRICS_SERVICE_HOST": "10.0.0.4", "BRIDGE_METRICS_SERVICE_PORT": "9108"}
     assert load(monkeypatch, BRIDGE_METRICS_PORT="9108", **service).metrics_port == 9108
 
@@ -131,7 +131,7 @@ def test_a_value_of_the_pods_own_wins_over_the_variable_of_a_service(monkeypatch
         ("BRIDGE_METRICS_PORT", "65536", "BRIDGE_METRICS_PORT: .*less than or equal to 65535"),
         ("BRIDGE_METRICS_HOST", "", "BRIDGE_METRICS_HOST: .*at least 1"),
         ("BRIDGE_STORE_PREFIX", "a b", "BRIDGE_STORE_PREFIX"),
-        ("BRIDGE_STORE_URL", "amqp://x", "no Redis URL"),
+        ("BRIDGE_STORE_URL", "amqp://x", "not a Redis URL"),
         ("BRIDGE_ACTIVITIES", "{oops", "JSON"),
         ("BRIDGE_ROLES", "[]", "JSON object: account → ARN of a role"),
         ("BRIDGE_ROLES", '{"123456789012": "bridge"}', "not the ARN of a role"),

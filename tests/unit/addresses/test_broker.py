@@ -171,32 +171,32 @@ def tls(**options) -> Address:
         ),
     ],
 )
-def test_the_store_is_what_celery_uses(conf, address):
+def test_the_store_is_the_redis_that_celery_uses(conf, address):
     assert store_of(**conf) == address
 
 
 @pytest.mark.parametrize(
     ("conf", "says"),
     [
-        ({}, "none is set.*no Redis"),
-        ({"broker_url": "amqp://u:s3cret@h//"}, "no Redis"),
-        ({"broker_url": "memory://"}, "no Redis"),
-        ({"broker_url": "filesystem://"}, "no Redis"),
+        ({}, "none is set.*not Redis"),
+        ({"broker_url": "amqp://u:s3cret@h//"}, "not Redis"),
+        ({"broker_url": "memory://"}, "not Redis"),
+        ({"broker_url": "filesystem://"}, "not Redis"),
         ({"broker_url": "sqla+sqlite:///db"}, "Celery cannot read it|no Redis"),
         ({"broker_url": "confluentkafka://h"}, "Celery cannot read it|no Redis"),
         ({"broker_url": "unix:///r.sock"}, "Celery cannot read it"),
         ({"broker_url": "redis+cluster://h"}, r"Celery has no redis\+cluster://"),
         ({"broker_url": "redis://h?colour=red&password=s3cret"}, "Celery cannot read it"),
         ({"broker_url": "redis://:s3cret/x@h"}, "Celery cannot read it"),
-        ({"broker_url": "redis://h/shop"}, "'shop' is no number of a database"),
-        ({"broker_url": ["redis://:s3cret@h1/0", "redis://h2/0"]}, "another of its 2 servers"),
-        ({"broker_url": "redis://:s3cret@h1/3;redis://h2/3"}, "another of its 2 servers"),
-        ({"broker_url": ["redis://h1", "amqp://h2"]}, "no Redis"),
+        ({"broker_url": "redis://h/shop"}, "'shop' is not the number of a database"),
+        ({"broker_url": ["redis://:s3cret@h1/0", "redis://h2/0"]}, "between its 2 servers"),
+        ({"broker_url": "redis://:s3cret@h1/3;redis://h2/3"}, "between its 2 servers"),
+        ({"broker_url": ["redis://h1", "amqp://h2"]}, "not Redis"),
         (
             {"broker_read_url": "redis://:s3cret@h/1", "broker_write_url": "redis://h/2"},
             r"redis://:\*\*\*@h/1: Celery reads from it and writes to redis://h/2",
         ),
-        ({"broker_read_url": "redis://h/1"}, "no Redis"),
+        ({"broker_read_url": "redis://h/1"}, "not Redis"),
         (
             {"broker_url": "redis://:s3cret@h", "broker_use_ssl": True},
             r"broker_use_ssl=True leaves Celery's connections to Redis without TLS",
@@ -204,15 +204,15 @@ def test_the_store_is_what_celery_uses(conf, address):
         ({"broker_url": "rediss://h", "broker_use_ssl": True}, "without TLS"),
         (
             {"broker_url": "rediss://h", "broker_use_ssl": {"ca_certs": "s3cret"}},
-            "broker_use_ssl has 'ca_certs', which the store does not know",
+            "broker_use_ssl has 'ca_certs', which the claim store does not know",
         ),
         (
             {"broker_url": "rediss://h", "broker_use_ssl": {"ssl_cert_reqs": "maybe"}},
-            "ssl_cert_reqs='maybe' is none of",
+            "ssl_cert_reqs='maybe' is not ssl",
         ),
         (
             {"broker_url": "redis+socket:///r", "broker_use_ssl": OPEN},
-            "a Unix socket has no TLS",
+            "a Unix socket does not have",
         ),
         ({"broker_url": "sentinel://h1;sentinel://h2"}, "has no master_name"),
         (
@@ -227,17 +227,17 @@ def test_the_store_is_what_celery_uses(conf, address):
         ),
     ],
 )
-def test_what_cannot_be_derived_is_one_sentence(conf, says):
+def test_an_underivable_store_is_refused_in_one_sentence(conf, says):
     with pytest.raises(SettingsError, match=says) as caught:
         store_of(**conf)
     said = str(caught.value)
-    assert said.endswith("Set BRIDGE_STORE_URL=redis://… to the Redis of the claims.")
+    assert said.endswith("Set BRIDGE_STORE_URL=redis://… to the Redis for claims.")
     assert caught.value.exit_code == 2
     assert "s3cret" not in said
     assert "\n" not in said
 
 
-def test_celerys_variables_win_over_the_configuration(monkeypatch):
+def test_variables_of_celery_win_over_the_configuration(monkeypatch):
     monkeypatch.setenv("CELERY_BROKER_URL", "redis://env/4")
     address = store_of(broker_url="redis://h")
     assert address == Address(Kind.SERVER, (("env", 6379),), db=4)
@@ -262,7 +262,7 @@ def test_an_alias_of_kombus_redis_transport_is_redis(monkeypatch):
         "redis://h?ssl_ca_certs=/ca.pem",
     ],
 )
-def test_what_follows_without_kombu_is_the_same(url):
+def test_the_url_read_without_kombu_is_the_same(url):
     assert parse(store_url_without_kombu(url)) == store_of(broker_url=url)
 
 
@@ -270,7 +270,7 @@ def process(*args: str) -> CeleryProcess:
     return CeleryProcess(1, args)
 
 
-def test_a_health_check_knows_the_store_of_the_environment(monkeypatch):
+def test_a_health_check_finds_the_store_from_the_environment(monkeypatch):
     assert store_of_process(process("-A", "bridge", "poll")) == "redis://127.0.0.1:6379/0"
     assert store_of_process(process()) == "redis://127.0.0.1:6379/0"
     monkeypatch.setenv("CELERY_BROKER_URL", "redis+socket:///r.sock")
@@ -279,7 +279,7 @@ def test_a_health_check_knows_the_store_of_the_environment(monkeypatch):
 
 
 @pytest.mark.parametrize("broker", ["", "sentinel://h1;sentinel://h2", "amqp://h"])
-def test_a_health_check_says_what_the_app_alone_knows(monkeypatch, broker):
+def test_a_health_check_says_when_only_the_app_knows_the_store(monkeypatch, broker):
     monkeypatch.setenv("CELERY_BROKER_URL", broker)
     with pytest.raises(Unknown, match="The app is not loaded here: set BRIDGE_STORE_URL"):
         store_of_process(process("-A", "shop", "worker"))
@@ -295,5 +295,5 @@ def test_a_health_check_says_what_the_app_alone_knows(monkeypatch, broker):
         ("sqs://", "sqs"),
     ],
 )
-def test_the_scheme_of_all_that_celery_takes(broker, scheme):
+def test_the_scheme_of_every_form_of_a_broker(broker, scheme):
     assert scheme_of(broker) == scheme

@@ -19,7 +19,7 @@ ACCOUNT = "123456789012"
 
 @pytest.mark.parametrize(("region", "partition"), PARTITIONS.items())
 class TestEachPartition:
-    def test_a_region_lies_in_it(self, region, partition):
+    def test_a_region_belongs_to_its_partition(self, region, partition):
         assert partition_of(region) == partition
 
     def test_its_activities_are_read(self, region, partition):
@@ -32,7 +32,7 @@ class TestEachPartition:
         assert region_of(arn) == region
         assert resources.read(arn).kind is resources.ResourceKind.MACHINE
 
-    def test_its_roles_are_taken(self, region, partition):
+    def test_its_roles_are_accepted(self, region, partition):
         role = f"arn:{partition}:iam::{ACCOUNT}:role/bridge"
         assert Settings(roles={ACCOUNT: role}).roles == {ACCOUNT: role}
 
@@ -46,7 +46,7 @@ def test_a_region_newer_than_botocore_is_known_by_its_form(region, partition):
 
 
 @pytest.mark.parametrize("region", ["", "xx-nowhere-1", "${AWS::Region}"])
-def test_anything_else_is_taken_to_be_in_the_largest(region):
+def test_an_unknown_region_is_in_the_partition_aws(region):
     assert partition_of(region) == "aws"
 
 

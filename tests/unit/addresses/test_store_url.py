@@ -61,46 +61,46 @@ TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=1,
         ),
     ],
 )
-def test_what_a_url_says(url, address):
+def test_a_url_is_read_as_this_address(url, address):
     assert parse(url) == address
     assert parse(str(address)) == address
 
 
 @pytest.mark.parametrize("spelling", ["CERT_NONE", "none", "None", "cert_none"])
-def test_certificates_as_celery_and_as_redis_py_spell_it(spelling):
+def test_certificate_checks_have_the_spellings_of_celery_and_redis_py(spelling):
     address = parse(f"rediss://h?ssl_cert_reqs={spelling}")
     assert address.options == {"ssl_cert_reqs": ssl.CERT_NONE}
     assert not address.verified
 
 
-def test_a_certificate_is_checked_where_nothing_is_said():
+def test_certificates_are_verified_by_default():
     assert parse("rediss://h").verified
 
 
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("amqp://u:s3cret@h", "no Redis URL"),
-        ("h:6379", "no Redis URL"),
+        ("amqp://u:s3cret@h", "not a Redis URL"),
+        ("h:6379", "not a Redis URL"),
         ("redis://:s3cret/x@h", "write '/' as %2F"),
         ("redis://:s3cret#x@h", "'#' as %23"),
         ("redis://:s3cret@h1;redis://:s3cret@h2", "names 2 servers"),
         ("redis://h1,rediss://h2", "two kinds"),
-        ("redis://:s3cret@h/shop", "'shop' is no number of a database"),
-        ("redis://:s3cret@h?colour=red", "'colour' is no option of a server here. Known: .*ssl"),
-        ("redis://h?master_name=m", "'master_name' is no option"),
-        ("redis://h?ssl_cert_reqs=maybe", "ssl_cert_reqs: 'maybe' is none of required"),
+        ("redis://:s3cret@h/shop", "'shop' is not the number of a database"),
+        ("redis://:s3cret@h?colour=red", "'colour' is not an option for a server. Known: .*ssl"),
+        ("redis://h?master_name=m", "'master_name' is not an option"),
+        ("redis://h?ssl_cert_reqs=maybe", "ssl_cert_reqs: 'maybe' is not one of required"),
         ("redis://h?health_check_interval=often", "health_check_interval: "),
         ("redis://h?socket_timeout=1", "socket_timeout: 1 s is below 3 s"),
         ("redis://h?socket_timeout=nan", "socket_timeout: nan s is below 3 s"),
         ("unix://?db=1", "no path of a socket"),
-        ("unix:///r?ssl=true", "a Unix socket has not"),
+        ("unix:///r?ssl=true", "a Unix socket does not have"),
         ("sentinel://:s3cret@h1;h2", r"add \?master_name="),
         ("sentinel://:s3cret@h1;:other@h2?master_name=m", "more than one password"),
         ("sentinel://h1/1;h2/2?master_name=m", "more than one db"),
     ],
 )
-def test_what_no_store_can_live_in_is_refused(url, says):
+def test_an_impossible_url_is_refused(url, says):
     with pytest.raises(ValueError, match=says) as caught:
         parse(url)
     assert "s3cret" not in str(caught.value)
@@ -117,7 +117,7 @@ def test_what_no_store_can_live_in_is_refused(url, says):
     tls=st.booleans(),
     cert=st.sampled_from(list(ssl.VerifyMode)),
 )
-def test_an_address_is_written_as_it_is_read(
+def test_a_written_address_is_read_as_the_same(
     username, password, path, db, name, host, port, tls, cert
 ):
     options = {"ssl_cert_reqs": cert, "ssl_min_version": ssl.TLSVersion.TLSv1_2} if tls else {}
