@@ -6,12 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 
 from bridge.metrics.catalogue import process
 from bridge.metrics.catalogue.metric import Metric
-from bridge.metrics.meters import (
-    ErrorNames,
-    HeartbeatResult,
-    Meters,
-    PollResult,
-)
+from bridge.metrics.meters import ErrorNames, HeartbeatResult, Meters, PollResult
 from bridge.store import EndedClaim
 
 
