@@ -1,4 +1,4 @@
-"""Fixtures of all tests: a real Valkey, a real Step Functions interpreter, real processes."""
+"""Fixtures of all tests: a real Valkey, a real interpreter of state machines, real processes."""
 
 import pytest
 

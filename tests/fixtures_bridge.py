@@ -1,4 +1,4 @@
-"""Settings and stores of a test: each test has a prefix of its own in a Valkey that all share."""
+"""Settings and stores for tests: all share a Valkey, in which each test has its own prefix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bridge.store import ClaimStore, JobStore, StatusReader
 
 T = TypeVar("T")
 NUMBERS = itertools.count(1)
-"""Of the renewals of leases."""
+"""The numbers of lease renewals."""
 _prefixes = (f"test-{os.getpid()}-{n}" for n in itertools.count())
 
 
@@ -32,14 +32,14 @@ def settings(valkey) -> Settings:
 
 @pytest.fixture
 def run() -> Iterator[Callable[[Coroutine[Any, Any, T]], T]]:
-    """Run a coroutine to its end; all on one event loop."""
+    """Run coroutines to their end, all on one event loop."""
     with asyncio.Runner() as runner:
         yield runner.run
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Store:
-    """Both sides of the store, called from blocking tests."""
+    """The store's classes, called from tests that are no coroutines."""
 
     settings: Settings
     jobs: JobStore
@@ -92,7 +92,7 @@ class Store:
         return worker
 
     def running(self, token: str = "token-1", *, worker="w1", **kwargs) -> Job:
-        """A claim that worker ``w1`` runs."""
+        """A claim that worker ``w1`` runs; its job."""
         claim = self.claim(token, **kwargs)
         self.worker(worker)
         self.run(self.claims.mark_queued(claim.job))
@@ -100,7 +100,7 @@ class Store:
         return claim.job
 
     def settled(self, token: str = "token-1", **kwargs) -> Job:
-        """A claim whose outcome is in the outbox."""
+        """A claim whose outcome is in the outbox; its job."""
         job = self.running(token, **kwargs)
         assert self.jobs.settle(job, Outcome(output="1")) == "stored"
         return job
@@ -119,14 +119,14 @@ class Store:
 
 @pytest.fixture
 def store(settings, run) -> Iterator[Store]:
-    """Both sides of the claim store."""
+    """The store's classes, with the prefix of this test."""
     jobs, reader = JobStore(settings), StatusReader(settings)
 
     async def make() -> ClaimStore:
         return ClaimStore(settings)
 
     claims = run(make())
-    yield Store(settings, jobs, claims, reader, run)
+    yield Store(settings=settings, jobs=jobs, claims=claims, reader=reader, run=run)
     jobs.close()
     reader.close()
     run(claims.close())

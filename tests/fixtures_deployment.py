@@ -1,4 +1,4 @@
-"""Deployments of real processes."""
+"""Fixtures of deployments of real processes."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ REGION = "us-east-1"
 
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[LocalValkey]:
-    """A Valkey that the tests of a session share; each has a key prefix of its own."""
+    """A Valkey that all tests of a session share; each test has its own key prefix."""
     with LocalValkey() as server:
         yield server
 

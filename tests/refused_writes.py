@@ -1,4 +1,4 @@
-"""Ways in which a real Valkey refuses writes for a while."""
+"""The ways in which a real Valkey refuses writes; each is a context manager."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.waiting import wait_until
 
 @contextmanager
 def demoted(admin: redis.Redis) -> Iterator[None]:
-    """A replica of a primary that is gone: UNBLOCKED for who waits, then READONLY."""
+    """Make it a replica of a missing primary: blocked clients get UNBLOCKED, writes READONLY."""
     admin.execute_command("REPLICAOF", "127.0.0.1", "1")
     try:
         yield
@@ -23,7 +23,7 @@ def demoted(admin: redis.Redis) -> Iterator[None]:
 
 @contextmanager
 def without_replicas(admin: redis.Redis) -> Iterator[None]:
-    """NOREPLICAS."""
+    """Require a replica that it does not have: writes get NOREPLICAS."""
     admin.config_set("min-replicas-to-write", 1)
     try:
         yield
@@ -33,9 +33,9 @@ def without_replicas(admin: redis.Redis) -> Iterator[None]:
 
 @contextmanager
 def without_snapshots(admin: redis.Redis) -> Iterator[None]:
-    """MISCONF, also as the answer to PING: the last snapshot could not be written."""
+    """Let a snapshot fail: writes, and PING too, get MISCONF."""
     blocked = Path(admin.config_get("dir")["dir"]) / admin.config_get("dbfilename")["dbfilename"]
-    blocked.mkdir()  # a directory where the file would be; root may write everywhere else
+    blocked.mkdir()  # a directory in the place of the file, because root may write any file
     admin.config_set("save", "86400 1000000")
     admin.bgsave()
 
@@ -52,7 +52,7 @@ def without_snapshots(admin: redis.Redis) -> Iterator[None]:
 
 @contextmanager
 def full(admin: redis.Redis) -> Iterator[None]:
-    """OOM: what takes memory is refused, what frees it is not."""
+    """Set maxmemory to one byte: commands that need memory get OOM; those that free it do not."""
     admin.config_set("maxmemory", 1)
     try:
         yield
@@ -66,3 +66,4 @@ WAYS: Mapping[str, Callable[[redis.Redis], AbstractContextManager[None]]] = {
     "MISCONF": without_snapshots,
     "OOM": full,
 }
+"""The error that writes get → the context manager that causes it."""

@@ -1,4 +1,4 @@
-"""TLS in front of a server that has none, with an authority of its own."""
+"""A certificate authority, and a proxy that adds TLS to a server without it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """Signs certificates of 127.0.0.1; its own is ``ca``, that of a client ``client``."""
+    """Signs certificates for 127.0.0.1: ``ca`` is its own, ``server`` and ``client`` are signed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._key = folder, ec.generate_private_key(ec.SECP256R1())
@@ -29,7 +29,7 @@ class Authority:
         self.client = self.issue("client")
 
     def issue(self, name: str) -> Path:
-        """A file with a certificate and its key."""
+        """Write a file with a new certificate and its key."""
         key, path = ec.generate_private_key(ec.SECP256R1()), self._folder / f"{name}.pem"
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._write(path, self._sign(subject, key, ca=False), key)
@@ -62,10 +62,10 @@ class Authority:
 
 
 class TlsProxy:
-    """Ends TLS on a port of 127.0.0.1, and forwards to another; a context manager.
+    """Terminates TLS on a port of 127.0.0.1, and forwards to another port; a context manager.
 
     Args:
-        asks: Whether it wants a certificate of the client.
+        asks: Whether it requires a certificate from the client.
     """
 
     def __init__(self, target_port: int, authority: Authority, *, asks: bool = False) -> None:

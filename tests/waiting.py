@@ -6,7 +6,7 @@ import time
 
 
 def wait_until(condition, *, timeout_s: float = 60.0, what: str = ""):
-    """The condition's first true value; fails with ``what`` was waited for."""
+    """Wait until the condition is true; its value. The error names ``what`` was waited for."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         value = condition()

@@ -37,7 +37,7 @@ class Run(NamedTuple):
 
 
 class Process:
-    """One process of the deployment, in a process group of its own."""
+    """One process of the deployment, in its own process group."""
 
     def __init__(
         self, name: str, args: list[str], *, env: dict[str, str], log: Path, cwd: Path
@@ -190,8 +190,8 @@ class Deployment:
         self.processes.append(process)
         return process
 
-    def poller(self, *, wait: bool = True, **env: str) -> Process:
-        process = self.start("poller", "poll", **CREDENTIALS, **env)
+    def poller(self, *args: str, app: str = "", wait: bool = True, **env: str) -> Process:
+        process = self.start("poller", "poll", *args, app=app, **{**CREDENTIALS, **env})
         if wait:
             process.says("serves")
         return process
@@ -218,7 +218,7 @@ class Deployment:
             process.says("ready.")
         return process
 
-    def beat(self, *, wait: bool = True, **env: str) -> Process:
+    def beat(self, *args: str, app: str = "", wait: bool = True, **env: str) -> Process:
         process = self.start(
             "beat",
             "worker",
@@ -234,8 +234,9 @@ class Deployment:
             "--loglevel",
             "INFO",
             "--without-mingle",
-            **CREDENTIALS,
-            **env,
+            *args,
+            app=app,
+            **{**CREDENTIALS, **env},
         )
         if wait:
             process.says("ready.")

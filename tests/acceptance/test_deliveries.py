@@ -1,4 +1,4 @@
-"""What real workers have taken and done: Redis hears of it together, and of all of it."""
+"""Workers acknowledge jobs to Redis in batches, and acknowledge all of them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ pytestmark = pytest.mark.acceptance
 
 @pytest.fixture
 def fresh(deploy):
-    """A deployment, and the unacknowledged messages of its broker: id of delivery → message."""
+    """Make a deployment; also, a function for its unacknowledged messages by delivery tag."""
 
     def make(only: str):
         deployment = deploy(JOBS_ONLY=only)
         client = redis.Redis.from_url(deployment.valkey.url)
-        client.delete("unacked", "unacked_index")  # of tests that killed their workers
+        client.delete("unacked", "unacked_index")  # left by tests that killed their workers
         deployment.create_activities()
         return deployment, lambda: client.hgetall("unacked")
 

@@ -1,4 +1,4 @@
-"""A worker's task events: gathered, complete, and soon there."""
+"""A worker sends its task events in batches, completely and soon."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.acceptance
 
 
 class Listener:
-    """Hears what Flower hears, and when."""
+    """Receives the events that Flower receives, and notes when."""
 
     def __init__(self, url: str) -> None:
         self.heard: list[tuple[str, str, float]] = []
@@ -42,7 +42,7 @@ class Listener:
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
-def test_every_event_comes_soon_and_few_messages_bring_them(deploy, pool):
+def test_every_event_of_every_job_arrives(deploy, pool):
     deployment = deploy(JOBS_ONLY="echo")
     deployment.create_activities()
     listener = Listener(deployment.valkey.url)
@@ -56,8 +56,8 @@ def test_every_event_comes_soon_and_few_messages_bring_them(deploy, pool):
         assert wait_until(lambda kind=kind: len(listener.of(kind)) == 10)
 
 
-def test_a_worker_that_stops_says_its_last_events(deploy):
-    """A warm shutdown right after the job: Flower must not show it as running for ever."""
+def test_a_worker_that_stops_sends_its_last_events(deploy):
+    """Its job ends just before the warm shutdown; Flower must not show it as running for ever."""
     deployment = deploy(JOBS_ONLY="sleep")
     deployment.create_activities()
     listener = Listener(deployment.valkey.url)

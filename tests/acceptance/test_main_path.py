@@ -1,4 +1,4 @@
-"""The whole path on real parts: Step Functions, poller, Valkey, workers, beat."""
+"""The main path with real parts: Step Functions, poller, Valkey, workers, beat."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.acceptance
 
 
 def counted(deployment: Deployment, machine: str) -> dict[str, int]:
-    """Executions of the machine by status."""
+    """How many executions of the machine have each status."""
     pages = deployment.sfn.get_paginator("list_executions").paginate(stateMachineArn=machine)
     counts: dict[str, int] = {}
     for page in pages:
@@ -26,8 +26,8 @@ def counted(deployment: Deployment, machine: str) -> dict[str, int]:
 
 
 class TestContext:
-    def test_a_job_knows_its_execution_where_the_state_passes_it(self, everything):
-        """The envelope is taken off: the task sees its input alone."""
+    def test_a_job_knows_its_execution_if_the_state_passes_it(self, everything):
+        """The envelope is removed: the task gets its input alone."""
         state = activity_task(
             everything.arn("context"), timeout_s=60, heartbeat_s=10, with_context=True
         )
@@ -42,7 +42,7 @@ class TestContext:
 class TestInputs:
     @pytest.mark.parametrize("pool", ["prefork", "threads"])
     def test_an_input_of_1_mib_is_run(self, deploy, pool):
-        """What GetActivityTask may bring since November 2025; through store, message and pool."""
+        """GetActivityTask returns up to 1 MiB since November 2025; all parts pass it on."""
         deployment = deploy(JOBS_ONLY="sized")
         deployment.create_activities()
         deployment.worker("--pool", pool)
@@ -70,8 +70,8 @@ class TestHeartbeat:
         assert ended["status"] == "SUCCEEDED"
         assert len([run for run in everything.seen("sleep") if run.id == "long"]) == 1
 
-    def test_the_same_without_heartbeats_times_out(self, deploy):
-        """Nobody beats: so it was the heartbeat that kept the other one."""
+    def test_such_a_job_times_out_without_heartbeats(self, deploy):
+        """With neither a poller nor a beat process, no heartbeat is sent."""
         deployment = deploy(JOBS_ONLY="sleep")
         deployment.create_activities()
         deployment.worker()
@@ -79,22 +79,22 @@ class TestHeartbeat:
         machine = deployment.one_state("sleep", HeartbeatSeconds=3)
         execution = deployment.execute(machine, id="long", seconds=10)
         wait_until(lambda: deployment.seen("sleep"))
-        poller.kill()  # it stands in for the beat process
+        poller.kill()  # it sends heartbeats while there is no beat process
         ended = deployment.ended(execution)
         assert ended["status"] in ("FAILED", "TIMED_OUT")
         assert "Timeout" in ended["error"]
         assert len(deployment.seen("sleep")) == 1
 
-    def test_a_manual_job_lives_while_it_says_so(self, everything):
-        """heartbeat="manual": beaten while the job calls heartbeat(), and no longer."""
+    def test_a_job_with_manual_heartbeats_succeeds(self, everything):
+        """heartbeat="manual": the bridge sends heartbeats while the job calls heartbeat()."""
         machine = everything.one_state("manual", HeartbeatSeconds=60)
         ended = everything.ended(everything.execute(machine, id="m1", alive=1, hangs=0))
         assert ended["status"] == "SUCCEEDED"
 
 
 class TestMany:
-    def test_two_pollers_three_workers_each_input_once(self, deploy):
-        """200 executions: all succeed, each input is seen by exactly one job."""
+    def test_two_pollers_and_three_workers_run_each_input_once(self, deploy):
+        """200 executions: all succeed, and exactly one job gets each input."""
         deployment = deploy(JOBS_ONLY="echo")
         deployment.create_activities()
         for _ in range(3):
@@ -111,7 +111,7 @@ class TestMany:
         wait_until(lambda: deployment.status()["totals"]["in_flight"] == 0)
 
     def test_claims_never_exceed_the_slots_and_their_look_ahead(self, deploy):
-        """8 slots, 40 waiting jobs of 1 s: at most 8 × 1.25 claims run or wait, all the time."""
+        """With 8 slots and 40 jobs of 1 s, at most 8 × 1.25 claims run or wait at any moment."""
         deployment = deploy(BRIDGE_LOOK_AHEAD="1.25", JOBS_ONLY="sleep")
         deployment.create_activities()
         machine = deployment.one_state("sleep", HeartbeatSeconds=30)
@@ -132,7 +132,7 @@ class TestMany:
 
 class TestNoWorker:
     def test_nothing_is_claimed_until_a_worker_starts(self, deploy):
-        """No worker: executions wait in Step Functions, unclaimed, where waiting costs nothing."""
+        """Without a worker, executions wait in Step Functions, where no time-out runs yet."""
         deployment = deploy(JOBS_ONLY="echo")
         deployment.create_activities()
         poller = deployment.poller()
@@ -140,7 +140,7 @@ class TestNoWorker:
         machine = deployment.one_state("echo", HeartbeatSeconds=5)
         executions = [deployment.execute(machine, id=str(n)) for n in range(5)]
         deadline = time.monotonic() + 12
-        while time.monotonic() < deadline:  # more than two of its HeartbeatSeconds
+        while time.monotonic() < deadline:  # more than twice the state's HeartbeatSeconds
             assert not any(deployment.happened(e, "ActivityStarted") for e in executions)
             assert deployment.status()["totals"]["in_flight"] == 0
             time.sleep(1)
@@ -162,38 +162,22 @@ def price(event):
     return {"price": event["amount"] * 2}
 """
 
-    def test_ten_lines_work_the_same(self, deploy):
-        """An app of one's own, with bridge.install(app): poll, worker, beat, status."""
+    def test_an_app_of_ten_lines_works(self, deploy):
+        """A user's own app with bridge.install(app): poll, worker, beat, status."""
         deployment = deploy(BRIDGE_TASKS="", PYTHONPATH="")
         del deployment.env["BRIDGE_TASKS"]
         (deployment.folder / "shop.py").write_text(self.APP)
         made = deployment.run("activities", "create", app="shop")
         assert made.returncode == 0, made.stderr
         deployment.worker(app="shop")
-        deployment.start(
-            "beat",
-            "worker",
-            "-B",
-            "-Q",
-            "bridge.system",
-            "--pool",
-            "threads",
-            "--hostname",
-            "beat-shop@%h",
-            app="shop",
-            AWS_ACCESS_KEY_ID="local",
-            AWS_SECRET_ACCESS_KEY="local",
-        )
-        poller = deployment.start(
-            "poller", "poll", app="shop", AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local"
-        )
-        poller.says("serves")
+        deployment.beat(app="shop")
+        deployment.poller(app="shop")
         assert deployment.outcome("shop", amount=21) == ("SUCCEEDED", {"price": 42}, "")
         status = json.loads(deployment.run("status", "--json", app="shop").stdout)
         assert status["activities"][0]["activity"] == f"{deployment.prefix}-shop"
 
     def test_remedies_name_that_app(self, deploy):
-        """What the doctor and errors tell to run is what runs here."""
+        """The commands that the doctor and errors suggest have the app's name."""
         deployment = deploy(PYTHONPATH="")
         del deployment.env["BRIDGE_TASKS"]
         (deployment.folder / "shop.py").write_text(self.APP)
@@ -213,7 +197,7 @@ def price(event):
         assert "celery -A shop.app looks for it in the working directory first" in lost.stderr
 
     def test_celerys_own_status_is_kept_for_other_apps(self, deploy):
-        """`celery -A plain status` is still Celery's."""
+        """`celery -A plain status` is still Celery's command."""
         deployment = deploy()
         (deployment.folder / "plain.py").write_text("from celery import Celery\napp = Celery()\n")
         assert "--destination" in deployment.run("status", "--help", app="plain").stdout
@@ -222,7 +206,7 @@ def price(event):
 
 class TestBoundTask:
     def test_a_task_that_cannot_be_edited_is_an_activity_by_setting(self, deploy):
-        """BRIDGE_ACTIVITIES gives an activity to a task that knows nothing of it."""
+        """BRIDGE_ACTIVITIES gives an activity to a task that does not name one."""
         deployment = deploy(JOBS_ONLY="none")
         binding = json.dumps({f"{deployment.prefix}-bound": "jobs.plain"})
         deployment.env["BRIDGE_ACTIVITIES"] = binding
@@ -231,8 +215,8 @@ class TestBoundTask:
         deployment.poller()
         assert deployment.outcome("bound", id="b") == ("SUCCEEDED", {"id": "b"}, "")
 
-    def test_a_task_of_several_activities_says_which_it_serves(self, deploy):
-        """In its first run and after a retry."""
+    def test_the_log_names_the_activity_of_a_task_that_serves_several(self, deploy):
+        """It does so for the first run and after a retry."""
         deployment = deploy(JOBS_ONLY="retry")
         binding = {f"{deployment.prefix}-{kind}": "jobs.retry" for kind in ("also", "too")}
         deployment.env["BRIDGE_ACTIVITIES"] = json.dumps(binding)
@@ -241,7 +225,7 @@ class TestBoundTask:
         deployment.poller()
         for kind in ("retry", "too", "also"):
             assert deployment.outcome(kind, id=kind, failures=1)[0] == "SUCCEEDED"
-        # Processes of the pool log the two runs: in no order, and after the outcome is stored.
+        # The pool's processes log the two runs in any order, and after the outcome is stored.
         expected = {
             (event, kind): times
             for kind in ("retry", "too", "also")
@@ -259,7 +243,7 @@ class TestBoundTask:
 class TestRefusedStart:
     @pytest.mark.parametrize("command", [["worker"], ["poll"], ["status"]])
     def test_a_bad_name_is_one_clear_sentence(self, deploy, command):
-        """exit 2, one sentence, no traceback."""
+        """The exit status is 2, and there is one sentence and no traceback."""
         deployment = deploy(BRIDGE_TASKS="bad")
         (deployment.folder / "bad.py").write_text(
             "from celery import shared_task\n"
@@ -270,20 +254,20 @@ class TestRefusedStart:
         assert "Traceback" not in ended.stderr
         said = ended.stderr.strip().splitlines()
         assert "activity name 'bad name!' has ' ' at position 4" in said[-1]
-        # Only root sees more: Celery's own warning, which comes first.
+        # Only for root, Celery's own warning comes first.
         assert len(said) == 1 or "superuser privileges" in ended.stderr
 
-    def test_an_activity_that_does_not_exist_names_the_command(self, deploy):
+    def test_a_missing_activity_is_answered_with_the_command_that_creates_it(self, deploy):
         ended = deploy(JOBS_ONLY="echo").run("poll")
         assert ended.returncode == 2
         assert "celery -A bridge activities create" in ended.stderr
         assert "Traceback" not in ended.stderr
 
     def test_a_name_and_its_arn_are_one_activity(self, deploy):
-        """Two tasks for one activity, found only once the name is resolved."""
-        deployment = deploy(BRIDGE_TASKS="twins")
+        """Two tasks have one activity, which shows only when the name is resolved to its ARN."""
+        deployment = deploy(BRIDGE_TASKS="two_tasks")
         arn = deployment.arn("work")
-        (deployment.folder / "twins.py").write_text(
+        (deployment.folder / "two_tasks.py").write_text(
             "from celery import shared_task\n"
             f"@shared_task(activity={deployment.prefix + '-work'!r})\ndef one(event): ...\n"
             f"@shared_task(activity={arn!r})\ndef two(event): ...\n"

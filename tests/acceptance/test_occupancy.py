@@ -1,6 +1,6 @@
-"""What workers announce while they live: slots, queues, and what occupies them.
+"""Workers announce changes of their slots and queues, and what occupies the slots.
 
-A lease of a minute is renewed every 20 s: what is announced sooner was noticed.
+A lease of a minute is renewed every 20 s; a change is announced sooner.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from tests.acceptance.deployment import Deployment, wait_until
 pytestmark = pytest.mark.acceptance
 
 WITHIN_S = 12.0
-"""Two seconds on a quiet machine."""
+"""How long an announcement may take; it takes 2 s on an idle machine."""
 
 
 class Fleet:
-    """Workers, as the status sees them and as remote control reaches them."""
+    """Workers, with what they announce and their remote control."""
 
     def __init__(self, deployment: Deployment):
         self.deployment = deployment
@@ -104,21 +104,21 @@ class TestAnnounced:
         fleet.deployment.processes[0].says(f"announces 4 slots in {ours} (was 4 slots in no queue)")
 
     @pytest.mark.parametrize("number", [0, 3, 4], ids=["prefork", "gevent", "eventlet"])
-    def test_a_pool_that_shrinks_and_grows(self, fleet, number):
+    def test_a_pool_announces_that_it_shrinks_and_grows(self, fleet, number):
         fleet.control(number, "pool_shrink", n=3)
         fleet.announces(number, slots=1)
         fleet.control(number, "pool_grow", n=5)
         fleet.announces(number, slots=6)
 
-    def test_an_autoscaler(self, fleet):
+    def test_an_autoscaled_pool_announces_its_maximum(self, fleet):
         fleet.control(1, "autoscale", max=2, min=1)
         fleet.announces(1, slots=2)
         fleet.control(1, "autoscale", max=4, min=1)
         fleet.announces(1, slots=4)
 
     @pytest.mark.parametrize("number", [0, 1, 2, 3], ids=["prefork", "scaled", "solo", "gevent"])
-    def test_ordinary_tasks(self, fleet, number, tmp_path):
-        """From half a second on, until they end."""
+    def test_ordinary_tasks_are_announced_until_they_end(self, fleet, number, tmp_path):
+        """They are announced once they have run for half a second."""
         queue = f"{fleet.deployment.prefix}-busy{number}"
         fleet.control(number, "add_consumer", queue=queue)
         count = min(2, fleet.seen(number).slots)
@@ -128,8 +128,8 @@ class TestAnnounced:
         (tmp_path / "end").touch()
         fleet.announces(number, ordinary=0)
 
-    def test_a_worker_that_drains(self, fleet, tmp_path):
-        """While its ordinary task runs on."""
+    def test_a_draining_worker_announces_no_slots(self, fleet, tmp_path):
+        """It still announces its ordinary task."""
         queue = f"{fleet.deployment.prefix}-busy1"
         fleet.app.send_task("occupying_tasks.ordinary", [str(tmp_path / "end")], queue=queue)
         fleet.announces(1, ordinary=1)
@@ -140,10 +140,10 @@ class TestAnnounced:
 
 
 class TestRateLimit:
-    def test_jobs_held_back_are_neither_lost_nor_in_the_way(self, deploy):
-        """One every two seconds, and the worker's other activity as if there were none.
+    def test_held_back_jobs_are_not_published_again_and_delay_no_other_activity(self, deploy):
+        """One of them runs every two seconds; the other activity's jobs run at once.
 
-        Published anew, each would use up a token of the bucket: the last one came ever later.
+        A job that is published again would use a token of the rate limit for nothing.
         """
         made = deploy(BRIDGE_TASKS="jobs,occupying_tasks", JOBS_ONLY="echo")
         made.create_activities()

@@ -1,4 +1,4 @@
-"""Calls of an activity's task that are no jobs: they are as without the bridge."""
+"""Calls of an activity's task that are no jobs behave as without the bridge."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from bridge.local.valkey import LocalValkey
-from tests.acceptance.deployment import CREDENTIALS
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance
@@ -23,7 +22,7 @@ def end(result):
     except Exception as exc:
         return repr(exc)
 
-# First what Celery runs again, for its time.
+# The two that Celery runs again come first, because they take longest.
 sleeping, losing = slow.delay({"seconds": 6}), lost.delay({"id": "call"})
 outcomes = [
     end(nested.delay({"a": 1})),
@@ -43,7 +42,7 @@ print(json.dumps(outcomes, indent=1))
 
 
 def with_and_without(deploy, pool):
-    """Two deployments of the app: with the bridge, and without."""
+    """Two deployments of the app: without the bridge, and with it."""
     for bridge in ("", "1"):
         server = LocalValkey().start()
         made = deploy(
@@ -71,7 +70,7 @@ def outcomes(deployment) -> str:
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_calls_are_as_without_the_bridge(deploy, pool):
-    """Outcomes, the methods that Celery calls, acknowledgements, and how often a task runs."""
+    """The same outcomes, methods that Celery calls, acknowledgements and numbers of runs."""
     said = []
     for deployment in with_and_without(deploy, pool):
         if pool == "threads":  # the task would kill the worker
@@ -84,8 +83,8 @@ def test_calls_are_as_without_the_bridge(deploy, pool):
     assert said[0] == said[1]
 
 
-def test_what_jobs_need_holds_for_jobs(deploy):
-    """Whatever the task's author has set: late, and no second run of a lost worker's job."""
+def test_jobs_are_acknowledged_late_and_not_rerun_by_celery(deploy):
+    """This is so whatever the task's author has set."""
     server = LocalValkey().start()
     deployment = deploy(
         valkey=server, BACKEND=server.url, ORDINARY_BRIDGE="1", BRIDGE_TASKS="ordinary_calls_app"
@@ -93,7 +92,7 @@ def test_what_jobs_need_holds_for_jobs(deploy):
     created = deployment.run("activities", "create", app="ordinary_calls_app")
     assert created.returncode == 0, created.stderr
     worker = deployment.worker(app="ordinary_calls_app")
-    deployment.start("poller", "poll", app="ordinary_calls_app", **CREDENTIALS).says("serves")
+    deployment.poller(app="ordinary_calls_app")
     assert deployment.outcome("lost", id="job")[1] == "Bridge.WorkerLost"
     status, output, _ = deployment.outcome("nested", id="n")
     assert (status, output["depth"], output["inner"]["depth"]) == ("SUCCEEDED", 1, 2)

@@ -1,4 +1,4 @@
-"""The bridge's beat process beside an app that has periodic tasks of its own."""
+"""The bridge's beat process beside an app that has its own periodic tasks."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def waiting(shop: Deployment) -> int:
 
 
 def in_window(shop: Deployment, *workers: Process) -> dict[str, float]:
-    """How often each was published in a period of its own, once all of them are."""
+    """How often each periodic task was published a period, once each has been published."""
     wait_until(
         lambda: all(published(shop, workers).values()),
         what="each periodic task has been published",
@@ -113,12 +113,12 @@ def published(shop: Deployment, workers: tuple[Process, ...]) -> dict[str, int]:
 
 
 def assert_once_a_period(rates: dict[str, float]) -> None:
-    # Twice a period would be 2; a busy machine delays one or another.
+    # Published twice a period it would be 2; a busy machine delays some.
     wrong = {name: rate for name, rate in rates.items() if not 0.5 <= rate <= 1.5}
     assert not wrong, f"not published once a period: {rates}"
 
 
-class TestEachOnce:
+class TestEachIsPublishedOnce:
     def test_beside_the_apps_own_beat(self, shop):
         worker(shop)
         own_beat(shop)
@@ -139,15 +139,15 @@ class TestEachOnce:
         both.wait()
         assert "Traceback" not in both.output
 
-    def test_with_beats_that_are_no_workers(self, shop):
+    def test_with_beat_processes_that_are_no_workers(self, shop):
         worker(shop)
         own_beat(shop)
         own_beat(shop, "--scheduler", "bridge.processes.tick_scheduler:TickScheduler", "--pidfile=")
         system = worker(shop, "-Q", "bridge.system")
         assert_once_a_period(in_window(shop, system))
 
-    def test_the_default_apps_beat(self, deploy):
-        """``celery -A bridge beat``, and a worker of the bridge's queue without -B."""
+    def test_by_celery_beat_of_the_default_app(self, deploy):
+        """``celery -A bridge beat`` publishes the ticks; a worker without -B consumes them."""
         deployment = deploy(JOBS_ONLY="echo", BRIDGE_TICK_S=str(TICK_S))
         deployment.create_activities()
         deployment.worker()
@@ -158,8 +158,8 @@ class TestEachOnce:
         system.says("Task bridge.recover[")
 
 
-class TestNoPile:
-    def test_while_the_worker_hangs_and_after_it_was_killed(self, shop):
+class TestTicksDoNotPileUp:
+    def test_while_their_worker_hangs_and_after_it_was_killed(self, shop):
         beat = worker(shop, "-B", "-Q", "bridge.system")
         (ticking,) = children_of(beat.popen.pid)
         beat.says("Task bridge.recover[")
@@ -168,16 +168,16 @@ class TestNoPile:
         assert waiting(shop) > 0
         second = worker(shop, "-B", "-Q", "bridge.system")
         second.signal(signal.SIGSTOP)
-        assert longest(shop, 3.0) <= 10, "two beats publish now"
-        # Alone: the process that ticks is a child, and must not go on for ever.
+        assert longest(shop, 3.0) <= 10, "two beat processes publish now"
+        # Only the worker: the child process that publishes ticks must end by itself.
         os.kill(beat.popen.pid, signal.SIGKILL)
         beat.wait()
-        wait_until(lambda: not psutil.pid_exists(ticking), what="the orphaned beat ends")
+        wait_until(lambda: not psutil.pid_exists(ticking), what="the orphaned beat process ends")
         second.signal(signal.SIGCONT)
         wait_until(lambda: waiting(shop) == 0, what="the second worker drains the queue")
 
-    def test_old_ticks_are_drained_and_not_worked_through(self, shop):
-        """What an earlier version published while no process served the queue."""
+    def test_ticks_of_an_earlier_version_are_consumed_without_a_pass_for_each(self, shop):
+        """An earlier version has published them while no process consumed the queue."""
         old = 1_000
         (shop.folder / "flood.py").write_text(
             "from shop import app\n"
@@ -203,7 +203,7 @@ class TestNoPile:
 
 
 class TestOutage:
-    def test_ticks_go_on_when_the_broker_is_back(self, shop):
+    def test_ticks_continue_when_the_broker_is_back(self, shop):
         beat = worker(shop, "-B", "-Q", "bridge.system")
         beat.says("Task bridge.recover[")
         shop.valkey.kill()
@@ -215,7 +215,7 @@ class TestOutage:
 
 
 def longest(shop: Deployment, for_s: float) -> int:
-    """How long the bridge's queue was at most."""
+    """The most messages in the bridge's queue during this time."""
     most, until = 0, time.monotonic() + for_s
     while time.monotonic() < until:
         most = max(most, waiting(shop))

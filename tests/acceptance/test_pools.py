@@ -1,4 +1,4 @@
-"""Pools of greenlets: the main path, and the endings that they have in a way of their own."""
+"""gevent and eventlet pools: the main path, and the endings that differ in them."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def terminate(deployment, kind: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_pool_of_greenlets(deploy, pool):
-    """What a worker does with its jobs, and what becomes of those of one that is killed."""
+def test_jobs_end_as_in_other_pools(deploy, pool):
+    """All endings of jobs in such a pool, and what happens when its worker is killed."""
     deployment = deploy(JOBS_ONLY=KINDS)
     deployment.create_activities()
     worker = deployment.worker("--pool", pool, concurrency=20)
@@ -59,14 +59,14 @@ def test_a_pool_of_greenlets(deploy, pool):
         "terminated": "Bridge.JobRevoked",
     }
     assert {deployment.ended(execution)["status"] for execution in many} == {"SUCCEEDED"}
-    # eventlet's pool has no time limits, and says so at start.
+    # eventlet's pool has no time limits; the worker warns of it at its start.
     if pool == "gevent":
         assert deployment.ended(limited)["error"] == "Bridge.TimeLimitExceeded"
     else:
         assert deployment.ended(limited)["status"] == "SUCCEEDED"
         assert "eventlet pool ignores time_limit of task jobs.hard_limit" in worker.output
     assert "terminate_on_cancel of task" not in worker.output
-    # The terminated and the stopped one have given their slots back.
+    # The slots of the terminated and of the stopped job are free.
     wait_until(lambda: slots_in_use(deployment) == 0, what=str(deployment.status()))
     lost = deployment.execute(deployment.one_state("safe"), id="k", seconds=2)
     wait_until(lambda: deployment.seen("safe"))
@@ -81,6 +81,6 @@ def test_a_pool_of_greenlets(deploy, pool):
 
 
 def slots_in_use(deployment) -> int:
-    """Slots of the worker of the jobs that are not free."""
+    """How many slots of the jobs' worker are occupied."""
     workers = deployment.status()["workers"]
     return sum(each["slots"] - each["free"] for each in workers if each["worker"].startswith("w"))

@@ -1,4 +1,4 @@
-"""Processes end in order, or are killed: nothing is lost, and it is said what is left."""
+"""Processes are drained or killed: nothing is lost, and the log says what is left."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance
 
-# How many sessions of aiohttp are open when the process ends.
+# Prints how many aiohttp sessions are open when the process ends.
 LAST_WORDS = """
 import atexit, gc, os
 
@@ -25,7 +25,7 @@ def say():
 class TestDrain:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_a_task_that_an_open_poll_returns_is_dispatched(self, deploy, number):
-        """A task that is scheduled during the drain reaches the open poll, and is not lost."""
+        """The poller waits for its open poll while it drains; a task that comes is not lost."""
         deployment = deploy(JOBS_ONLY="echo")
         deployment.create_activities()
         deployment.worker()
@@ -37,12 +37,12 @@ class TestDrain:
         execution = deployment.execute(deployment.one_state("echo"), id="late")
         assert poller.wait(60) == 0
         assert "is drained" in poller.output
-        # Its reporter is gone: the beat process reports what is overdue.
+        # Its reporter has ended: the beat process sends overdue reports.
         assert deployment.ended(execution)["status"] == "SUCCEEDED"
         assert len(deployment.seen("echo")) == 1
         assert deployment.status()["pollers"] == []
 
-    def test_a_second_signal_ends_at_once_and_says_what_it_leaves(self, deploy):
+    def test_a_second_signal_ends_the_poller_at_once(self, deploy):
         deployment = deploy(JOBS_ONLY="echo")
         deployment.create_activities()
         deployment.worker()
@@ -55,16 +55,15 @@ class TestDrain:
         assert "It leaves open polls: 1" in poller.output
 
     def test_a_worker_finishes_what_it_runs(self, deploy):
-        """Warm shutdown: the lease goes on until the last job has ended; no new claim is made."""
+        """Warm shutdown: it renews its lease until its last job has ended; no claim is made."""
         deployment = deploy(JOBS_ONLY="sleep")
         deployment.create_activities()
         worker = deployment.worker()
         deployment.beat()
         deployment.poller()
         machine = deployment.one_state("sleep", HeartbeatSeconds=3)
-        execution = deployment.execute(
-            machine, id="s", seconds=6
-        )  # longer than lease and heartbeat
+        # Longer than lease and HeartbeatSeconds.
+        execution = deployment.execute(machine, id="s", seconds=6)
         wait_until(lambda: deployment.seen("sleep"))
         worker.signal(signal.SIGTERM)
         waiting = deployment.execute(machine, id="w", seconds=0)
@@ -75,7 +74,7 @@ class TestDrain:
         assert deployment.ended(waiting)["status"] == "SUCCEEDED"
 
     def test_a_beat_process_closes_its_connections(self, deploy):
-        """aiohttp would name each that it finds open in the log, if the interpreter finds it."""
+        """aiohttp warns of an open session only if it is collected, so the test counts them."""
         deployment = deploy(JOBS_ONLY="sleep", BRIDGE_TASKS="jobs,last_words")
         (deployment.folder / "last_words.py").write_text(LAST_WORDS)
         deployment.create_activities()
@@ -94,7 +93,7 @@ class TestDrain:
 
 class TestKilled:
     def test_a_dead_worker_fails_its_jobs_by_name(self, deploy):
-        """on_lost="fail": Bridge.WorkerLost within the lease and a sweep."""
+        """With on_lost="fail" they fail as Bridge.WorkerLost; test_kills.py tests how soon."""
         deployment = deploy(JOBS_ONLY="sleep")
         deployment.create_activities()
         worker = deployment.worker()
@@ -103,11 +102,11 @@ class TestKilled:
         execution = deployment.execute(deployment.one_state("sleep"), id="s", seconds=60)
         wait_until(lambda: deployment.seen("sleep"))
         worker.kill()
-        ended = deployment.ended(execution)  # test_kills.py has the bound
+        ended = deployment.ended(execution)
         assert (ended["status"], ended["error"]) == ("FAILED", "Bridge.WorkerLost")
 
     def test_a_dead_worker_is_lost_in_the_status(self, deploy):
-        """Neither beat nor poller recovers it: `status` says so and asks for attention."""
+        """With neither beat nor poller, `status` shows its claim as lost, and exits with 1."""
         deployment = deploy(JOBS_ONLY="sleep")
         deployment.create_activities()
         worker = deployment.worker()
@@ -122,7 +121,7 @@ class TestKilled:
         assert "1 claims on workers that died" in shown.stdout
 
     def test_a_safe_job_runs_again_inside_its_claim(self, deploy):
-        """on_lost="retry": the same claim, a new attempt, on another worker."""
+        """With on_lost="retry" another worker runs a new attempt of the same claim."""
         deployment = deploy(JOBS_ONLY="safe")
         deployment.create_activities()
         first = deployment.worker(concurrency=1)
@@ -138,7 +137,7 @@ class TestKilled:
         assert (first_run.attempt, second_run.attempt) == ("1", "2")
         assert not deployment.happened(execution, "ActivityFailed")
 
-    def test_a_killed_child_is_noticed(self, deploy):
+    def test_the_jobs_of_a_killed_child_fail_or_run_again(self, deploy):
         deployment = deploy(JOBS_ONLY="sleep safe")
         deployment.create_activities()
         deployment.worker(concurrency=2)
@@ -153,8 +152,8 @@ class TestKilled:
         assert deployment.ended(again)["status"] == "SUCCEEDED"
         assert [run.attempt for run in deployment.seen("safe")] == ["1", "2"]
 
-    def test_a_job_that_kills_its_worker_each_time_ends(self, deploy):
-        """max_attempts runs, then a named failure; the next job is unharmed."""
+    def test_a_job_that_kills_its_worker_each_time_fails_in_the_end(self, deploy):
+        """It runs max_attempts times, then fails by name; the next job succeeds."""
         deployment = deploy(JOBS_ONLY="poison echo")
         deployment.create_activities()
         deployment.worker(concurrency=2)
@@ -177,8 +176,8 @@ class TestKilled:
 
 
 class TestStopped:
-    def test_a_stopped_executions_job_is_closed(self, deploy):
-        """StopExecution: the next heartbeat hears of it; the claim is closed, the slot is free."""
+    def test_the_claim_of_a_stopped_execution_is_closed(self, deploy):
+        """The next heartbeat is refused, which closes the claim; then its slot is free."""
         deployment = deploy(JOBS_ONLY="sleep echo")
         deployment.create_activities()
         deployment.worker()

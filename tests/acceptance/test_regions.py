@@ -18,7 +18,7 @@ ROLE = f"arn:aws:iam::{OTHER}:role/bridge"
 
 
 def client_there(url: str, region: str):
-    """A client in the role of the other account."""
+    """A client with the role in the other account."""
     keys = dict(
         zip(("aws_access_key_id", "aws_secret_access_key"), CREDENTIALS.values(), strict=True)
     )
@@ -36,7 +36,7 @@ def client_there(url: str, region: str):
 
 @pytest.fixture
 def two_places(deploy, local_stepfunctions):
-    """A deployment with the activity ``echo`` at home, and ``sleep`` elsewhere; and its ARN."""
+    """A deployment with ``echo`` in its own account and region and ``sleep`` in others; its ARN."""
     if local_stepfunctions.external:
         pytest.skip("there is no second account")
     deployment = deploy(
@@ -50,7 +50,7 @@ def two_places(deploy, local_stepfunctions):
 
 
 def test_activities_of_two_regions_and_accounts(two_places, local_stepfunctions):
-    """Created, polled, kept alive and reported where they are."""
+    """Each is created, polled, heartbeated and reported in its own region and account."""
     deployment, arn = two_places
     deployment.create_activities()
     there = client_there(local_stepfunctions.url, "eu-west-1")
@@ -71,7 +71,7 @@ def test_activities_of_two_regions_and_accounts(two_places, local_stepfunctions)
     execution = there.start_execution(
         stateMachineArn=machine, input=json.dumps({"id": "far", "seconds": 6})
     )["executionArn"]
-    # Longer than its HeartbeatSeconds: heartbeats get there, too.
+    # Longer than its HeartbeatSeconds: heartbeats reach the other region, too.
     assert deployment.outcome("echo", id="near")[0] == "SUCCEEDED"
     found = wait_until(
         lambda: (

@@ -1,4 +1,4 @@
-"""Processes and commands in a store that another version of the bridge uses."""
+"""Processes and commands refuse a store that another version of the bridge uses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEWER = SCHEMA + 1
 
 @pytest.fixture
 def deployment(deploy):
-    """Its store has a newer schema, and a claim in flight."""
+    """A deployment whose store has a newer schema and a claim in flight."""
     made = deploy()
     root = "{" + made.prefix + "}"
     with redis.Redis.from_url(made.valkey.url, decode_responses=True) as admin:
@@ -29,8 +29,8 @@ def deployment(deploy):
         yield made
 
 
-def test_each_refuses_in_one_sentence(deployment):
-    """What starts ends with status 2, and has touched nothing."""
+def test_each_process_refuses_the_store_in_one_sentence(deployment):
+    """It ends with status 2, and has written nothing."""
     deployment.create_activities()
     before = set(deployment.admin.keys("*"))
     starting = [
@@ -55,8 +55,8 @@ def test_each_refuses_in_one_sentence(deployment):
     assert ours <= before
 
 
-def test_a_worker_that_notices_it_later_says_so_and_takes_no_jobs(deploy):
-    """And a worker of ordinary queues only starts: its tasks need no store."""
+def test_a_running_worker_logs_it_and_starts_no_more_jobs(deploy):
+    """A worker that serves ordinary queues only does start: its tasks need no store."""
     made = deploy()
     root = "{" + made.prefix + "}"
     worker = made.worker("--pool", "solo")
@@ -72,7 +72,7 @@ def test_a_worker_that_notices_it_later_says_so_and_takes_no_jobs(deploy):
         plain = made.worker("-Q", f"plain-{made.prefix}", "--pool", "solo")
         plain.says("this worker serves no activity")
         plain.says("ready.")
-        # What it serves can change. A job of the other version's comes, for which it has no lease.
+        # Its queues can change: it gets a job of the other version, and has no lease for it.
         job, queue = Job(claim_id_of("a token"), 1), f"plain-{made.prefix}-jobs"
         admin.hset(
             f"{root}:claim:{job.claim_id}",

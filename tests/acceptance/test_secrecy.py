@@ -1,4 +1,4 @@
-"""The task token lives in Redis and in calls to AWS, and nowhere else."""
+"""The task token is in Redis and in calls to AWS, and nowhere else."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import pytest
 import redis
 
 from bridge.local.child_processes import free_port, listens
-from tests.acceptance.deployment import CREDENTIALS, Deployment, wait_until
+from tests.acceptance.deployment import Deployment
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance
 
 
 class Monitor:
-    """Every command that Valkey is sent, and every one that a script runs."""
+    """Records every command that Valkey gets, and every one that a script runs."""
 
     def __init__(self, url: str) -> None:
         self.lines: list[str] = []
-        # redis-py 8 gives up a silent connection after 5 s; silence is no fault here.
+        # redis-py 8 closes a silent connection after 5 s by default.
         self._client = redis.Redis.from_url(url, socket_timeout=None)
         self._ready = threading.Event()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -34,7 +35,7 @@ class Monitor:
                 for command in monitor.listen():
                     self.lines.append(f"{command['client_type']} {command['command']}")
         except (redis.exceptions.ConnectionError, OSError):
-            pass  # the server has ended, and with it the test
+            pass  # the test has ended, and its server with it
 
     def tokens(self, prefix: str) -> set[str]:
         start = f"SET {{{prefix}}}:task:"
@@ -72,28 +73,15 @@ def test_no_token_leaves_redis_except_to_aws(deploy):
     monitor = Monitor(deployment.valkey.url)
     deployment.create_activities()
     deployment.worker("--loglevel", "DEBUG", "-E")
-    deployment.start(
-        "beat",
-        "worker",
-        "-B",
-        "-Q",
-        "bridge.system",
-        "--pool",
-        "threads",
-        "--hostname",
-        "beat@%h",
-        "--loglevel",
-        "DEBUG",
-        **CREDENTIALS,
-    ).says("ready.")
-    deployment.start("poller", "poll", "--loglevel", "DEBUG", **CREDENTIALS).says("serves")
+    deployment.beat("--loglevel", "DEBUG")
+    deployment.poller("--loglevel", "DEBUG")
     flower = start_flower(deployment)
     running = deployment.execute(deployment.one_state("sleep"), id="s", seconds=4)
     assert deployment.outcome("echo", id="visible-input")[0] == "SUCCEEDED"
     assert deployment.outcome("endings", id="x", how="exception")[0] == "FAILED"
     assert deployment.outcome("endings", id="n", how="nan")[0] == "FAILED"
     assert deployment.outcome("retry", id="r", failures=1)[0] == "SUCCEEDED"
-    # A token that is closed while its job runs: the one case in which an error names it at AWS.
+    # A token that is closed while its job runs: only then does an error of AWS contain it.
     deployment.sfn.stop_execution(executionArn=running)
     wait_until(lambda: deployment.status()["totals"]["in_flight"] == 0)
 
@@ -104,7 +92,7 @@ def test_no_token_leaves_redis_except_to_aws(deploy):
     pages = [page(flower + path) for path in ("/workers", "/tasks", "/api/tasks", "/metrics")]
     pages += [page(f"{flower}/task/{job}") for job in jobs_of(deployment)]
     logs = deployment.output
-    assert "SendTaskSuccess" in logs or "visible-input" in logs  # they do say a lot
+    assert "SendTaskSuccess" in logs or "visible-input" in logs  # the logs do contain details
     root = f"{{{deployment.prefix}}}"
     for token in tokens:
         assert token not in logs
@@ -113,12 +101,12 @@ def test_no_token_leaves_redis_except_to_aws(deploy):
             if token in line:
                 kind, _, command = line.partition(" ")
                 by_script = kind == "lua" and f"{root}:task:" in command
-                # EVAL: scripts that a pipeline sends to a server that has not seen them yet.
+                # EVAL: a pipeline sends scripts so to a server that does not have them yet.
                 assert by_script or command.startswith(("EVALSHA ", "EVAL ")), line[:80]
 
 
 def rights_of(user: str, prefix: str) -> list[str]:
-    """The arguments of ACL SETUSER, as the guide gives them: the user's name first."""
+    """The arguments of ACL SETUSER in docs/howto/secure.md, beginning with the user's name."""
     text = (Path(__file__).parents[2] / "docs/howto/secure.md").read_text()
     (rights,) = re.findall(rf"^ACL SETUSER ({user} .*?)^```", text, re.DOTALL | re.MULTILINE)
     return rights.replace("{bridge}", f"{{{prefix}}}").split()

@@ -1,4 +1,4 @@
-"""Whole deployments whose Redis is named in other ways than by host and port."""
+"""Deployments whose Redis has an address other than a host and a port."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.acceptance
 
 
-def runs(deployment, *, store: str) -> None:
-    """An execution succeeds, and the commands answer."""
+def assert_works(deployment, *, store: str) -> None:
+    """Assert that an execution succeeds, and that the commands answer."""
     deployment.create_activities()
     deployment.worker(concurrency=2)
     deployment.poller()
@@ -28,7 +28,7 @@ def runs(deployment, *, store: str) -> None:
     assert findings["broker"]["level"] == "ok"
 
 
-def test_a_unix_socket(deploy, tmp_path):
+def test_a_deployment_works_over_a_unix_socket(deploy, tmp_path):
     path = tmp_path / "r.sock"
     store = f"unix://{path}?db=1"
     deployment = deploy(
@@ -37,17 +37,17 @@ def test_a_unix_socket(deploy, tmp_path):
         BRIDGE_STORE_URL=store,
         CELERY_BROKER_URL=f"redis+socket://{path}",
     )
-    runs(deployment, store=store)
+    assert_works(deployment, store=store)
 
 
-def test_tls(deploy, tmp_path):
+def test_a_deployment_works_over_tls(deploy, tmp_path):
     authority = Authority(tmp_path)
     valkey = LocalValkey().start()
     with TlsProxy(valkey.port, authority) as proxy:
         url = f"rediss://127.0.0.1:{proxy.port}/0"
         said = f"ssl_cert_reqs=CERT_REQUIRED&ssl_ca_certs={authority.ca}"
         deployment = deploy(valkey=valkey, CELERY_BROKER_URL=f"{url}?{said}", JOBS_ONLY="echo")
-        runs(deployment, store=url)
+        assert_works(deployment, store=url)
         deployment.stop()
 
 
@@ -67,7 +67,7 @@ def app(deploy, valkey, **conf):
     return deployment
 
 
-def test_a_list_of_servers_is_one_sentence(deploy):
+def test_a_list_of_servers_is_refused_in_one_sentence(deploy):
     urls = ["redis://:s3cret@h1:6379/0", "redis://:s3cret@h2:6379/0"]
     deployment = app(deploy, LocalValkey(), broker_url=urls)
     for command in ("poll", "status"):
@@ -78,7 +78,7 @@ def test_a_list_of_servers_is_one_sentence(deploy):
         assert "s3cret" not in done.stdout + done.stderr
 
 
-def test_settings_show_no_secret_however_deep(deploy):
+def test_settings_show_no_secret_at_any_depth(deploy):
     options = {"master_name": "m", "sentinel_kwargs": {"username": "u", "password": "s3cret"}}
     url = "sentinel://:s3cret@h1;sentinel://:s3cret@h2"
     deployment = app(deploy, LocalValkey(), broker_url=url, broker_transport_options=options)

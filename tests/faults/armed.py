@@ -1,8 +1,9 @@
-"""Imported by a process under test (``BRIDGE_TASKS="jobs,armed"``): arms it, and sets Celery up.
+"""Lets a process under test kill itself at a point; imported by ``BRIDGE_TASKS="jobs,armed"``.
 
-- ``ARMED_POINT``: kill -9 at this point (``support.killpoints``), once in a test; ``ARMED_ONCE`` is
-  the file that says so. With ``ARMED_GROUP`` the whole process group dies, a worker with its pool.
-- ``ARMED_CONF``: JSON, settings of Celery that have no variable.
+- ``ARMED_POINT``: the point of kill -9 (``support.killpoints``). It happens once in a test:
+  ``ARMED_ONCE`` is the file that records it. With ``ARMED_GROUP`` the whole process group is
+  killed, such as a worker with its pool.
+- ``ARMED_CONF``: JSON with Celery settings that have no environment variable.
 """
 
 from __future__ import annotations

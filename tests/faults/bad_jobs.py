@@ -136,7 +136,7 @@ RETURNS = {
     "262,144 bytes of two-byte characters": lambda: "é" * 131_071,
     "null": lambda: None,
     "numbers as keys": lambda: {1: "one", 2.5: "more", None: "none", False: "no"},
-    "a string of its own kind": lambda: [Text("what it holds")],
+    "a subclass of str": lambda: [Text("what it holds")],
     "an enum": lambda: {"colour": Colour.RED, Colour.RED: 1},
     "a named tuple": lambda: namedtuple("Point", "x y")(1, 2),
     "an ordered dict": lambda: OrderedDict(b=1, a=2),

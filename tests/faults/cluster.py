@@ -18,7 +18,7 @@ NODE_TIMEOUT_MS = 1000
 
 
 class Cluster:
-    """A context manager. A primary's replica takes its slots over within some seconds."""
+    """A context manager. The replica of a killed primary takes its slots over within seconds."""
 
     def __init__(self, folder: Path) -> None:
         self.nodes = [
@@ -37,7 +37,7 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """Of its first node, as a configuration endpoint is named."""
+        """The URL of its first node, which stands for a configuration endpoint."""
         return f"redis+cluster://127.0.0.1:{self.nodes[0].port}"
 
     def start(self) -> Self:
@@ -64,7 +64,7 @@ class Cluster:
             node.stop()
 
     def owner(self, key: str) -> LocalValkey:
-        """The primary that has this key's slot, as the nodes that are alive know it."""
+        """The primary that has this key's slot, according to the first node that answers."""
         slot = key_slot(key.encode())
         for node in self.nodes:
             try:
@@ -74,10 +74,10 @@ class Cluster:
             for begin, end, (_, port, *_), *_ in ranges:
                 if begin <= slot <= end:
                     return next(each for each in self.nodes if each.port == port)
-        raise AssertionError(f"no living node knows who has slot {slot}")
+        raise AssertionError(f"no living node knows the owner of slot {slot}")
 
     def failover(self, killed: LocalValkey, key: str) -> LocalValkey:
-        """Wait until another node has the slot of a key; that node."""
+        """Wait until another node than the killed one has this key's slot; that node."""
 
         def moved() -> LocalValkey | None:
             owner = self.owner(key)
@@ -88,8 +88,8 @@ class Cluster:
     def move_slot(self, key: str) -> LocalValkey:
         """Move the slot of a key, with all its keys, to another primary; that primary.
 
-        Keys leave one by one, as redis-cli moves them: meanwhile the source redirects (ASK), and a
-        script whose keys stand on both nodes is refused (TRYAGAIN).
+        Keys are moved ten at a time, as redis-cli does. Meanwhile the source redirects (ASK), and a
+        script whose keys are on both nodes is refused (TRYAGAIN).
         """
         slot, source = key_slot(key.encode()), self.owner(key)
         primaries = {str(_ask(n, "CLUSTER MYID")): n for n in self.nodes if _is_primary(n)}

@@ -1,7 +1,7 @@
-"""A proxy that knows the calls of Step Functions, and answers, delays or loses some by rule.
+"""A proxy that reads the calls of Step Functions, and answers, delays or loses some by rules.
 
-Bytes go through as they came: what the client signed, Host included, is what the server checks.
-Requests of one connection are taken one after the other, as HTTP/1.1 clients send them. Bodies
+Bytes are forwarded unchanged, so the server can check the signature of the client, Host included.
+Requests of one connection are handled one after the other, as HTTP/1.1 clients send them. Bodies
 have a length or are chunked; an answer may also end with its connection.
 """
 
@@ -23,18 +23,18 @@ from tests.faults.proxy import End, Fault, Link, Proxy
 
 @dataclass
 class Call:
-    """A request as the proxy dealt with it. Keeps neither token nor body."""
+    """A request, and what the proxy did with it. It keeps neither token nor body."""
 
     operation: str
-    """Of X-Amz-Target; empty without one."""
+    """The operation of the header X-Amz-Target; empty without one."""
     at: float
-    """When its last byte came, on the clock of ``time.monotonic``."""
+    """When its last byte arrived, in seconds of ``time.monotonic``."""
     claim_id: str | None
-    """Digest of the task token that it sent, or that its answer brought."""
+    """Digest of the task token in the request or in its answer."""
     done: str = "forwarded"
     """Or "answered", "throttled", "reset_before", "lost_answer", "hung", "delayed"."""
     status: int | None = None
-    """Of the answer, even if it was lost; None until there is one."""
+    """Status of the answer, even if it was lost; None until there is one."""
 
 
 class Message(NamedTuple):
@@ -45,11 +45,11 @@ class Message(NamedTuple):
     """Names in lower case."""
     body: bytes
     size: int
-    """In bytes, with its head."""
+    """Bytes, head included."""
 
 
 Action = Callable[["HttpLink", Call, bytes], None]
-"""What becomes of a request, given its bytes."""
+"""What the proxy does with a request, given its bytes."""
 
 
 def answer(
@@ -57,25 +57,25 @@ def answer(
     aws_error_type: str,
     message: str = "",
     *,
-    retry_after: float | None = None,
+    retry_after_s: float | None = None,
     done: str = "answered",
 ) -> Action:
-    """The server never sees it: the proxy answers with an error as of AWS JSON 1.0.
+    """Do not forward it: answer with an error of AWS JSON 1.0.
 
     Args:
-        retry_after: Seconds, for the header Retry-After.
-        done: What the log says.
+        retry_after_s: The header Retry-After.
+        done: The value of ``Call.done``.
     """
 
     def act(link: HttpLink, call: Call, _: bytes) -> None:
         call.done, call.status = done, status
-        link.answer(error_response(status, aws_error_type, message, retry_after))
+        link.answer(error_response(status, aws_error_type, message, retry_after_s=retry_after_s))
 
     return act
 
 
 def delay(seconds: float) -> Action:
-    """Forward it later; ``heal`` does not hasten what already waits."""
+    """Forward it later, even if ``heal`` is called before."""
 
     def act(link: HttpLink, call: Call, request: bytes) -> None:
         call.done = "delayed"
@@ -85,36 +85,37 @@ def delay(seconds: float) -> Action:
 
 
 def forward(link: HttpLink, _: Call, request: bytes) -> None:
-    """The server sees it at once, whatever rules come later."""
+    """Forward it at once; later rules do not apply."""
     link.forward(request)
 
 
 def reset_before(link: HttpLink, call: Call, _: bytes) -> None:
-    """The server never sees it: both sides are reset."""
+    """Do not forward it: reset both sides."""
     call.done = "reset_before"
     link.reset()
 
 
 def lose_answer(link: HttpLink, call: Call, request: bytes) -> None:
-    """The server answers; the client is reset instead."""
+    """Forward it, but reset the client instead of forwarding the answer."""
     call.done = "lost_answer"
     link.loses_answer = True
     link.forward(request)
 
 
 def hang(link: HttpLink, call: Call, _: bytes) -> None:
-    """The server never sees it; nothing happens until ``heal`` resets both sides."""
+    """Do not forward it; nothing happens until ``heal`` resets both sides."""
     call.done = "hung"
     link.proxy.hung.append(link)
 
 
 class Rule(Fault):
-    """An action on some of the calls."""
+    """An action for the calls that it applies to."""
 
     def __init__(
         self,
         proxy: HttpProxy,
         action: Action,
+        *,
         count: int | None,
         applies: Callable[[Call], bool],
     ) -> None:
@@ -123,7 +124,7 @@ class Rule(Fault):
 
 
 class HttpLink(Link):
-    """A link that reads the calls that go through it."""
+    """A link that reads the calls that it forwards."""
 
     proxy: HttpProxy
 
@@ -132,9 +133,9 @@ class HttpLink(Link):
         self.loses_answer = False
         self._requests, self._responses = bytearray(), bytearray()
         self._call: Call | None = None
-        """Taken and not yet answered."""
+        """The call that has no answer yet."""
         self._waits = False
-        """The call is held back: the server must not see the end of the stream before it."""
+        """Whether the call is held back: the server must get it before the end of the stream."""
         self._client_ended = False
 
     def from_client(self, data: bytes) -> None:
@@ -143,7 +144,7 @@ class HttpLink(Link):
 
     def from_server(self, data: bytes) -> None:
         self._responses += data
-        # Noted before the client can see it: who has the answer finds it in the log.
+        # Noted before the client gets it, so that a client with an answer finds it in ``calls``.
         answered = self._note_answer()
         if not self.loses_answer:
             super().from_server(data)
@@ -164,8 +165,8 @@ class HttpLink(Link):
         super().ended(end)
 
     def forward(self, request: bytes) -> None:
-        """Let the server see it."""
-        if not self.server.open:  # a delay may outlive its connection
+        """Send the request to the server."""
+        if not self.server.open:  # a delay may end after its connection
             return
         self._waits = False
         super().from_client(request)
@@ -173,7 +174,7 @@ class HttpLink(Link):
             super().ended(self.client)
 
     def answer(self, response: bytes) -> None:
-        """Answer in the server's place."""
+        """Answer instead of the server."""
         self._call, self._waits = None, False
         self.client.send(response)
         if self._client_ended:
@@ -192,18 +193,18 @@ class HttpLink(Link):
             self.proxy.decide(call)(self, call, request)
 
     def _note_answer(self, *, at_end: bool = False) -> bool:
-        """Whether the call in hand has been answered as a whole."""
+        """Whether the present call has its whole answer."""
         while self._call is not None:
             message = parse(self._responses, at_end=at_end)
             if message is None:
                 return False
             del self._responses[: message.size]
             status = int(message.start.split()[1])
-            if status >= 200:  # the others precede the answer
+            if status >= 200:  # an interim response: the answer follows
                 self._call.claim_id = self._call.claim_id or _claim_id(message.body)
                 self._call.status, self._call = status, None
                 return True
-        self._responses.clear()  # of no call: a server that closes an idle connection
+        self._responses.clear()  # an answer to no call: the server closes an idle connection
         return False
 
 
@@ -211,7 +212,7 @@ class HttpProxy(Proxy):
     """A proxy in front of Step Functions; the first rule that applies to a call decides.
 
     Args:
-        seed: Of the random numbers behind ``probability``.
+        seed: The seed of the random numbers for ``probability``.
     """
 
     link_type = HttpLink
@@ -225,7 +226,7 @@ class HttpProxy(Proxy):
 
     @property
     def calls(self) -> list[Call]:
-        """All calls so far, in the order of their last bytes."""
+        """All calls so far, in the order in which their last bytes arrived."""
         return self._calls.copy()
 
     def rule(
@@ -241,8 +242,8 @@ class HttpProxy(Proxy):
         Args:
             action: ``reset_before``, ``lose_answer``, ``hang``, ``forward``, or what ``answer`` or
                 ``delay`` returns.
-            operation: As in X-Amz-Target, after the dot; None: any.
-            probability: Of each such call, from 0 to 1; the others go on to the next rule.
+            operation: As in X-Amz-Target, after the dot; None means any.
+            probability: From 0 to 1, for each such call; otherwise the next rule is tried.
         """
 
         def applies(call: Call) -> bool:
@@ -250,7 +251,7 @@ class HttpProxy(Proxy):
                 probability >= 1 or self._random.random() < probability
             )
 
-        return self._add(Rule(self, action, count, applies))
+        return self._add(Rule(self, action, count=count, applies=applies))
 
     def throttle(
         self, calls_per_s: float, burst: int, operations: Collection[str] | None = None
@@ -258,8 +259,8 @@ class HttpProxy(Proxy):
         """Answer calls above a rate with a ThrottlingException, until ``heal``.
 
         Args:
-            burst: Size of the bucket, full at first, that ``calls_per_s`` refills.
-            operations: What shares this bucket; None: all.
+            burst: Size of the token bucket, which is full at first; ``calls_per_s`` refills it.
+            operations: The operations that share this bucket; None means all.
         """
         throttled = answer(400, "ThrottlingException", "Rate exceeded", done="throttled")
         tokens, counted_at = float(burst), time.monotonic()
@@ -275,10 +276,10 @@ class HttpProxy(Proxy):
             tokens -= 1
             return False
 
-        return self._add(Rule(self, throttled, None, applies))
+        return self._add(Rule(self, throttled, count=None, applies=applies))
 
     def decide(self, call: Call) -> Action:
-        """Note the call, and say what becomes of it."""
+        """Record the call; the action of the first rule that applies to it."""
         self._calls.append(call)
         for rule in self.rules:
             if rule.applies(call):
@@ -298,8 +299,8 @@ class HttpProxy(Proxy):
         return rule
 
 
-def error_response(status: int, kind: str, message: str, retry_after: float | None) -> bytes:
-    """An error as Step Functions words it."""
+def error_response(status: int, kind: str, message: str, *, retry_after_s: float | None) -> bytes:
+    """An HTTP response with an error, as Step Functions sends it."""
     body = json.dumps({"__type": kind, "message": message}).encode()
     headers = [
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
@@ -308,8 +309,8 @@ def error_response(status: int, kind: str, message: str, retry_after: float | No
         "Content-Type: application/x-amz-json-1.0",
         f"Content-Length: {len(body)}",
     ]
-    if retry_after is not None:
-        headers.append(f"Retry-After: {retry_after:g}")
+    if retry_after_s is not None:
+        headers.append(f"Retry-After: {retry_after_s:g}")
     return "\r\n".join([*headers, "", ""]).encode() + body
 
 
@@ -317,7 +318,7 @@ def parse(data: bytearray, *, at_end: bool = False) -> Message | None:
     """The first message in these bytes; None while it is not whole.
 
     Args:
-        at_end: No more bytes will come: a response of unknown length is whole.
+        at_end: Whether no more bytes will come, which completes a response of unknown length.
     """
     head_size = data.find(b"\r\n\r\n") + 4
     if head_size < 4:
@@ -326,7 +327,7 @@ def parse(data: bytearray, *, at_end: bool = False) -> Message | None:
     pairs = (line.partition(":") for line in lines)
     headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
     if "chunked" in headers.get("transfer-encoding", "").lower():
-        return _chunked(data, start, headers, head_size)
+        return _chunked(data, start=start, headers=headers, position=head_size)
     if "content-length" in headers:
         size = head_size + int(headers["content-length"])
     else:
@@ -335,17 +336,22 @@ def parse(data: bytearray, *, at_end: bool = False) -> Message | None:
         size = head_size if bodiless else len(data) + (not at_end)
     if size > len(data):
         return None
-    return Message(start, headers, bytes(data[head_size:size]), size)
+    body = bytes(data[head_size:size])
+    return Message(start=start, headers=headers, body=body, size=size)
 
 
-def _chunked(data: bytearray, start: str, headers: dict[str, str], position: int) -> Message | None:
+def _chunked(
+    data: bytearray, *, start: str, headers: dict[str, str], position: int
+) -> Message | None:
     body = b""
     while (line_end := data.find(b"\r\n", position)) >= 0:
         size = int(data[position:line_end].partition(b";")[0], 16)
         position = line_end + 2
         if size == 0:  # trailers, and an empty line
             end = data.find(b"\r\n\r\n", line_end)
-            return None if end < 0 else Message(start, headers, body, end + 4)
+            if end < 0:
+                return None
+            return Message(start=start, headers=headers, body=body, size=end + 4)
         body += data[position : position + size]
         position += size + 2
     return None

@@ -1,4 +1,4 @@
-"""Executions that are started all the while, and what is asked when they have ended."""
+"""Executions that are started at a steady rate, and checks for when they have ended."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.waiting import wait_until
 
 
 class Load:
-    """Starts executions straight at Step Functions, behind every proxy.
+    """Starts executions at Step Functions directly, not through a proxy.
 
     Args:
-        per_s: How many a second.
+        per_s: How many executions a second.
         seconds: How long each job takes.
     """
 
@@ -43,7 +43,7 @@ class Load:
             )
 
     def statuses(self, *, timeout_s: float = 120) -> Counter:
-        """How the executions ended, once all have."""
+        """Wait until all executions have ended; how many ended with each status."""
         deadline = time.monotonic() + timeout_s
         with ThreadPoolExecutor(4) as pool:
             ended = pool.map(
@@ -54,6 +54,7 @@ class Load:
 
 
 def all_claims_gone(deployment: Deployment, *, timeout_s: float = 60) -> None:
+    """Wait until no claim is in flight."""
     wait_until(
         lambda: deployment.status()["totals"]["in_flight"] == 0,
         timeout_s=timeout_s,
@@ -62,5 +63,6 @@ def all_claims_gone(deployment: Deployment, *, timeout_s: float = 60) -> None:
 
 
 def all_alive(deployment: Deployment) -> None:
+    """Assert that no process of the deployment has ended."""
     for process in deployment.processes:
         assert process.alive, process.output

@@ -1,8 +1,8 @@
-"""A TCP proxy whose connections tests cut, freeze, delay and reset to order.
+"""A TCP proxy whose connections tests can cut, freeze, delay and reset.
 
-It runs in an event loop in a daemon thread. Every control may be called from any thread, and has
-taken effect on open and on new connections when it returns. A reset is a real RST, to both sides
-unless said otherwise; never an orderly end.
+It runs in an event loop in a daemon thread. Every control may be called from any thread; when it
+returns, it is in force for open and for new connections. A reset is a real RST, never an orderly
+end; both sides get it unless a docstring says otherwise.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _RST_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Fault:
-    """What a control will do to some connections; ``remove`` withdraws it.
+    """A fault that waits for some connections; ``remove`` withdraws it.
 
     Args:
-        among: The list that it stands in while it is in force.
-        count: How often it happens; None: until removed.
+        among: The list that contains it while it is in force.
+        count: How often it happens; None means until it is removed.
     """
 
     def __init__(self, proxy: Proxy, among: list[Any], count: int | None) -> None:
         self.hits = 0
-        """How often it happened."""
+        """How often it has happened."""
         self._proxy, self._among, self._count = proxy, among, count
 
     def remove(self) -> None:
@@ -52,15 +52,17 @@ class Fault:
 
 
 class Drop(Fault):
-    """Loses the connection of a client that sends certain bytes; ``match`` may span chunks."""
+    """Loses the connection of a client that sends ``match``, which may span chunks."""
 
-    def __init__(self, proxy: Proxy, match: bytes, count: int, lose: Callable[[Link, bytes], None]):
+    def __init__(
+        self, proxy: Proxy, *, match: bytes, count: int, lose: Callable[[Link, bytes], None]
+    ) -> None:
         super().__init__(proxy, proxy.drops, count)
         self._match, self._lose = match, lose
         self._tails: WeakKeyDictionary[Link, bytes] = WeakKeyDictionary()
 
     def takes(self, link: Link, data: bytes) -> bool:
-        """Whether it dealt with these bytes of the client."""
+        """Whether the fault handled these bytes of the client, so that they are not forwarded."""
         seen = self._tails.pop(link, b"") + data
         if self._match not in seen:
             self._tails[link] = seen[-len(self._match) :]
@@ -71,7 +73,7 @@ class Drop(Fault):
 
 
 class Cut(Fault):
-    """Loses connections after a number of bytes."""
+    """Loses each connection after a number of bytes from its client."""
 
     def __init__(self, proxy: Proxy, n_bytes: int, count: int) -> None:
         super().__init__(proxy, proxy.drops, count)
@@ -79,7 +81,7 @@ class Cut(Fault):
         self._sent: WeakKeyDictionary[Link, int] = WeakKeyDictionary()
 
     def takes(self, link: Link, data: bytes) -> bool:
-        """Whether it dealt with these bytes of the client."""
+        """Whether the fault handled these bytes of the client, so that they are not forwarded."""
         before = self._sent.get(link, 0)
         self._sent[link] = before + len(data)
         if self._sent[link] < self._n_bytes:
@@ -91,14 +93,14 @@ class Cut(Fault):
 
 
 class End(asyncio.Protocol):
-    """One end of a link: its transport, and what waits to be sent there."""
+    """One end of a link: its transport, and the bytes that wait to be sent to it."""
 
     def __init__(self, link: Link) -> None:
         self.link = link
         self.peer: End = self
         self.transport: Any = None
         self.full = False
-        """Its buffer is: the peer is not read from."""
+        """Whether its write buffer is full; then the peer is not read from."""
         self._closed = self._read_eof = self._wrote_eof = False
         self._held: deque[tuple[float, bytes | None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -108,7 +110,7 @@ class End(asyncio.Protocol):
         return self.transport is not None and not self.transport.is_closing()
 
     def send(self, data: bytes | None) -> None:
-        """Send this after what is held; None ends the stream."""
+        """Send these bytes after those that are held; None ends the stream."""
         proxy = self.link.proxy
         if proxy.frozen or proxy.delay_s or self._held:
             self._held.append((proxy.loop.time() + proxy.delay_s, data))
@@ -117,7 +119,7 @@ class End(asyncio.Protocol):
             self._write(data)
 
     def flush(self) -> None:
-        """Send what is due."""
+        """Send the held bytes that are due."""
         proxy = self.link.proxy
         if self._timer:
             self._timer.cancel()
@@ -130,7 +132,7 @@ class End(asyncio.Protocol):
             self._write(data)
 
     def reset(self) -> None:
-        """Close with an RST; harmless when closed."""
+        """Close with an RST, unless it is closed already."""
         self.full = False
         if self.transport is not None and not self._closed:
             sock = self.transport.get_extra_info("socket")
@@ -138,7 +140,7 @@ class End(asyncio.Protocol):
             self.transport.abort()
 
     def read_or_wait(self) -> None:
-        """Read only what the peer can take; the kernel keeps the rest, and tells the sender."""
+        """Read only if the peer can take more; otherwise the kernel slows the sender down."""
         if self.transport is None:
             return
         if self.link.proxy.frozen or self.peer.transport is None or self.peer.full:
@@ -189,7 +191,7 @@ class End(asyncio.Protocol):
 
 
 class Link:
-    """A client's connection and ours to the server in its place."""
+    """A client's connection, and the proxy's own connection to the server for it."""
 
     def __init__(self, proxy: Proxy) -> None:
         self.proxy = proxy
@@ -210,7 +212,7 @@ class Link:
         self.settle()
 
     def settle(self) -> None:
-        """Go on as the proxy's state allows, be it not at all."""
+        """Connect, read and send as far as the proxy's state allows."""
         if not self._connecting and not self.proxy.frozen:
             self._connecting = self.proxy.loop.create_task(self._connect())
         for end in (self.client, self.server):
@@ -236,18 +238,18 @@ class Link:
             self.client.send(data)
 
     def ended(self, end: End) -> None:
-        """This end sends no more."""
+        """Note that this end sends no more."""
         if end is self.server and self._losing:
             self.lose_client()
         else:
             end.peer.send(None)
 
     def lose_reply(self, within_s: float) -> None:
-        """From now on nothing reaches the client: its reset takes the place of a reply."""
+        """Forward nothing to the client from now on; reset it when the reply comes."""
         self._losing = self.proxy.loop.call_later(within_s, self.lose_client)
 
     def lose_client(self) -> None:
-        """Reset the client only: a reset would keep the server from reading what it was sent."""
+        """Reset only the client: after a reset the server would not read what it was sent."""
         if self._losing:
             self._losing.cancel()
         if self.client.open:
@@ -275,10 +277,10 @@ class Link:
 class Proxy:
     """A proxy on 127.0.0.1 in front of a server; a context manager.
 
-    Its end raises what went wrong in the proxy itself: a bug here must not pass for a fault.
+    Its end raises the proxy's own errors, so that a bug here is not taken for a fault.
 
     Args:
-        port: Its own; 0 takes a free one.
+        port: The proxy's own port; 0 takes a free one.
     """
 
     link_type: type[Link] = Link
@@ -300,7 +302,7 @@ class Proxy:
 
     @property
     def connections(self) -> int:
-        """Clients connected now."""
+        """How many clients are connected now."""
         return self.run(lambda: sum(link.client.open for link in self.links))
 
     def cut(self) -> None:
@@ -308,69 +310,69 @@ class Proxy:
         self.run(self._reset_all)
 
     def refuse(self) -> None:
-        """Reset all connections until ``heal``, new ones when connect() returns or just before."""
+        """Reset all connections until ``heal``, new ones as soon as they are accepted."""
         self.run(self._become, refusing=True)
 
     def freeze(self, *, resume: bool = False) -> None:
         """Forward nothing and close nothing until ``heal``; senders fill the kernel's buffers.
 
         Args:
-            resume: ``heal`` forwards what was held. Otherwise it resets all connections, as hosts
-                do that meet again after a partition.
+            resume: Whether ``heal`` forwards the held bytes. Otherwise it resets all connections,
+                as hosts do after a network partition.
         """
         self.run(self._become, frozen=True, resume=resume)
 
     def delay(self, seconds: float) -> None:
-        """Forward each chunk this much later, either way, until ``heal``."""
+        """Forward each chunk this much later, in both directions, until ``heal``."""
         self.run(self._become, delay_s=seconds)
 
     def cut_after(self, n_bytes: int, *, count: int = 1) -> Fault:
-        """Lose ``count`` connections, each once this many more bytes of its client went through.
+        """Lose ``count`` connections, each after this many more bytes from its client.
 
-        The server gets just these, and then the end of the stream; the client, a reset.
+        The server gets exactly these bytes and the end of the stream; the client gets a reset.
         """
         return self._drop(Cut(self, n_bytes, count))
 
     def drop_next_reply(
         self, match: bytes = b"", *, count: int = 1, within_s: float = 5.0
     ) -> Fault:
-        """Lose the answers to ``count`` requests: the server sees each, its client a reset.
+        """Lose the answers to ``count`` requests: the server gets each, its client gets a reset.
 
-        The reset comes with the first byte of an answer, which may be one to an earlier request.
+        The reset is sent at the first byte of an answer, which may belong to an earlier request.
 
         Args:
-            match: What the client's bytes contain.
-            within_s: Seconds until the reset when no answer comes: a publish may have none.
+            match: Bytes that the request contains.
+            within_s: Seconds until the reset if there is no answer: a publish may have none.
         """
 
         def lose(link: Link, data: bytes) -> None:
             link.lose_reply(within_s)
             link.server.send(data)
 
-        return self._drop(Drop(self, match, count, lose))
+        return self._drop(Drop(self, match=match, count=count, lose=lose))
 
     def drop_next_request(self, match: bytes = b"", *, count: int = 1) -> Fault:
-        """Lose ``count`` requests: reset both sides before the server sees the chunk.
+        """Lose ``count`` requests: reset both sides before the server gets the chunk.
 
         Args:
-            match: What the client's bytes contain; its last byte never reaches the server.
+            match: Bytes that the request contains; the last of them never reaches the server.
         """
-        return self._drop(Drop(self, match, count, lambda link, _: link.reset()))
+        return self._drop(Drop(self, match=match, count=count, lose=lambda link, _: link.reset()))
 
     def swallow_next_request(self, match: bytes = b"", *, count: int = 1) -> Fault:
         """Lose ``count`` requests and keep their connections: the client waits for an answer.
 
         Args:
-            match: What the client's bytes contain.
+            match: Bytes that the request contains.
         """
-        return self._drop(Drop(self, match, count, lambda link, _: None))
+        return self._drop(Drop(self, match=match, count=count, lose=lambda link, _: None))
 
     def heal(self) -> None:
-        """End all of the above; what was delayed goes through now."""
+        """End all faults, and forward the bytes that were delayed."""
         self.run(self._heal)
 
     def run(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Call this in the loop; returns when its resets are on the wire."""
+        """Call this in the event loop; returns when its resets have been sent."""
         if threading.current_thread() is self._thread:
             return work(*args, **kwargs)
 

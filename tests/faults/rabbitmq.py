@@ -1,7 +1,7 @@
-"""A RabbitMQ of our own, from Debian's package: its own node, ports, data, cookie and epmd.
+"""A local RabbitMQ from Debian's package, with its own node, ports, data, cookie and epmd.
 
-Debian's wrapper would run it as another user, and Debian's service would share its epmd: the
-package's own script is called, and every file and port that it uses is named here.
+Debian's wrapper would run it as another user, and Debian's service would share its epmd. So this
+calls the package's script directly, and names every file and port that it uses.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ GREETING = b"AMQP\x00\x00\x09\x01"
 
 
 def rabbitmq_missing() -> str:
-    """Why RabbitMQ cannot be started here; empty: it can."""
+    """Why RabbitMQ cannot be started here; empty if it can."""
     if SERVER.exists() and shutil.which("epmd"):
         return ""
     return f"no {SERVER} here: install Debian's package rabbitmq-server"
@@ -37,8 +37,8 @@ def rabbitmq_missing() -> str:
 class RabbitMQ:
     """RabbitMQ on 127.0.0.1, without plugins; a context manager.
 
-    It ends with the process that started it. Its port and its data outlive ``kill`` and
-    ``restart``, and end with ``stop``.
+    It ends with the process that started it. Its port and its data stay the same after ``kill`` and
+    ``restart``; ``stop`` deletes the data.
     """
 
     def __init__(self) -> None:
@@ -51,38 +51,38 @@ class RabbitMQ:
 
     @property
     def url(self) -> str:
-        """What ``CELERY_BROKER_URL`` has to be."""
+        """The value for ``CELERY_BROKER_URL``."""
         return f"amqp://guest:guest@{LOOPBACK}:{self.port}//"
 
     @property
     def log(self) -> str:
-        """What the server said last."""
+        """The last lines of the server's logs."""
         files = sorted(Path(self._folder.name).glob("*.log"))
         return "\n".join(file.read_text(errors="replace")[-4000:] for file in files)
 
     def start(self) -> Self:
-        """Start it on the data that it has, and wait until it takes connections."""
+        """Start it with its data, and wait until it accepts connections."""
         if self._epmd is None:
             self._epmd = self._spawn(
                 "epmd", "-port", str(self._epmd_port), "-address", LOOPBACK, log="epmd.log"
             )
-            # Before the server: it would start an epmd of its own, and leave it behind.
+            # Before the server, which would start its own epmd and leave it running.
             wait_until(lambda: _answer(self._epmd_port) is not None, what="epmd listens")
         self._server = self._spawn(str(SERVER), log="server.log")
         wait_until(self._is_up, timeout_s=START_TIMEOUT_S, what="RabbitMQ answers")
         return self
 
     def kill(self) -> None:
-        """Kill -9 the server; ``start`` brings it back with its data."""
+        """Kill -9 the server; ``start`` starts it again with its data."""
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """End the server in order, and start it again with its data."""
+        """Stop the server with SIGTERM, and start it again with its data."""
         self._end(signal.SIGTERM)
         self.start()
 
     def stop(self) -> None:
-        """End the server and its epmd; its data are gone."""
+        """End the server and its epmd, and delete its data."""
         self.kill()
         if self._epmd is not None:
             self._epmd.kill()
@@ -91,13 +91,13 @@ class RabbitMQ:
         self._folder.cleanup()
 
     def delete_queues(self, *names: str) -> None:
-        """Delete these queues and what is in them; harmless when there are none."""
+        """Delete these queues and their messages, if they exist."""
         with Connection(f"{LOOPBACK}:{self.port}") as connection:
             for name in names:
                 connection.channel().queue_delete(name)
 
     def waiting(self, name: str) -> int:
-        """How many messages are in this queue, without those that a consumer holds."""
+        """How many messages are in this queue, not counting those that a consumer holds."""
         with Connection(f"{LOOPBACK}:{self.port}") as connection:
             return int(connection.channel().queue_declare(name, passive=True).message_count)
 
@@ -152,7 +152,7 @@ class RabbitMQ:
     def _is_up(self) -> bool:
         assert self._server is not None
         assert self._server.poll() is None, f"RabbitMQ ended:\n{self.log}"
-        return _answer(self.port, GREETING) == b"\x01"  # a method frame: it bids us welcome
+        return _answer(self.port, GREETING) == b"\x01"  # a method frame, with which it greets
 
     def _end(self, number: int) -> None:
         if self._server is not None and self._server.poll() is None:
@@ -171,7 +171,7 @@ class RabbitMQ:
 
 
 def _answer(port: int, sent: bytes = b"") -> bytes | None:
-    """The first byte that is answered, if anything was sent; None when nothing listens."""
+    """The first byte of the answer, empty if nothing was sent; None if nothing listens."""
     try:
         with socket.create_connection((LOOPBACK, port), timeout=1) as probe:
             probe.sendall(sent)

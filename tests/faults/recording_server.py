@@ -1,4 +1,4 @@
-"""A TCP server that records what its clients send, and what a test asks of a client's socket."""
+"""A TCP server that records what its clients send, and checks of a client's socket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ SILENCE_S = 0.2
 
 
 class Recorder(socketserver.ThreadingTCPServer):
-    """A server that notes what each connection brought and how it ended."""
+    """A server that records the bytes of each connection and how it ended.
+
+    Attributes:
+        seen: The bytes of each connection.
+        ends: "eof" or "reset", in the order in which connections ended.
+        sockets: The server's sockets.
+        reply: Makes the answer to each chunk; at first an echo.
+    """
 
     daemon_threads = True
     request_queue_size = 1024
@@ -28,7 +35,6 @@ class Recorder(socketserver.ThreadingTCPServer):
         self.ends: list[str] = []
         self.sockets: list[socket.socket] = []
         self.reply: Callable[[bytes], bytes] = bytes
-        """To each chunk; an echo at first."""
 
     @property
     def all_seen(self) -> bytes:
@@ -58,6 +64,7 @@ def connected(proxy: Proxy) -> Iterator[socket.socket]:
 
 
 def ask(client: socket.socket, data: bytes = b"ping") -> bytes:
+    """Send these bytes; the answer, which has the same length."""
     client.sendall(data)
     return receive(client, len(data))
 
@@ -70,18 +77,19 @@ def receive(client: socket.socket, size: int) -> bytes:
 
 
 def assert_reset(client: socket.socket) -> None:
+    """Assert that the connection is reset, now or soon."""
     with pytest.raises(ConnectionResetError):
         client.recv(1)
 
 
 def assert_refused(proxy: Proxy) -> None:
-    """The reset may be there before connect() returns."""
+    """Assert that a new connection is reset, be it before connect() returns."""
     with pytest.raises(ConnectionResetError), connected(proxy) as client:
         client.recv(1)
 
 
 def assert_silent(client: socket.socket) -> None:
-    """Neither bytes nor an end of any kind."""
+    """Assert that neither bytes nor an end arrive for ``SILENCE_S``."""
     client.settimeout(SILENCE_S)
     with pytest.raises(TimeoutError):
         client.recv(1)

@@ -1,4 +1,4 @@
-"""A primary, a replica and three sentinels that watch them, all real Valkey processes."""
+"""A primary, a replica and three sentinels that monitor them, all real Valkey processes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from bridge.local.valkey import LocalValkey
 from tests.waiting import wait_until
 
 NAME = "claims"
-"""What the sentinels call the primary."""
+"""The sentinels' name for the primary."""
 QUORUM = 2
 DOWN_AFTER_MS = 1000
 
 
 class Sentinels:
-    """A context manager; ``primary`` is the server that was the primary at first.
+    """A context manager; ``primary`` is the server that is the primary at first.
 
-    A primary that was killed and starts again is made a replica by the sentinels.
+    The sentinels make a replica of a primary that was killed and starts again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,7 +38,7 @@ class Sentinels:
 
     @property
     def hosts(self) -> str:
-        """The sentinels, as a URL of kombu's names them: one broker, three servers."""
+        """The sentinels as the hosts of a kombu URL, which is one broker with three servers."""
         return ";".join(f"sentinel://127.0.0.1:{port}" for port in self.ports)
 
     def start(self) -> Self:
@@ -58,7 +58,7 @@ class Sentinels:
         self.primary.stop()
 
     def elected(self) -> int:
-        """Port of the primary, as the first sentinel knows it."""
+        """The port of the primary, according to the first sentinel."""
         with redis.Redis(port=self.ports[0], decode_responses=True) as client:
             _, port = client.sentinel_get_master_addr_by_name(NAME)
             return int(port)
@@ -68,11 +68,10 @@ class Sentinels:
         wait_until(lambda: self.elected() == self.replica.port, what="the replica is elected")
 
     def cut(self) -> None:
-        """Let no write reach the replica any more: what the primary takes is lost with it."""
+        """Cut the replica off: later writes are lost if the primary is killed."""
         with redis.Redis(port=self.replica.port, decode_responses=True) as client:
-            client.config_set(
-                "primaryuser", "nobody", "primaryauth", "none"
-            )  # it may not link again
+            # With wrong credentials it cannot connect again.
+            client.config_set("primaryuser", "wrong", "primaryauth", "wrong")
             client.execute_command("CLIENT", "KILL", "TYPE", "primary")
         wait_until(lambda: self._link() == "down", what="the replica has lost its primary")
 

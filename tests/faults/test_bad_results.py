@@ -1,4 +1,4 @@
-"""Whatever a task raises or returns, its execution ends with a name that a Catch can match."""
+"""An unusual exception, or an output that is refused, ends the execution with an error name."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ TAKEN = {
     "262,144 bytes of two-byte characters": "é" * 131_071,
     "null": None,
     "numbers as keys": {"1": "one", "2.5": "more", "null": "none", "false": "no"},
-    "a string of its own kind": ["what it holds"],
+    "a subclass of str": ["what it holds"],
     "an enum": {"colour": "red", "red": 1},
     "a named tuple": [1, 2],
     "an ordered dict": {"b": 1, "a": 2},

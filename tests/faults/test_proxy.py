@@ -41,8 +41,8 @@ class TestForwarding:
             assert ask(client, b"two") == b"two"
         assert recorder.all_seen == b"onetwo"
 
-    def test_more_than_the_buffers_hold(self, proxy, recorder):
-        """Who sends too fast is slowed down; nothing is lost."""
+    def test_more_bytes_than_the_buffers_hold_arrive(self, proxy, recorder):
+        """A client that sends too fast is slowed down; nothing is lost."""
         data = bytes(range(256)) * 40_000
         with connected(proxy) as client:
             sender = threading.Thread(target=client.sendall, args=(data,))
@@ -50,7 +50,7 @@ class TestForwarding:
             assert receive(client, len(data)) == data
             sender.join()
 
-    def test_an_end_goes_through(self, proxy, recorder):
+    def test_the_end_of_a_stream_is_forwarded(self, proxy, recorder):
         with connected(proxy) as client:
             ask(client)
             client.shutdown(socket.SHUT_WR)
@@ -58,17 +58,17 @@ class TestForwarding:
         wait_until(lambda: recorder.ends == ["eof"])
         wait_until(lambda: not proxy.links)
 
-    def test_a_reset_goes_through(self, proxy, recorder):
+    def test_a_reset_is_forwarded(self, proxy, recorder):
         with connected(proxy) as client:
             ask(client)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         wait_until(lambda: recorder.ends == ["reset"])
 
-    def test_a_server_that_is_down(self):
+    def test_clients_of_a_server_that_is_down_are_reset(self):
         with Proxy("127.0.0.1", free_port()) as proxy:
             assert_refused(proxy)
 
-    def test_hundreds_of_connections(self, proxy):
+    def test_hundreds_of_connections_are_forwarded_and_cut(self, proxy):
         clients = [
             socket.create_connection(("127.0.0.1", proxy.port), timeout=10) for _ in range(300)
         ]
@@ -80,7 +80,7 @@ class TestForwarding:
             client.close()
         assert proxy.connections == 0
 
-    def test_its_end_resets_what_is_open(self, recorder):
+    def test_its_end_resets_open_connections(self, recorder):
         with Proxy("127.0.0.1", recorder.port) as proxy:
             client = socket.create_connection(("127.0.0.1", proxy.port), timeout=10)
             ask(client)
@@ -88,8 +88,8 @@ class TestForwarding:
         client.close()
         wait_until(lambda: recorder.ends == ["reset"])
 
-    def test_a_client_that_comes_as_it_ends_leaves_no_socket_open(self, recorder):
-        """pytest takes what the collector finds for an error."""
+    def test_a_client_that_connects_as_it_ends_leaves_no_socket_open(self, recorder):
+        """pytest reports each open socket that is collected as an error."""
         for _ in range(50):
             with Proxy("127.0.0.1", recorder.port) as proxy:
                 client = socket.create_connection(("127.0.0.1", proxy.port))
@@ -151,7 +151,7 @@ class TestFreeze:
             assert ask(client) == b"ping"
         assert recorder.all_seen == b"onetwoping"
 
-    def test_with_resume_all_goes_on(self, proxy, recorder):
+    def test_with_resume_held_bytes_are_forwarded(self, proxy, recorder):
         with connected(proxy) as client:
             ask(client, b"one")
             proxy.freeze(resume=True)
@@ -164,7 +164,7 @@ class TestFreeze:
                 assert receive(client, 3) == b"two"
                 assert receive(new, 5) == b"three"
 
-    def test_what_was_delayed_stays_held(self, proxy, recorder):
+    def test_delayed_bytes_stay_held(self, proxy, recorder):
         with connected(proxy) as client:
             ask(client, b"one")
             proxy.delay(0.05)
@@ -177,7 +177,7 @@ class TestFreeze:
 
 
 class TestDelay:
-    def test_each_way_takes_longer_until_heal(self, proxy):
+    def test_both_directions_take_longer_until_heal(self, proxy):
         with connected(proxy) as client:
             ask(client)
             proxy.delay(0.3)
@@ -189,7 +189,7 @@ class TestDelay:
             ask(client)
             assert time.monotonic() - began < 0.6
 
-    def test_order_is_kept_and_heal_lets_it_through(self, proxy, recorder):
+    def test_order_is_kept_and_heal_forwards_at_once(self, proxy, recorder):
         with connected(proxy) as client:
             ask(client)
             proxy.delay(60)
@@ -203,7 +203,7 @@ class TestDelay:
 
 
 class TestCutAfter:
-    def test_the_server_gets_just_so_many_bytes(self, proxy, recorder):
+    def test_the_server_gets_exactly_that_many_bytes(self, proxy, recorder):
         with connected(proxy) as client, connected(proxy) as other:
             ask(client, b"before")
             fault = proxy.cut_after(7)
@@ -218,7 +218,7 @@ class TestCutAfter:
 
 
 class TestDropNextRequest:
-    def test_the_server_sees_no_whole_request(self, proxy, recorder):
+    def test_the_server_gets_no_whole_request(self, proxy, recorder):
         fault = proxy.drop_next_request(b"settle", count=2)
         for _ in range(2):
             with connected(proxy) as client:
@@ -243,7 +243,7 @@ class TestDropNextRequest:
 
 
 class TestDropNextReply:
-    def test_the_server_sees_it_and_ends_in_order(self, proxy, recorder):
+    def test_the_server_gets_the_request_and_an_orderly_end(self, proxy, recorder):
         proxy.drop_next_reply(b"settle")
         with connected(proxy) as client:
             assert ask(client, b"start") == b"start"
@@ -252,7 +252,7 @@ class TestDropNextReply:
         wait_until(lambda: recorder.ends == ["eof"])
         assert recorder.all_seen == b"startsettle"
 
-    def test_a_request_without_a_reply(self, proxy, recorder):
+    def test_a_request_without_a_reply_is_reset_in_time(self, proxy, recorder):
         recorder.reply = lambda _: b""
         proxy.drop_next_reply(within_s=SILENCE_S)
         with connected(proxy) as client:
@@ -260,7 +260,7 @@ class TestDropNextReply:
             assert_reset(client)
         assert recorder.all_seen == b"publish"
 
-    def test_a_server_that_hangs_up_instead(self, proxy, recorder):
+    def test_a_server_that_closes_instead_of_replying_resets_the_client(self, proxy, recorder):
         def hang_up(_: bytes) -> bytes:
             recorder.sockets[0].shutdown(socket.SHUT_WR)
             return b""
@@ -288,7 +288,7 @@ class TestOnValkey:
 
     @pytest.fixture
     def client(self, valkey_proxy):
-        """A client that neither connects nor asks again by itself."""
+        """A client that retries neither connections nor commands."""
         with self.connect(valkey_proxy, timeout_s=5) as client:
             client.delete("faults")
             yield client
@@ -297,7 +297,7 @@ class TestOnValkey:
         url = proxy.url("redis") + "/0"
         return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=timeout_s)
 
-    def test_a_lost_reply_leaves_its_effect(self, client, valkey_proxy):
+    def test_a_lost_reply_has_its_effect(self, client, valkey_proxy):
         fault = valkey_proxy.drop_next_reply(b"INCR", count=3)
         for _ in range(3):
             assert client.ping()
@@ -307,7 +307,7 @@ class TestOnValkey:
         assert client.incr("faults") == 4
         assert fault.hits == 3
 
-    def test_a_lost_request_has_none(self, client, valkey_proxy):
+    def test_a_lost_request_has_no_effect(self, client, valkey_proxy):
         valkey_proxy.drop_next_request(b"INCR")
         with pytest.raises(redis.ConnectionError):
             client.incr("faults")
@@ -330,8 +330,8 @@ class TestOnValkey:
             valkey_proxy.heal()
             assert client.ping()
 
-    def test_controls_from_many_threads(self, client, valkey_proxy):
-        """Each control while others and the traffic go on."""
+    def test_controls_work_from_many_threads_at_once(self, client, valkey_proxy):
+        """Each control is called while others are, and while there is traffic."""
         stop = threading.Event()
 
         def work(control: Callable[[], object]) -> None:

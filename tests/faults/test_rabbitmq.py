@@ -15,7 +15,7 @@ import pytest
 from bridge.local.child_processes import clean_environment
 from bridge.local.valkey import LocalValkey
 from bridge.registry import SYSTEM_QUEUE
-from tests.acceptance.deployment import CREDENTIALS, Deployment
+from tests.acceptance.deployment import Deployment
 from tests.faults.load import all_alive, all_claims_gone
 from tests.faults.proxy import Proxy
 from tests.faults.rabbitmq import RabbitMQ, rabbitmq_missing
@@ -254,24 +254,8 @@ class TestQuorumQueues:
             "app.conf.worker_detect_quorum_queues = True\n"
         )
         first = deployment.worker(app="quorum", concurrency=2)
-        beat = deployment.start(
-            "beat",
-            "worker",
-            "-B",
-            "-Q",
-            "bridge.system",
-            "--pool",
-            "threads",
-            "--hostname",
-            f"beat-{deployment.prefix}@%h",
-            "--loglevel",
-            "INFO",
-            app="quorum",
-            **CREDENTIALS,
-        )
-        beat.says("ready.")
-        poller = deployment.start("poller", "poll", app="quorum", **CREDENTIALS)
-        poller.says("serves")
+        beat = deployment.beat(app="quorum")
+        poller = deployment.poller(app="quorum")
         machine = deployment.one_state("echo")
         executions = [deployment.execute(machine, id=str(n)) for n in range(20)]
         assert statuses(deployment, executions) == {"SUCCEEDED": 20}

@@ -26,8 +26,8 @@ ENDINGS = (
 )
 SELECTED = (
     # main path
-    "tests/acceptance/test_main_path.py::TestMany::test_two_pollers_three_workers_each_input_once",
-    "tests/acceptance/test_main_path.py::TestExistingApp::test_ten_lines_work_the_same",
+    "tests/acceptance/test_main_path.py::TestMany::test_two_pollers_and_three_workers_run_each_input_once",
+    "tests/acceptance/test_main_path.py::TestExistingApp::test_an_app_of_ten_lines_works",
     # kills
     "tests/faults/test_kills.py::TestWorker::test_a_killed_child_loses_its_job_alone",
     "tests/faults/test_kills.py::TestWorker::test_all_jobs_of_a_killed_worker_run_again_or_fail",

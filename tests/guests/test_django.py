@@ -1,4 +1,4 @@
-"""A Django project: results in its database, DatabaseScheduler, a periodic task of its own."""
+"""A Django project: results in its database, DatabaseScheduler, and its own periodic task."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ import time
 
 import pytest
 
-from tests.acceptance.deployment import CREDENTIALS
 from tests.faults.load import all_claims_gone
 from tests.faults.test_no_outcome import result, start
 from tests.waiting import wait_until
@@ -75,7 +74,7 @@ def test_a_result_backend_that_is_away_fails_no_job(deploy, start, pool):
     deployment.create_activities()
     # All processes use this app: the publisher of a message decides whether a result is stored.
     worker = deployment.worker("--pool", pool, app="shop")
-    deployment.start("poller", "poll", app="shop", **CREDENTIALS).says("serves")
+    deployment.poller(app="shop")
     assert deployment.outcome("echo", id="0")[0] == "SUCCEEDED"
     machine = deployment.one_state("retry", HeartbeatSeconds=60)
     first = deployment.execute(machine, id="1", failures=1, countdown=1)

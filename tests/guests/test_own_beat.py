@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import redis
 
-from bridge.local.child_processes import die_with_parent
 from bridge.local.valkey import LocalValkey
 from tests.guests.host_app import HostApp
 from tests.waiting import wait_until
@@ -74,22 +70,21 @@ class Shop:
     def __init__(self, scheduler: str, folder: Path) -> None:
         self.scheduler = scheduler
         self.host = HostApp("periodic", folder, bridge=True)
-        self._stack = ExitStack()
-        self._valkey = self._stack.enter_context(LocalValkey())
+        self._valkey = LocalValkey().start()
         self._redis = redis.Redis.from_url(self._valkey.url)
-        self.env = self.host.env = self.host.env | {
+        self.host.env |= {
             "CELERY_BROKER_URL": self._valkey.url,
             "SCHEDULER": scheduler,
         }
         if scheduler == "django":
-            self.env["DJANGO_SETTINGS_MODULE"] = "settings"
+            self.host.env["DJANGO_SETTINGS_MODULE"] = "settings"
             self.host.python(MIGRATE)
 
     def start(self) -> None:
         """Start each process in the documented way."""
-        self._celery("own", "beat", "--loglevel", "INFO", "--pidfile=")
-        self._celery("worker", "worker", "--pool", "solo", "--hostname", "worker@%h")
-        self._celery(
+        self.host.start("own", "beat", "--loglevel", "INFO", "--pidfile=")
+        self.host.start("worker", "worker", "--pool", "solo", "--hostname", "worker@%h")
+        self.host.start(
             "bridge",
             "worker",
             "-B",
@@ -106,23 +101,9 @@ class Shop:
             **CREDENTIALS,
         )
 
-    def _celery(self, name: str, *args: str, **env: str) -> None:
-        command = [str(Path(sys.executable).with_name("celery")), "-A", "shop", *args]
-        log = (self.host.folder / f"{name}.log").open("w")
-        process = subprocess.Popen(
-            command,
-            env={**self.env, **env},
-            cwd=self.host.folder,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            preexec_fn=die_with_parent,
-        )
-        self._stack.callback(log.close)
-        self._stack.callback(process.wait)
-        self._stack.callback(process.terminate)
-
-    def log(self, name: str) -> str:
-        return (self.host.folder / f"{name}.log").read_text()
+    def log(self, role: str) -> str:
+        """What the process of this role has logged."""
+        return next(each for each in self.host.processes if each.name == f"{role}0").output
 
     @property
     def waiting(self) -> int:
@@ -140,7 +121,8 @@ class Shop:
         return +counted
 
     def stop(self) -> None:
-        self._stack.close()
+        self.host.stop()
+        self._valkey.stop()
         self._redis.close()
 
 

@@ -15,7 +15,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from bridge.local.valkey import LocalValkey
-from tests.acceptance.deployment import CREDENTIALS, Deployment
+from tests.acceptance.deployment import Deployment
 from tests.faults.http_proxy import HttpProxy, answer
 from tests.waiting import wait_until
 
@@ -86,25 +86,14 @@ class Shop(Deployment):
         status = json.loads(self.run("status", "--json", app=APP).stdout)
         return sum(row["in_flight"] for row in status["activities"])
 
-    def everything(self, *, workers: int = 1, concurrency: int = 4, **poller: str) -> None:
+    def start_all(self, *, workers: int = 1, concurrency: int = 4, **poller: str) -> None:
+        """Create the activities; start workers, beat and a poller with this environment."""
         made = self.run("activities", "create", app=APP)
         assert made.returncode == 0, made.stderr
         for _ in range(workers):
             self.worker(app=APP, concurrency=concurrency)
-        beat = (
-            "worker",
-            "-B",
-            "-Q",
-            "bridge.system",
-            "--pool",
-            "threads",
-            "--loglevel",
-            "INFO",
-            "--hostname",
-            f"beat-{self.prefix}@%h",
-        )
-        self.start("beat", *beat, app=APP, **CREDENTIALS).says("ready.")
-        self.start("poller", "poll", app=APP, **CREDENTIALS, **poller).says("serves")
+        self.beat(app=APP)
+        self.poller(app=APP, **poller)
 
 
 @pytest.fixture
@@ -117,7 +106,7 @@ def shop(host_app, sqs_port, local_stepfunctions):
 
 
 def test_activities_and_ordinary_tasks_run_once_each(shop):
-    shop.everything()
+    shop.start_all()
     machine = shop.one_state("price")
     executions = [shop.execute(machine, id=number) for number in range(20)]
     shop.run("call", "shop.tasks.add", "--args", "[2, 3]", app=APP)
@@ -137,7 +126,7 @@ def test_activities_and_ordinary_tasks_run_once_each(shop):
 
 
 def test_a_killed_workers_job_runs_on_another(shop):
-    shop.everything(workers=2)
+    shop.start_all(workers=2)
     execution = shop.execute(shop.one_state("slow"), id=1, seconds=4)
     wait_until(lambda: shop.noted("slow"), what="it runs")
     (_, pid) = shop.noted("slow")[0]
@@ -149,7 +138,7 @@ def test_a_killed_workers_job_runs_on_another(shop):
 
 def test_a_lost_message_is_published_again(shop):
     """The message is purged from the queue, as its retention period would do."""
-    shop.everything(concurrency=1)
+    shop.start_all(concurrency=1)
     machine = shop.one_state("slow", HeartbeatSeconds=30)
     first = shop.execute(machine, id=1, seconds=5)
     wait_until(lambda: shop.noted("slow"), what="the worker is busy")
@@ -163,14 +152,14 @@ def test_a_lost_message_is_published_again(shop):
 
 def test_a_message_that_is_redelivered_while_its_job_runs_runs_once(shop):
     shop.env["VISIBLE_S"] = "2"
-    shop.everything(workers=2)
+    shop.start_all(workers=2)
     execution = shop.execute(shop.one_state("slow"), id=1, seconds=7)
     assert shop.ended(execution)["status"] == "SUCCEEDED"
     assert len(shop.noted("slow")) == 1
 
 
 def test_a_cancelled_job_is_dropped_and_nothing_else_is_harmed(shop):
-    shop.everything()
+    shop.start_all()
     machine = shop.one_state("slow")
     execution = shop.execute(machine, id=1, seconds=6)
     wait_until(lambda: shop.noted("slow"), what="it runs")
@@ -188,7 +177,7 @@ def test_a_cancelled_job_is_dropped_and_nothing_else_is_harmed(shop):
 )
 def test_a_temporary_refusal_of_sqs_fails_no_execution(shop, sqs_port, refusal):
     with HttpProxy("127.0.0.1", sqs_port) as sqs:
-        shop.everything(CELERY_BROKER_URL=broker_url(sqs.port))
+        shop.start_all(CELERY_BROKER_URL=broker_url(sqs.port))
         sqs.rule(refusal, operation="SendMessage")
         machine = shop.one_state("price", HeartbeatSeconds=30)
         executions = [shop.execute(machine, id=number) for number in range(3)]
@@ -202,7 +191,7 @@ def test_a_temporary_refusal_of_sqs_fails_no_execution(shop, sqs_port, refusal):
 
 def test_an_input_that_is_too_large_for_sqs_fails_by_name(shop):
     """SQS takes 1 MiB; an input of 800,000 bytes is longer, because it is base64-encoded twice."""
-    shop.everything()
+    shop.start_all()
     status, error, cause = shop.outcome("price", id="x" * 800_000)
     assert (status, error) == ("FAILED", "Bridge.NotDispatched")
     assert "must be shorter than" in cause

@@ -59,7 +59,7 @@ def test_second_message_replaces_the_first_under_the_same_id(mail):
     assert [path.name for path in Path(mail["output_dir"]).iterdir()] == ["announcement.eml"]
 
 
-def test_executions_have_ids_of_their_own(mail):
+def test_each_execution_has_its_own_message_id(mail):
     first = announce(mail)
 
     assert announce({**mail, "execution": "another"})["message_id"] != first["message_id"]

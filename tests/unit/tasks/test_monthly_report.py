@@ -39,7 +39,7 @@ STATES = task_states(json.loads(DEFINITION)["States"])
 
 @pytest.fixture(scope="module")
 def activities():
-    """The activities as the bridge sees them."""
+    """The activities, as the bridge finds them in the tasks."""
     with Celery("test", set_as_current=False) as app:
         app.finalize()
         settings = Settings(store_url="redis://127.0.0.1")
@@ -51,7 +51,7 @@ def activities():
         }
 
 
-def test_every_activity_is_used_and_every_used_one_has_a_task(activities):
+def test_the_machine_uses_exactly_the_activities_that_have_tasks(activities):
     assert set(PLACEHOLDER.findall(DEFINITION)) == {placeholder(name) for name in activities}
 
 
@@ -75,7 +75,7 @@ def test_lost_workers_and_lost_tokens_are_retried(name):
 
 
 @pytest.mark.parametrize("name", sorted(STATES))
-def test_every_activity_gets_its_execution(name):
+def test_every_activity_gets_the_name_of_its_execution(name):
     inputs = (
         STATES[name].get("Parameters")
         or json.loads(DEFINITION)["States"]["EachMonth"]["ItemSelector"]

@@ -18,7 +18,7 @@ HEADER = ",".join(generate.COLUMNS)
 
 @pytest.fixture
 def orders(tmp_path):
-    """Makes a file of orders from lines."""
+    """Make a file of orders from lines."""
 
     def write(*lines):
         path = tmp_path / "orders.csv"

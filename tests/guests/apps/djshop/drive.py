@@ -1,4 +1,4 @@
-"""What the site's views send; prints what came of it, and what is in the database."""
+"""Calls the app's tasks as the site's views do; prints the results and the database's rows."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What the site's requests send; prints what came of it."""
+"""Calls the app's tasks as the site's requests do, and prints the results."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What the app's users send; prints what came of it."""
+"""Calls the app's tasks as its users do, and prints the results."""
 
 import json
 

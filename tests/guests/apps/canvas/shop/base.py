@@ -1,4 +1,4 @@
-"""What all tasks of the app have: an audit of their ends, and of what the worker hears of them."""
+"""The app's base classes, which note how tasks end and what their worker is told of them."""
 
 from celery import Task
 from celery.worker.request import Request
@@ -23,7 +23,7 @@ class AuditedTask(Task):
 
     def __call__(self, *args, **kwargs):
         if self.name != "shop.tasks.pack":
-            said = () if self.name == "shop.tasks.failed" else args  # it is given a Context
+            said = () if self.name == "shop.tasks.failed" else args  # its argument is a Context
             note("did", "call", self.name, said, self.request.retries)
         return super().__call__(*args, **kwargs)
 

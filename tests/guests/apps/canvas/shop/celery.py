@@ -1,4 +1,4 @@
-"""An app with a base class and a request class of its own, canvases, limits and Redis results."""
+"""An app with its own base class and request class, canvases, limits and Redis results."""
 
 from celery import Celery
 from notes import watch

@@ -1,4 +1,4 @@
-"""Tasks that read and write the database; results are kept in it too."""
+"""Tasks that read and write the database, which also has their results."""
 
 import time
 

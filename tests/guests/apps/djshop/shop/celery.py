@@ -1,4 +1,4 @@
-"""As Celery's documentation has it for Django."""
+"""The app of a Django project, as in Celery's documentation."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A Flask app made by a factory, as Flask's documentation has it."""
+"""A Flask app made by a factory, as in Flask's documentation."""
 
 import os
 

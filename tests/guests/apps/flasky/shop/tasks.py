@@ -1,4 +1,4 @@
-"""Every task runs in an app context, the activity too."""
+"""Tasks that run in an app context; so does the activity task."""
 
 from celery import shared_task
 from flask import current_app, g
@@ -7,7 +7,7 @@ from notes import note
 
 @shared_task
 def price(amount):
-    g.seen = getattr(g, "seen", 0) + 1  # of this context alone
+    g.seen = getattr(g, "seen", 0) + 1  # in this context only
     return f"{amount} {current_app.config['CURRENCY']} {g.seen}"
 
 

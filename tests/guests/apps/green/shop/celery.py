@@ -1,4 +1,4 @@
-"""An app of many waiting tasks, on gevent."""
+"""An app on gevent, most of whose tasks wait."""
 
 import os
 

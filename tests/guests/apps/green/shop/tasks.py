@@ -1,4 +1,4 @@
-"""Tasks that wait for others, as of an HTTP service."""
+"""Tasks that wait, as for the answer of an HTTP service."""
 
 import socket
 import time

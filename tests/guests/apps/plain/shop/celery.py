@@ -1,4 +1,4 @@
-"""An app with settings of its own: none of them is the bridge's to change."""
+"""An app with its own settings, none of which the bridge may change."""
 
 from celery import Celery
 from celery.schedules import crontab

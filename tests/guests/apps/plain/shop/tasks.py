@@ -1,4 +1,4 @@
-"""Two tasks of the app, and one that is an activity."""
+"""Two ordinary tasks, and one that is an activity."""
 
 from celery import shared_task
 

@@ -1,4 +1,4 @@
-"""An app on RabbitMQ: exchanges of its own, quorum and classic queues, priorities, late acks."""
+"""An app on RabbitMQ: its own exchanges, quorum and classic queues, priorities, late acks."""
 
 import os
 

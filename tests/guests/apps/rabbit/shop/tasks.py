@@ -1,4 +1,4 @@
-"""Tasks of a shop; one dies with its worker's child the first time, and runs again."""
+"""Tasks of a shop; one of them kills its worker's child in its first run, and runs again."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""An app on SQS, as docs/howto/sqs.md has it."""
+"""The app on SQS of docs/howto/sqs.md."""
 
 import os
 
