@@ -37,7 +37,7 @@ class Limit:
         fixed: What the load uses at any rate.
         growing: What the load uses in proportion to the rate.
         most: The limit.
-        unit: Of all three.
+        unit: Unit of these figures.
         remedy: What to do when the limit is reached.
     """
 

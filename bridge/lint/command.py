@@ -91,14 +91,14 @@ def lint(ctx: click.Context, /, **given: Any) -> None:
     total, unreadable = LintResult(), list[str]()
     for result in _results(given, _options(ctx, given), unreadable):
         total.findings += result.findings
-        total.looked += result.looked
-        total.mended += result.mended
+        total.state_machines += result.state_machines
+        total.fixed += result.fixed
     form = "json" if given["as_json"] else given["form"]
-    if total.looked or form in ("json", "sarif"):
-        text = FORMATS[form](total.findings, total.looked)
+    if total.state_machines or form in ("json", "sarif"):
+        text = FORMATS[form](total.findings, total.state_machines)
         click.echo(text, nl=bool(text))
     if given["fix"]:
-        click.echo(f"{total.mended} fixed", err=True)
+        click.echo(f"{total.fixed} fixed", err=True)
     for message in unreadable:
         click.echo(f"Error: {message}", err=True)
     if unreadable:

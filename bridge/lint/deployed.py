@@ -24,7 +24,7 @@ class Deployed:
 
 
 def region_of(arn: str) -> str | None:
-    """The region in the ARN of a state machine, version or alias; None when it is no such ARN."""
+    """The region in the ARN of a state machine, version or alias; None for any other text."""
     match = _ARN.fullmatch(arn)
     return match["region"] if match else None
 

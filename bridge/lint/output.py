@@ -18,13 +18,13 @@ _GITHUB_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity
 _ABOUT = "docs/lint.md"
 
 
-def summary(findings: Sequence[Finding], looked: int) -> dict[str, int]:
+def summary(findings: Sequence[Finding], state_machines: int) -> dict[str, int]:
     """The number of findings of each severity, and of state machines."""
     count = Counter(each.severity for each in findings)
-    return {"state_machines": looked, **{str(each): count[each] for each in Severity}}
+    return {"state_machines": state_machines, **{str(each): count[each] for each in Severity}}
 
 
-def as_text(findings: Sequence[Finding], looked: int) -> str:
+def as_text(findings: Sequence[Finding], state_machines: int) -> str:
     """Text for people."""
     lines = []
     for each in findings:
@@ -34,10 +34,10 @@ def as_text(findings: Sequence[Finding], looked: int) -> str:
             f"  {each.rule.id} {each.severity}: {each.message} {each.rule.why}",
             f"  fix: {each.fix}" + (" (--fix does it)" if each.addition else ""),
         ]
-    count = summary(findings, looked)
+    count = summary(findings, state_machines)
     lines.append(
         f"{_counted(count['error'], 'error')}, {_counted(count['warning'], 'warning')}, "
-        f"{_counted(count['info'], 'info')} in {_counted(looked, 'state machine')}"
+        f"{_counted(count['info'], 'info')} in {_counted(state_machines, 'state machine')}"
     )
     return "\n".join(lines)
 
@@ -46,13 +46,16 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def as_json(findings: Sequence[Finding], looked: int) -> str:
+def as_json(findings: Sequence[Finding], state_machines: int) -> str:
     """JSON for programs."""
-    made = {"findings": [each.as_json() for each in findings], "summary": summary(findings, looked)}
+    made = {
+        "findings": [each.as_json() for each in findings],
+        "summary": summary(findings, state_machines),
+    }
     return json.dumps(made, indent=2)
 
 
-def as_github(findings: Sequence[Finding], looked: int) -> str:
+def as_github(findings: Sequence[Finding], state_machines: int) -> str:
     """Workflow commands, which GitHub shows beside the lines of a pull request."""
     lines = []
     for each in findings:
@@ -61,11 +64,11 @@ def as_github(findings: Sequence[Finding], looked: int) -> str:
             "line": each.line,
             "title": f"{each.rule.id} {each.rule.name}",
         }
-        said = ",".join(
+        properties = ",".join(
             f"{key}={_escaped(str(value), ',:')}" for key, value in where.items() if value
         )
         text = f"{each.pointer or '/'}: {each.message} {each.rule.why} {each.fix}"
-        lines.append(f"::{_GITHUB_LEVELS[each.severity]} {said}::{_escaped(text)}")
+        lines.append(f"::{_GITHUB_LEVELS[each.severity]} {properties}::{_escaped(text)}")
     return "\n".join(lines)
 
 
@@ -75,7 +78,7 @@ def _escaped(text: str, more: str = "") -> str:
     return text
 
 
-def as_sarif(findings: Sequence[Finding], looked: int) -> str:
+def as_sarif(findings: Sequence[Finding], state_machines: int) -> str:
     """SARIF 2.1.0, for code scanning."""
     driver = {
         "name": "celery-stepfunctions-lint",

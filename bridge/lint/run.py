@@ -34,11 +34,11 @@ class Options:
 
 @dataclass(slots=True)
 class LintResult:
-    """The findings, in how many state machines (``looked``), and how many were ``mended``."""
+    """The findings, in how many ``state_machines``, and how many were ``fixed``."""
 
     findings: list[Finding] = field(default_factory=list)
-    looked: int = 0
-    mended: int = 0
+    state_machines: int = 0
+    fixed: int = 0
 
 
 def lint_document(document: Document, options: Options) -> LintResult:
@@ -50,7 +50,7 @@ def lint_document(document: Document, options: Options) -> LintResult:
     result = LintResult()
     for machine in machines(document):
         result.findings += _lint(machine, options)
-        result.looked += 1
+        result.state_machines += 1
     return result
 
 
@@ -63,7 +63,7 @@ def lint_deployed(deployed: Deployed, options: Options) -> LintResult:
         type_=deployed.type_,
         region=deployed.region,
     )
-    return LintResult(findings=_lint(machine, options), looked=1)
+    return LintResult(findings=_lint(machine, options), state_machines=1)
 
 
 def fix_file(path: Path, options: Options) -> LintResult:
@@ -81,7 +81,7 @@ def fix_file(path: Path, options: Options) -> LintResult:
     after = lint_document(parse(document.name, text, yaml=document.form == "yaml"), options)
     bom = b"\xef\xbb\xbf" if path.read_bytes().startswith(b"\xef\xbb\xbf") else b""
     path.write_bytes(bom + text.encode())
-    after.mended = len(before.findings) - len(after.findings)
+    after.fixed = len(before.findings) - len(after.findings)
     return after
 
 

@@ -1,4 +1,4 @@
-"""Procfile, Compose file, image: valid, in step, and with credentials where they belong."""
+"""Procfile, Compose file and image: valid, consistent, with credentials only where needed."""
 
 import json
 import re
@@ -58,7 +58,7 @@ def test_compose_file_follows_the_schema():
     jsonschema.Draft202012Validator(schema).validate(COMPOSE)
 
 
-def test_the_same_processes_stand_in_both_files():
+def test_both_files_have_the_same_processes():
     assert set(PROCFILE) == {"poller", "worker", "beat", "flower"}
     assert set(PROCFILE) <= set(SERVICES)
 
@@ -84,14 +84,14 @@ def test_two_workers_of_one_machine_get_two_names():
 
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
-def test_credentials_are_where_step_functions_is_called_and_nowhere_else(service):
+def test_only_processes_that_call_step_functions_have_credentials(service):
     aws = {name for name in SERVICES[service].get("environment", {}) if name.startswith("AWS_")}
 
     if service in CALL_STEP_FUNCTIONS:
         assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"} <= aws
     else:
         assert not aws
-    # Other ways in: a file of variables, or somebody's ~/.aws.
+    # Credentials could also come from a file of variables, or from ~/.aws.
     assert "env_file" not in SERVICES[service]
     assert not any(".aws" in volume for volume in SERVICES[service].get("volumes", []))
 
@@ -133,7 +133,7 @@ def test_worker_has_time_to_drain():
     assert seconds(SERVICES["worker"]["stop_grace_period"]) >= 300
 
 
-def test_redis_keeps_claims_and_stays_inside():
+def test_redis_keeps_claims_and_is_not_published():
     redis = SERVICES["redis"]
 
     assert "--appendonly yes" in redis["command"]
@@ -162,7 +162,7 @@ def test_health_is_the_images_own_check():
         assert "healthcheck" not in SERVICES[name]
 
 
-def test_whatever_is_waited_for_says_when_it_is_ready():
+def test_every_dependency_says_when_it_is_ready():
     for name, service in SERVICES.items():
         for needed, how in service.get("depends_on", {}).items():
             if how["condition"] == "service_healthy":
@@ -213,7 +213,7 @@ class TestDockerfile:
 
         assert {step.word for stage in STAGES for step in stage} <= known
 
-    def test_what_builds_stays_behind(self):
+    def test_build_tools_are_not_in_the_image(self):
         build, image = STAGES
 
         assert build[0].text == "python:${PYTHON} AS build"
@@ -250,7 +250,7 @@ class TestDockerfile:
         assert "RUN" not in last[last.index("USER") :]
 
     @pytest.mark.parametrize("word", ["CMD", "HEALTHCHECK"])
-    def test_no_shell_stands_between_docker_and_the_process(self, word):
+    def test_no_shell_runs_between_docker_and_the_process(self, word):
         """A shell would be PID 1, and keep SIGTERM to itself."""
         (step,) = (step for step in STAGES[-1] if step.word == word)
         args = json.loads(step.text[step.text.index("[") :])
@@ -273,7 +273,7 @@ class TestDockerfile:
         assert int(options["start-period"]) >= 30
         assert 'CMD ["python", "-P", "-m", "bridge.healthcheck"]' in step.text
 
-    def test_secrets_are_no_part_of_it(self):
+    def test_the_image_has_no_secrets(self):
         text = (ROOT / "Dockerfile").read_text()
 
         assert not re.search(r"AWS_|PASSWORD|TOKEN|SECRET|CELERY_BROKER_URL", text)

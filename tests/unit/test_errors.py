@@ -10,7 +10,7 @@ from bridge.errors import ErrorName, app_name
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "expected"),
     [
         ({"app": "shop.celery:app"}, "shop.celery:app"),
         ({"app": None}, "APP"),
@@ -18,12 +18,12 @@ from bridge.errors import ErrorName, app_name
         ({"app": Celery("shop", set_as_current=False)}, "APP"),
     ],
 )
-def test_remedies_name_the_app_that_celery_was_given(given, said):
+def test_remedies_name_the_app_that_celery_was_given(given, expected):
     """Also below sub-commands; ``app.start()`` gives the app itself, which has no such name."""
     root = click.Context(click.Group("celery"))
     root.params = given
     with click.Context(click.Command("poll"), parent=root):
-        assert app_name() == said
+        assert app_name() == expected
 
 
 def test_without_a_command_line_there_is_none():

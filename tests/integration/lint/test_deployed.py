@@ -27,7 +27,7 @@ def there(definition):
 @pytest.fixture(autouse=True)
 def environment(monkeypatch, local_stepfunctions):
     if local_stepfunctions.external:
-        pytest.skip("an account's other state machines are not ours to judge")
+        pytest.skip("the account has state machines of others")
     for name, value in {
         "AWS_ENDPOINT_URL_SFN": local_stepfunctions.url,
         "AWS_REGION": REGION,

@@ -230,11 +230,11 @@ def test_the_store_is_the_redis_that_celery_uses(conf, address):
 def test_an_underivable_store_is_refused_in_one_sentence(conf, says):
     with pytest.raises(SettingsError, match=says) as caught:
         store_of(**conf)
-    said = str(caught.value)
-    assert said.endswith("Set BRIDGE_STORE_URL=redis://… to the Redis for claims.")
+    message = str(caught.value)
+    assert message.endswith("Set BRIDGE_STORE_URL=redis://… to the Redis for claims.")
     assert caught.value.exit_code == 2
-    assert "s3cret" not in said
-    assert "\n" not in said
+    assert "s3cret" not in message
+    assert "\n" not in message
 
 
 def test_variables_of_celery_win_over_the_configuration(monkeypatch):

@@ -25,7 +25,7 @@ def run(*args, app=None):
     return CliRunner().invoke(capacity, args, obj=SimpleNamespace(app=app))
 
 
-def said(*args, app=None):
+def plan_as_json(*args, app=None):
     return json.loads(run(*args, "--json", app=app).stdout)
 
 
@@ -70,25 +70,25 @@ class TestExit:
 
 class TestDefaults:
     def test_the_region_is_that_of_the_environment(self, monkeypatch):
-        assert said(*SMALL)["load"]["region"] == "us-east-1"
+        assert plan_as_json(*SMALL)["load"]["region"] == "us-east-1"
         monkeypatch.setenv("AWS_REGION", "eu-central-1")
-        assert said(*SMALL)["load"]["region"] == "eu-central-1"
-        assert said(*SMALL, "--region", "sa-east-1")["load"]["region"] == "sa-east-1"
+        assert plan_as_json(*SMALL)["load"]["region"] == "eu-central-1"
+        assert plan_as_json(*SMALL, "--region", "sa-east-1")["load"]["region"] == "sa-east-1"
 
     def test_activities_and_settings_are_those_of_the_app(self, monkeypatch):
         bridge = SimpleNamespace(
             settings=Settings(heartbeat_s=45), load_tasks=lambda: dict.fromkeys("abc")
         )
         monkeypatch.setattr("bridge.app_state.installed", lambda app: bridge)
-        found = said(*SMALL, app=SimpleNamespace(bridge=bridge))["load"]
+        found = plan_as_json(*SMALL, app=SimpleNamespace(bridge=bridge))["load"]
         assert (found["activities"], found["heartbeat_s"]) == (3, 45)
 
     def test_an_app_without_the_bridge_has_the_default_settings(self):
-        assert said(*SMALL, app=SimpleNamespace())["load"]["activities"] == 1
+        assert plan_as_json(*SMALL, app=SimpleNamespace())["load"]["activities"] == 1
 
     def test_a_given_quota_replaces_the_default(self):
         assert (
-            said(
+            plan_as_json(
                 *LARGE,
                 "--quota",
                 "StartExecution=5000",

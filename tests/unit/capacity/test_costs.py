@@ -12,7 +12,7 @@ class TestCosts:
     def test_every_cost_is_present_and_above_zero(self):
         """Every figure is there and was measured; none is free."""
         costs = Costs.load()
-        said = json.loads((files("bridge.capacity") / "costs.json").read_text("utf-8"))
+        found = json.loads((files("bridge.capacity") / "costs.json").read_text("utf-8"))
         assert costs.measured.keys() >= {"date", "machine", "python", "valkey", "packages", "quick"}
-        figures = {name: value for name, value in said.items() if name != "measured"}
+        figures = {name: value for name, value in found.items() if name != "measured"}
         assert all(value > 0 for value in figures.values()), figures

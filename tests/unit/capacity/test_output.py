@@ -24,13 +24,13 @@ def run(*args, app=None):
     return CliRunner().invoke(capacity, args, obj=SimpleNamespace(app=app))
 
 
-def said(*args, app=None):
+def plan_as_json(*args, app=None):
     return json.loads(run(*args, "--json", app=app).stdout)
 
 
 class TestJson:
     def test_json_has_these_keys(self):
-        found = said(*SMALL)
+        found = plan_as_json(*SMALL)
         assert found.keys() == {"load", "needs", "limits", "first", "warnings", "costs"}
         assert found["needs"]["in_flight"] == pytest.approx(301)
         assert found["limits"][0].keys() == {
@@ -45,13 +45,13 @@ class TestJson:
         assert found["warnings"] == []
 
     def test_nearest_limit_first_and_sizes_last(self):
-        growths = [each["growth"] for each in said(*SMALL)["limits"]]
+        growths = [each["growth"] for each in plan_as_json(*SMALL)["limits"]]
         known = [growth for growth in growths if growth is not None]
         assert known == sorted(known)
         assert growths == known + [None] * (len(growths) - len(known))
 
     def test_every_exceeded_limit_but_the_first_is_a_warning(self):
-        found = said(*LARGE, "--region", "eu-central-1")
+        found = plan_as_json(*LARGE, "--region", "eu-central-1")
         exceeded = {each["name"] for each in found["limits"] if each["exceeded"]}
         assert exceeded == {
             "StartExecution",

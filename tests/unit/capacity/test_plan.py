@@ -136,9 +136,9 @@ class TestFirst:
 
     def test_the_remedy_of_heartbeats_suffices(self):
         changes = {"rate": 100, "duration_s": 3_600}
-        said = limit("SendTaskHeartbeat", **changes)
-        assert said.exceeded
-        (interval_s,) = re.findall(r"heartbeat=(\d+)", said.remedy)
+        found = limit("SendTaskHeartbeat", **changes)
+        assert found.exceeded
+        (interval_s,) = re.findall(r"heartbeat=(\d+)", found.remedy)
         assert not limit("SendTaskHeartbeat", **changes, heartbeat_s=float(interval_s)).exceeded
 
 

@@ -68,7 +68,7 @@ class TestExitStatus:
         assert "BR004" in result.stdout
 
     @pytest.mark.parametrize(
-        ("args", "said"),
+        ("args", "message"),
         [
             ((), "give FILES"),
             (("--fix", "--all"), "--fix changes files only"),
@@ -78,10 +78,10 @@ class TestExitStatus:
             (("--visibility-timeout", "0", "x"), "not in the range"),
         ],
     )
-    def test_wrong_usage_exits_with_2_and_a_message(self, args, said):
+    def test_wrong_usage_exits_with_2_and_a_message(self, args, message):
         result = run("--no-registry", *args)
         assert result.exit_code == 2
-        assert said in result.stderr
+        assert message in result.stderr
 
 
 class TestOptions:

@@ -68,7 +68,7 @@ def test_every_planted_fault_is_found_and_nothing_else(name):
     report = lint_document(read_file(CORPUS / name), OPTIONS)
     assert found(report) == set(FOUND[name])
     assert len(report.findings) == len(FOUND[name])
-    assert report.looked == 1
+    assert report.state_machines == 1
 
 
 def test_every_file_of_the_corpus_has_expectations():
@@ -86,7 +86,7 @@ def test_fixing_leaves_what_a_person_must_decide_and_is_idempotent(name, tmp_pat
     assert {(each.rule.id, each.pointer) for each in after.findings} == {
         (each.rule.id, each.pointer) for each in kept
     }
-    assert after.mended == len(before.findings) - len(kept)
+    assert after.fixed == len(before.findings) - len(kept)
     again = fix_file(path, OPTIONS)
-    assert again.mended == 0
+    assert again.fixed == 0
     assert path.read_bytes() == text

@@ -19,7 +19,7 @@ def test_a_task_that_is_not_an_activity_has_no_findings():
 
 
 def test_a_definition_of_bridge_statemachine_is_clean():
-    """What our own helper makes for a registered activity leaves nothing to say."""
+    """A definition made by the helpers for a registered activity has no findings."""
     from bridge.statemachine import activity_task, catch_all, retry_lost, state_machine
 
     encode = activity_task(

@@ -9,7 +9,7 @@ from bridge.lint.templates import machines
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         ("a.json", '{"a": 1,\n"b" 2}', "a.json:2: invalid JSON"),
         ("a.yaml", "a: [1\nb: 2", "a.yaml:2: invalid YAML"),
@@ -40,16 +40,16 @@ from bridge.lint.templates import machines
         ),
     ],
 )
-def test_the_message_says_why_a_file_cannot_be_linted(tmp_path, name, text, said):
+def test_the_message_says_why_a_file_cannot_be_linted(tmp_path, name, text, message):
     path = tmp_path / name
     path.write_text(text)
-    with pytest.raises(Unreadable, match=said):
+    with pytest.raises(Unreadable, match=message):
         machines(read_file(path))
 
 
 def test_a_missing_file_a_folder_and_bad_utf_8_are_unreadable(tmp_path):
     binary = tmp_path / "b.json"
     binary.write_bytes(b"\xff\xfe{")
-    for path, said in ((tmp_path / "no", "No such"), (tmp_path, "directory"), (binary, "UTF-8")):
-        with pytest.raises(Unreadable, match=said):
+    for path, message in ((tmp_path / "no", "No such"), (tmp_path, "directory"), (binary, "UTF-8")):
+        with pytest.raises(Unreadable, match=message):
             read_file(path)

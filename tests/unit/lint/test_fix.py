@@ -63,7 +63,7 @@ class TestJson:
         path = tmp_path / "x.json"
         text = json.dumps(clean(HeartbeatSeconds=...), indent=2).replace("\n", "\r\n")
         path.write_bytes(b"\xef\xbb\xbf" + text.encode())
-        assert fix_file(path, OPTIONS).mended == 1
+        assert fix_file(path, OPTIONS).fixed == 1
         made = path.read_bytes()
         assert made.startswith(b"\xef\xbb\xbf{\r\n")
         assert made.count(b"\n") == made.count(b"\r\n") == text.count("\n") + 1

@@ -59,8 +59,8 @@ def test_a_resource_has_this_kind_name_and_region(resource, kind, name, region):
 
 
 def test_a_template_says_what_a_placeholder_is():
-    said = Resource(ResourceKind.ACTIVITY, "${X}", "encode")
-    assert read({"Ref": "X"}, {"X": said}.get) is said
+    known = Resource(ResourceKind.ACTIVITY, "${X}", "encode")
+    assert read({"Ref": "X"}, {"X": known}.get) is known
 
 
 @pytest.mark.parametrize(
