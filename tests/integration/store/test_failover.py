@@ -17,7 +17,7 @@ from bridge.store import ClaimStore, JobStore, StatusReader
 from tests.faults.cluster import Cluster
 from tests.faults.proxy import Proxy
 from tests.faults.sentinels import NAME, Sentinels
-from tests.integration.store.test_addresses import reached
+from tests.integration.store.every_client import check_every_client
 
 WITHIN_S = 30
 
@@ -122,13 +122,13 @@ def in_flight(settings: Settings) -> int:
 
 
 def test_all_clients_reach_the_primary_of_sentinels(sentinels):
-    reached(on_sentinels(sentinels))
+    check_every_client(on_sentinels(sentinels))
 
 
 def test_a_primary_that_the_sentinels_do_not_know_is_an_outage(sentinels):
     url = f"{sentinels.hosts}/0?master_name=nobody"
     with pytest.raises(StoreUnavailable, match="No master found for 'nobody'"):
-        reached(Settings(store_url=url))
+        check_every_client(Settings(store_url=url))
 
 
 def test_clients_follow_a_failover_of_sentinels(sentinels, clients):
@@ -163,16 +163,16 @@ def test_sentinels_may_ask_for_a_password(sentinels):
     rule = ("ACL", "SETUSER", "default", "resetpass", ">s3cret")
     for port in sentinels.ports:
         ask(port, *rule)
-    reached(on_sentinels(sentinels, "&sentinel_password=s3cret"))
+    check_every_client(on_sentinels(sentinels, "&sentinel_password=s3cret"))
     with pytest.raises(StoreUnavailable) as caught:
-        reached(on_sentinels(sentinels, "&sentinel_password=wr0ng"))
+        check_every_client(on_sentinels(sentinels, "&sentinel_password=wr0ng"))
     assert "wr0ng" not in str(caught.value)
 
 
 def test_all_clients_reach_the_node_of_the_claims(cluster):
     for node in cluster.nodes[2:4]:  # a replica knows as well
         url = f"redis+cluster://127.0.0.1:1,127.0.0.1:{node.port}"
-        reached(Settings(store_url=url, store_prefix=f"by-{node.port}"))
+        check_every_client(Settings(store_url=url, store_prefix=f"by-{node.port}"))
 
 
 def test_clients_follow_a_slot(cluster, clients):
@@ -185,7 +185,7 @@ def test_clients_follow_a_slot(cluster, clients):
 
 
 def test_no_script_runs_while_a_slot_moves(cluster, clients):
-    """Half of the keys are there, half here: a script would find half of a claim."""
+    """Half of the keys are on each of two nodes: a script would find half of a claim."""
     made = clients(on_cluster(cluster))
     slot, source = key_slot(b"{shop}"), cluster.owner("{shop}")
     target = next(n for n in cluster.nodes[:3] if n is not source)

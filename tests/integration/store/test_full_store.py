@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.resources import files
 
 import pytest
-import redis
 
 from bridge.errors import StoreUnavailable
-from bridge.local.valkey import LocalValkey
 from bridge.loops import heartbeat, recovery
 from bridge.loops.reporter import Reporter
 from bridge.model import Claim, Job, Outcome, claim_id_of
-from bridge.settings import Settings
 from bridge.store import DueHeartbeat, PassKind, Recovery, Settled, Start, Wish, check_schema
 from tests.fixtures_bridge import Store
+from tests.integration.store.accepting import Accepting
+from tests.integration.store.full_server import full
+from tests.integration.store.full_server import settings as settings
+from tests.integration.store.full_server import valkey as valkey
 
 OK = Outcome(output="1")
 FAILED = Outcome.failure("Boom", "it broke")
 WISH = [Wish("resize", "celery", 0, 1)]
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[LocalValkey]:
-    """One of its own: it is full at times."""
-    with LocalValkey() as server:
-        yield server
-
-
-@pytest.fixture
-def settings(valkey, request) -> Settings:
-    return Settings(
-        store_url=valkey.url,
-        store_prefix=f"full-{abs(hash(request.node.name))}",
-        lease_s=5,
-        tick_s=0.1,
-        heartbeat_s=1,
-    )
-
-
-@contextmanager
-def full(settings: Settings) -> Iterator[None]:
-    """Redis has no memory left."""
-    with redis.Redis.from_url(settings.store_url) as admin:
-        admin.config_set("maxmemory", 1)
-        try:
-            yield
-        finally:
-            admin.config_set("maxmemory", 0)
 
 
 def store_a_claim(store: Store) -> bool:
@@ -208,32 +179,6 @@ def test_a_poller_keeps_its_lease(store, settings):
         assert store.status().polls == 3
 
 
-class Accepting:
-    """Step Functions, which takes whatever it is sent; and the dispatcher of a broker."""
-
-    throttled = ()
-
-    def __init__(self) -> None:
-        self.reports: list[str] = []
-        self.beats: list[str] = []
-        self.published: list[Job] = []
-
-    def of(self, activity):
-        return self
-
-    async def send_task_heartbeat(self, token, *, urgency=0.0):
-        self.beats.append(token)
-
-    async def send_task_success(self, token, output):
-        self.reports.append(token)
-
-    async def send_task_failure(self, token, *, error, cause):
-        self.reports.append(token)
-
-    def publish(self, claim, *, retry=0):
-        self.published.append(claim.job)
-
-
 def test_everything_in_flight_drains(store, settings):
     """Claims in every state come to their end, and nothing new is claimed meanwhile."""
     aws = Accepting()
@@ -253,7 +198,12 @@ def test_everything_in_flight_drains(store, settings):
                 clients=aws, store=store.claims, concurrent_calls=4, on_unfinished=lambda _: None
             )
         )
-        assert set(aws.beats) >= {"token-claimed", "token-queued", "token-running", "token-retried"}
+        assert set(aws.heartbeats) >= {
+            "token-claimed",
+            "token-queued",
+            "token-running",
+            "token-retried",
+        }
         assert store.jobs.end_lease("w2") == 1
         store.run(recovery.recover(store=store.claims, jobs=store.jobs, dispatcher=aws))
         assert aws.published == [Job(lost.claim_id, 2)]

@@ -81,7 +81,7 @@ class TestSlots:
         assert grant(store, MANY).polls == [5]
 
     def test_a_job_that_was_given_up_keeps_its_slot(self, store):
-        """Silent for too long with ``heartbeat="manual"``: it is settled, and runs on."""
+        """It was silent for too long with ``heartbeat="manual"``: it is failed, and runs on."""
         job = store.running(manual=True, interval_s=0.01)
         given_up = wait_until(lambda: store.run(store.claims.take_heartbeats(10)).given_up)
         assert [each.job for each in given_up] == [job]

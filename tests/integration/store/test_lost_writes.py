@@ -32,7 +32,7 @@ def lost(store):
     return lose
 
 
-def sweep(store) -> list[str]:
+def recovery_pass(store) -> list[str]:
     """Claims that a pass of recovery would publish."""
     assert store.run(store.claims.find_lost(10)) == []
     return [u.claim.claim_id for u in store.run(store.claims.take_unstarted(10, hold_s=0.01))]
@@ -81,11 +81,11 @@ def test_a_job_whose_beginning_is_lost_is_not_published_again(store, lost):
         store.run(store.claims.mark_queued(job))
         assert store.jobs.start(job, retry=0, worker="w1", run="r1") == "run"
     wait_until(lambda: store.status().oldest_s > 0.3, what="it is due for publishing")
-    assert sweep(store) == []  # its worker may have it, and has not said so
+    assert recovery_pass(store) == []  # its worker may have it, and has not said so
     renew(store, job)
     takeover_ends(store)
     renew(store, job)
-    assert sweep(store) == []  # its worker has it
+    assert recovery_pass(store) == []  # its worker has it
     assert store.jobs.settle(job, Outcome(output="1")) == "stored"
 
 
@@ -96,10 +96,10 @@ def test_a_job_that_no_worker_has_is_published_after_a_takeover(store, lost):
     with lost():
         store.run(store.claims.mark_queued(job))
     wait_until(lambda: store.status().oldest_s > 0.3, what="it is due for publishing")
-    assert sweep(store) == []
+    assert recovery_pass(store) == []
     takeover_ends(store)
     renew(store)
-    assert sweep(store) == [job.claim_id]
+    assert recovery_pass(store) == [job.claim_id]
 
 
 def test_a_worker_is_not_taken_for_dead_after_a_takeover(store, lost):
@@ -108,10 +108,10 @@ def test_a_worker_is_not_taken_for_dead_after_a_takeover(store, lost):
     wait_until(lambda: store.reader.read([]).workers[0].lease_s < 0, what="its lease has ended")
     with lost():
         renew(store, job)
-    assert sweep(store) == []
+    assert recovery_pass(store) == []
     assert renew(store, job).unwanted == frozenset()
     takeover_ends(store)
-    assert sweep(store) == []
+    assert recovery_pass(store) == []
 
 
 def test_a_job_whose_claim_is_lost_is_unwanted(store):
@@ -127,7 +127,7 @@ def test_a_job_that_its_worker_has_lost_is_published_at_once(store):
     renew(store, job)
     outcome = Outcome.failure("Bridge.WorkerLost", "its process was killed")
     assert store.jobs.recover(job, worker="w1", outcome=outcome, job_is_gone=True) is Recovery.AGAIN
-    assert sweep(store) == [job.claim_id]
+    assert recovery_pass(store) == [job.claim_id]
 
 
 def test_a_health_check_reads_the_signs_after_a_takeover(store, lost):

@@ -10,9 +10,9 @@ from bridge.healthcheck import Unknown, check
 from bridge.store import ClaimStore, Wish, check_schema
 from bridge.store.health import read_signs
 from bridge.store.schema import SCHEMA
-from tests.integration.store.test_full_store import full
-from tests.integration.store.test_full_store import settings as settings
-from tests.integration.store.test_full_store import valkey as valkey
+from tests.integration.store.full_server import full
+from tests.integration.store.full_server import settings as settings
+from tests.integration.store.full_server import valkey as valkey
 
 NEWER, OLDER = str(SCHEMA + 1), str(SCHEMA - 1)
 WISH = [Wish("resize", "celery", 0, 1)]

@@ -9,8 +9,9 @@ import redis
 
 from bridge.errors import StoreUnavailable
 from bridge.local.valkey import LocalValkey
+from bridge.model import Outcome
 from bridge.settings import Settings
-from bridge.store import ClaimStore, JobStore
+from bridge.store import ClaimStore, JobStore, Settled
 from bridge.store.translation import translated
 from tests.waiting import wait_until
 
@@ -38,8 +39,8 @@ OF_62 = "Error running script (call to f_4243): @user_script:1: @user_script: 1:
         "ACL failure in script: User u has no permissions to run the 'hset' command",
     ],
 )
-def test_an_outage(settings, said):
-    """The server is there and does not do it for now: the call is repeated."""
+def test_an_error_of_redis_that_is_an_outage(settings, said):
+    """The server answers but refuses the call for now: the call is repeated."""
     with pytest.raises(StoreUnavailable), translated(settings):
         raise redis.ResponseError(said)
 
@@ -52,8 +53,8 @@ def test_an_outage(settings, said):
         "BUSYKEY Target key name already exists.",
     ],
 )
-def test_a_mistake(settings, said):
-    """Said as it is: repeating it helps nothing."""
+def test_an_error_of_redis_that_is_a_mistake_of_a_script(settings, said):
+    """It is raised as it is: to repeat the call would not help."""
     with pytest.raises(redis.ResponseError), translated(settings):
         raise redis.ResponseError(said)
 
@@ -85,7 +86,7 @@ def test_a_reporter_that_waits_while_its_server_is_demoted(server):
 
 
 def test_a_right_that_is_missing_is_named(server):
-    """An administrator has to know which."""
+    """An administrator has to know which right it is."""
     valkey, admin = server
     admin.execute_command("ACL", "SETUSER", "poor", "on", ">s3cret", "~*", "+@all", "-zadd")
     jobs = JobStore(Settings(store_url=valkey.url.replace("//", "//poor:s3cret@")))
@@ -97,3 +98,26 @@ def test_a_right_that_is_missing_is_named(server):
             jobs.end_lease("w1")
     finally:
         jobs.close()
+
+
+def test_the_error_of_an_absent_store_hides_its_password():
+    """The error names the server and what stops, never the secret."""
+    jobs = JobStore(Settings(store_url="redis://:s3cret@127.0.0.1:1/0"))
+    with pytest.raises(StoreUnavailable, match=r"redis://:\*\*\*@127\.0\.0\.1:1/0") as caught:
+        jobs.end_lease("w1")
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.retryable
+
+
+def test_a_store_whose_replicas_are_missing_is_unavailable(store, valkey):
+    """The call can be repeated, and then it works."""
+    claim, outcome = store.claim(), Outcome(output="1")
+    store.worker()
+    with redis.Redis.from_url(valkey.url) as admin:
+        admin.config_set("min-replicas-to-write", 1)
+        try:
+            with pytest.raises(StoreUnavailable, match="NOREPLICAS"):
+                store.jobs.settle(claim.job, outcome)
+        finally:
+            admin.config_set("min-replicas-to-write", 0)
+    assert store.jobs.settle(claim.job, outcome) is Settled.STORED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 
 import pytest
@@ -12,8 +11,9 @@ import bridge
 from bridge.errors import SettingsError, StoreUnavailable
 from bridge.local.valkey import LocalValkey
 from bridge.settings import Settings
-from bridge.store import ClaimStore, JobStore, PassKind, StatusReader, describe_server
+from bridge.store import JobStore
 from bridge.store.health import read_signs
+from tests.integration.store.every_client import check_every_client
 from tests.tls import Authority, TlsProxy
 
 
@@ -34,29 +34,6 @@ def tls(valkey, authority):
         yield proxy
 
 
-def reached(settings: Settings) -> None:
-    """Every client of the store gets its answer, of the same store."""
-    jobs = JobStore(settings)
-    jobs.renew_lease("w1", number=1, slots=3, queues=["celery"])
-    jobs.close()
-    reader = StatusReader(settings)
-    assert [worker.slots for worker in reader.read([]).workers] == [3]
-    reader.close()
-    assert list(read_signs(settings, timeout_s=5).workers) == ["w1"]
-    assert describe_server(settings).version
-
-    async def poll():
-        claims = ClaimStore(settings)
-        try:
-            await claims.note_beat_pass(PassKind.HEARTBEAT)
-            assert not await claims.is_overdue(PassKind.HEARTBEAT, 60, of_beat=True)
-            assert not await claims.wait_for_outcome(0.01)
-        finally:
-            await claims.close()
-
-    asyncio.run(poll())
-
-
 def app_of(settings: Settings, **conf) -> Settings:
     """Settings of an app, and its broker answers."""
     app = Celery("app", set_as_current=False)
@@ -70,13 +47,13 @@ def app_of(settings: Settings, **conf) -> Settings:
 @pytest.mark.parametrize("spelling", ["CERT_NONE", "none", None])
 def test_tls_without_a_check_of_the_certificate(settings, tls, spelling):
     query = f"?ssl_cert_reqs={spelling}" if spelling else ""
-    reached(app_of(settings, broker_url=f"rediss://127.0.0.1:{tls.port}/0{query}"))
+    check_every_client(app_of(settings, broker_url=f"rediss://127.0.0.1:{tls.port}/0{query}"))
 
 
 @pytest.mark.parametrize("spelling", ["CERT_REQUIRED", "required", "CERT_OPTIONAL", "optional"])
 def test_tls_with_an_authority_in_the_url(settings, tls, authority, spelling):
     query = f"ssl_cert_reqs={spelling}&ssl_ca_certs={authority.ca}"
-    reached(app_of(settings, broker_url=f"rediss://127.0.0.1:{tls.port}/0?{query}"))
+    check_every_client(app_of(settings, broker_url=f"rediss://127.0.0.1:{tls.port}/0?{query}"))
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])
@@ -84,7 +61,7 @@ def test_tls_with_an_authority_in_the_url(settings, tls, authority, spelling):
 def test_tls_by_broker_use_ssl(settings, tls, authority, scheme, checks):
     use_ssl = {"ssl_cert_reqs": checks, "ssl_ca_certs": str(authority.ca)}
     url = f"{scheme}://127.0.0.1:{tls.port}/0"
-    reached(app_of(settings, broker_url=url, broker_use_ssl=use_ssl))
+    check_every_client(app_of(settings, broker_url=url, broker_use_ssl=use_ssl))
 
 
 def test_tls_with_a_certificate_of_the_client(settings, valkey, authority):
@@ -95,7 +72,7 @@ def test_tls_with_a_certificate_of_the_client(settings, valkey, authority):
     }
     with TlsProxy(valkey.port, authority, asks=True) as proxy:
         url = f"redis://127.0.0.1:{proxy.port}/0"
-        reached(app_of(settings, broker_url=url, broker_use_ssl=use_ssl))
+        check_every_client(app_of(settings, broker_url=url, broker_use_ssl=use_ssl))
 
 
 def test_a_certificate_of_a_foreign_authority_is_refused(settings, tls):
@@ -107,26 +84,28 @@ def test_a_certificate_of_a_foreign_authority_is_refused(settings, tls):
 def test_unix_sockets(settings, tmp_path):
     path = tmp_path / "r.sock"
     with LocalValkey(options=("--unixsocket", str(path))) as server:
-        reached(app_of(settings, broker_url=f"redis+socket://{path}"))
+        check_every_client(app_of(settings, broker_url=f"redis+socket://{path}"))
         for url in (f"unix://{path}?db=1", f"redis+socket://{path}?virtual_host=1"):
-            reached(settings.model_copy(update={"store_url": url}))
-        reached(settings.model_copy(update={"store_url": f"redis://127.0.0.1:{server.port}/1"}))
+            check_every_client(settings.model_copy(update={"store_url": url}))
+        check_every_client(
+            settings.model_copy(update={"store_url": f"redis://127.0.0.1:{server.port}/1"})
+        )
 
 
 def test_a_list_of_one_server(settings, valkey):
-    reached(app_of(settings, broker_url=[valkey.url, valkey.url]))
-    reached(app_of(settings, broker_url=f"{valkey.url};{valkey.url}"))
-    reached(app_of(settings, broker_read_url=valkey.url, broker_write_url=valkey.url))
+    check_every_client(app_of(settings, broker_url=[valkey.url, valkey.url]))
+    check_every_client(app_of(settings, broker_url=f"{valkey.url};{valkey.url}"))
+    check_every_client(app_of(settings, broker_read_url=valkey.url, broker_write_url=valkey.url))
 
 
 def test_a_user_with_a_password(settings):
     rule = ["shop", "on", ">p@ss/:", "~*", "&*", "+@all"]
     with LocalValkey(options=("--user", *rule)) as server:
         url = f"redis://shop:p%40ss%2F%3A@127.0.0.1:{server.port}/2"
-        reached(app_of(settings, broker_url=url))
+        check_every_client(app_of(settings, broker_url=url))
         wrong = url.replace("ss%2F", "ss%2Fs3cret")
         with pytest.raises(StoreUnavailable) as caught:
-            reached(settings.model_copy(update={"store_url": wrong}))
+            check_every_client(settings.model_copy(update={"store_url": wrong}))
         assert "s3cret" not in str(caught.value)
 
 
@@ -141,7 +120,7 @@ def test_a_provider_of_credentials(settings, monkeypatch):
     monkeypatch.setattr("tests.tls.Provider", Provider, raising=False)
     with LocalValkey(options=("--user", *rule)) as server:
         url = f"redis://127.0.0.1:{server.port}/0?credential_provider=tests.tls.Provider"
-        reached(app_of(settings, broker_url=url))
+        check_every_client(app_of(settings, broker_url=url))
         unknown = settings.model_copy(update={"store_url": url + "s"})
         with pytest.raises(SettingsError, match=r"tests\.tls\.Providers"):
             JobStore(unknown)

@@ -17,7 +17,7 @@ from bridge.loops.reporter import Reporter
 from bridge.model import Outcome
 from bridge.store import ClaimStore, PassKind, Start, Wish, scripts
 from bridge.store.health import read_signs
-from tests.integration.store.test_full_store import Accepting
+from tests.integration.store.accepting import Accepting
 from tests.waiting import wait_until
 
 TIME = "  return time[1] * 1000 + math.floor(time[2] / 1000)\n"
@@ -51,7 +51,7 @@ def watch(store) -> None:
     store.run(store.claims.watch_clock())
 
 
-def beat(store, aws) -> heartbeat.PassKind:
+def send_heartbeats(store, aws) -> heartbeat.HeartbeatCounts:
     return store.run(
         heartbeat.send_due_heartbeats(
             clients=aws, store=store.claims, concurrent_calls=4, on_unfinished=unwanted
@@ -84,7 +84,7 @@ def test_claims_of_every_state_go_on(store, jump, seconds):
     store.worker()
     assert store.run(store.claims.find_lost(10)) == []
     assert store.run(store.claims.take_unstarted(10, hold_s=5)) == []
-    beat(store, aws)
+    send_heartbeats(store, aws)
     assert store.jobs.keep_alive(manual, run="r1")
     for _ in range(2):
         watch(store)
@@ -94,12 +94,12 @@ def test_claims_of_every_state_go_on(store, jump, seconds):
         store.worker()
         watch(store)
         assert store.jobs.keep_alive(manual, run="r1")
-        beat(store, aws)
+        send_heartbeats(store, aws)
         assert store.run(store.claims.find_lost(10)) == []
         store.run(asyncio.sleep(0.05))
     for token in ("waiting", "running", "manual", "retried", "settled"):
         # Every half second, of about a second and a half.
-        assert 2 <= aws.beats.count(f"token-{token}") <= 4, (token, aws.beats)
+        assert 2 <= aws.heartbeats.count(f"token-{token}") <= 4, (token, aws.heartbeats)
     assert store.jobs.start(waiting.job, retry=0, worker="w1", run="r2") is Start.RUN
     assert store.jobs.start(retried, retry=1, worker="w1", run="r2") is Start.RUN
     for job in (waiting.job, retried, running, manual):
@@ -171,7 +171,7 @@ def test_a_process_that_was_stopped_sees_no_jump(store, settings, monkeypatch):
     before = store.claims._clock._last
     real = time.monotonic
     monkeypatch.setattr(clock.time, "monotonic", lambda: real() + HOUR_S)
-    after = clock._Look(before.redis_ms + round(HOUR_S * 1000), real() + HOUR_S, real() + HOUR_S)
+    after = clock._Reading(before.redis_ms + round(HOUR_S * 1000), real() + HOUR_S, real() + HOUR_S)
     assert clock._jump_ms(before, after) == 0
 
 
