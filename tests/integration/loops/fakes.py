@@ -14,7 +14,7 @@ from bridge.stepfunctions import ActivityTask
 
 
 class FaultyClient:
-    """Answers as scripted, and is well otherwise; notes what it was asked."""
+    """Answers as scripted, then without a fault; notes what it was asked."""
 
     throttled = ()
 
@@ -25,7 +25,7 @@ class FaultyClient:
         self.at_once = self.most_at_once = 0
 
     def of(self, activity):
-        """It stands for the clients of all places, too."""
+        """It is the clients of all places, too."""
         return self
 
     def place_of(self, activity):

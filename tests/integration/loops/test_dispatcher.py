@@ -67,7 +67,7 @@ def queued(app, server) -> list[str]:
     return [json.loads(message)["headers"]["id"] for message in reversed(messages)]
 
 
-def test_they_are_published_in_order_and_share_a_round_trip(app, server):
+def test_jobs_are_published_in_order_and_share_a_round_trip(app, server):
     dispatcher, claims = Dispatcher(app.bridge), claims_of(20)
     assert dispatcher.publish_all(claims[:1]) == [None]  # connects
     before = server.info("stats")["total_reads_processed"]
@@ -77,7 +77,7 @@ def test_they_are_published_in_order_and_share_a_round_trip(app, server):
     assert reads < 19 / 2
 
 
-def test_one_that_cannot_be_published_holds_up_no_other(app, server):
+def test_a_job_that_cannot_be_published_holds_up_no_other(app, server):
     good, bad = claims_of(2), claims_of(1, "unknown")
     failures = Dispatcher(app.bridge).publish_all([good[0], *bad, good[1]])
     assert [type(each) for each in failures] == [type(None), NotRegistered, type(None)]
@@ -100,7 +100,7 @@ def test_no_job_counts_as_published_while_the_broker_is_away(app, server, broker
 
 
 @pytest.mark.parametrize("optimizations", ["on", "off"])
-def test_the_name_of_the_broker_comes_to_mean_another_server(
+def test_jobs_are_published_when_the_brokers_name_leads_to_another_server(
     app, broker, valkey, server, monkeypatch, optimizations
 ):
     """As ElastiCache fails over: the old primary lives on, and so does our connection to it."""
@@ -119,7 +119,7 @@ def test_the_name_of_the_broker_comes_to_mean_another_server(
         assert queued(app, server) == [second.job.id]
 
 
-def test_a_lost_answer_means_again(app, server, broker):
+def test_jobs_are_published_again_after_a_lost_answer(app, server, broker):
     """The broker has the jobs; their fence makes the second copy harmless."""
     dispatcher, claims = Dispatcher(app.bridge), claims_of(3)
     assert dispatcher.publish_all(claims[:1]) == [None]
@@ -193,7 +193,7 @@ class Written(Task):
 
 
 class Jobs:
-    """Notes which claims are given up."""
+    """Notes which claims fail."""
 
     def __init__(self) -> None:
         self.outcomes: list[Outcome] = []
@@ -230,7 +230,7 @@ class TestWhatAFailureMeans:
         ],
         ids=repr,
     )
-    def test_what_may_pass_is_tried_again(self, app, server, jobs, error):
+    def test_a_failure_that_may_pass_is_not_final(self, app, server, jobs, error):
         (claim,) = claims_of(1, "refused")
         app.tasks["refused"].errors = [error]
         with pytest.raises(NotPublished, match="published again") as caught:
@@ -274,14 +274,14 @@ class TestWhatAFailureMeans:
         ],
         ids=repr,
     )
-    def test_what_can_never_be_published_is_given_up(self, app, server, jobs, error):
+    def test_the_claim_of_a_job_that_can_never_be_published_fails(self, app, server, jobs, error):
         app.tasks["refused"].errors = [error]
         Dispatcher(app.bridge).publish(*claims_of(1, "refused"))
         assert [outcome.error for outcome in jobs.outcomes] == ["Bridge.NotDispatched"]
         assert queued(app, server) == []
 
     @pytest.mark.parametrize("activity", ["work", "written"])
-    def test_what_cannot_be_routed_is_given_up(self, app, server, jobs, activity):
+    def test_the_claim_of_a_job_that_cannot_be_routed_fails(self, app, server, jobs, activity):
         app.register_task(Written())
 
         def nowhere(name, args, kwargs, options, task=None, **_):

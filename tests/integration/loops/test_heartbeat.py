@@ -19,30 +19,30 @@ from bridge.store import ClaimStore
 from tests.integration.loops.fakes import Counting, FaultyClient, wait_until_due
 
 
-def beat(store, client, unfinished=None, meters=OFF):
+def send_due(store, client, unfinished=None, meters=OFF):
     def on_unfinished(job):
         (unfinished if unfinished is not None else []).append(job)
 
-    passing = heartbeat.send_due_heartbeats(
+    sending = heartbeat.send_due_heartbeats(
         clients=client,
         store=store.claims,
         concurrent_calls=4,
         on_unfinished=on_unfinished,
         meters=meters,
     )
-    return store.run(passing)
+    return store.run(sending)
 
 
 class TestHeartbeat:
-    def test_due_tokens_are_beaten_no_more_at_once_than_allowed(self, store):
+    def test_due_heartbeats_are_sent_no_more_at_once_than_allowed(self, store):
         for n in range(20):
             store.claim(f"token-{n}", interval_s=0.05)
         wait_until_due(store, 0.06)
         client = FaultyClient()
-        assert beat(store, client).sent == 20
+        assert send_due(store, client).sent == 20
         assert 1 < client.most_at_once <= 4
 
-    def test_two_beats_never_double_the_calls(self, store):
+    def test_two_passes_at_once_send_each_heartbeat_once(self, store):
         store.claim(interval_s=0.5)
         wait_until_due(store, 0.51)
         client = FaultyClient()
@@ -66,7 +66,7 @@ class TestHeartbeat:
         job = store.running(interval_s=0.05)
         wait_until_due(store, 0.06)
         unfinished = []
-        done = beat(
+        done = send_due(
             store, FaultyClient(calls=[TokenClosed("gone", code="TaskTimedOut")]), unfinished
         )
         assert (done.closed, unfinished) == (1, [(job, "resize")])
@@ -82,22 +82,22 @@ class TestHeartbeat:
         wait_until_due(store, 0.06)
         meters = Counting()
         gone = TokenClosed("gone", code="TaskTimedOut")
-        beat(store, FaultyClient(calls=[gone, gone]), meters=meters)
+        send_due(store, FaultyClient(calls=[gone, gone]), meters=meters)
         assert sorted(meters.reports) == [("", False), ("Boom", False)]
         assert store.status().in_flight == 0
 
     @pytest.mark.parametrize("odd", [ZeroDivisionError("a bug"), SettingsError("no such region")])
-    def test_an_odd_exception_of_one_stops_no_other(self, store, monkeypatch, odd, caplog):
+    def test_an_unexpected_exception_of_one_stops_no_other(self, store, monkeypatch, odd, caplog):
         """Each heartbeat is for itself; the one comes again before its interval is over."""
         monkeypatch.setattr(heartbeat, "BATCH", 4)
         for n in range(10):
             store.claim(f"token-{n}", interval_s=0.4)
         wait_until_due(store, 0.41)
-        done = beat(store, FaultyClient(calls=[odd]))
+        done = send_due(store, FaultyClient(calls=[odd]))
         assert (done.sent, done.failed) == (9, 1)
         assert str(odd) in caplog.text
         wait_until_due(store, 0.12)
-        assert beat(store, FaultyClient()).sent == 1
+        assert send_due(store, FaultyClient()).sent == 1
 
     def test_a_store_that_is_away_for_one_note_does_not_keep_the_others_of_its_batch(self, store):
         """The pass ends then, and says so."""
@@ -124,7 +124,7 @@ class TestHeartbeat:
         assert len(client.sent) == 3
 
     @pytest.mark.parametrize("interval_s", [10 / 3, 0.3333, 1.0001])
-    def test_an_interval_that_is_no_whole_number(self, store, interval_s):
+    def test_an_interval_may_be_no_whole_number(self, store, interval_s):
         """A quarter of it is a score with a fraction, once its worker's lease has ended."""
         job = store.running(interval_s=interval_s)
         heartbeats = f"{store.settings.root_key}:heartbeats"
@@ -134,20 +134,20 @@ class TestHeartbeat:
 
         due_at(1.25)
         store.jobs.end_lease("w1")
-        assert beat(store, FaultyClient()).sent == 0
+        assert send_due(store, FaultyClient()).sent == 0
         ((_, score),) = store.jobs._scripts.redis.zrange(heartbeats, 0, -1, withscores=True)
         assert score == int(score)
         store.worker()
         due_at(1764241234833.25)  # as an earlier version left it
-        assert beat(store, FaultyClient(calls=[Throttled("slow down")])).failed == 1
+        assert send_due(store, FaultyClient(calls=[Throttled("slow down")])).failed == 1
         due_at(1)
-        assert beat(store, FaultyClient()).sent == 1
+        assert send_due(store, FaultyClient()).sent == 1
 
-    def test_a_throttled_beat_comes_again_before_its_interval_is_over(self, store):
+    def test_a_throttled_heartbeat_is_due_again_before_its_interval_is_over(self, store):
         store.claim(interval_s=0.4)
         wait_until_due(store, 0.41)
         client = FaultyClient(calls=[Throttled("slow down")])
-        assert beat(store, client).failed == 1
-        assert beat(store, client).sent == 0  # not at once: that would be a spiral
+        assert send_due(store, client).failed == 1
+        assert send_due(store, client).sent == 0  # not at once: that would be a spiral
         wait_until_due(store, 0.12)
-        assert beat(store, client).sent == 1
+        assert send_due(store, client).sent == 1

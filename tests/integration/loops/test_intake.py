@@ -22,7 +22,7 @@ class TestIntake:
     def test_a_store_that_is_away_keeps_the_token_until_it_is_back(
         self, registry, tmp_path, run, caplog
     ):
-        """The token is nowhere else: the poller holds it until Redis takes it."""
+        """Only the poller has the token, and keeps it until Redis takes it."""
         caplog.set_level(logging.WARNING)
         with LocalValkey(data_dir=tmp_path / "data") as valkey:
             settings = Settings(store_url=valkey.url, lease_s=30)

@@ -1,4 +1,4 @@
-"""Which polls a poller has open, and what it tells the store of them: on a real store.
+"""Which polls a poller has open, and what it tells a real store of them.
 
 Step Functions is a fake that notes polls and holds them; other pollers are calls of the store.
 """
@@ -34,8 +34,8 @@ class Client:
 
     Attributes:
         tasks: Activity → tasks that wait.
-        answers_in_s: Within what a poll finds a task.
-        hold_s: Within what one returns that finds none.
+        answers_in_s: How long a poll takes to find a task.
+        hold_s: How long a poll is held that finds none.
         polled: Activity → polls so far.
         open: Activity → polls that are open now.
         most_open: At once.
@@ -51,7 +51,7 @@ class Client:
         self.most_open = 0
 
     def of(self, activity):
-        """It stands for the clients of all places, too."""
+        """It is the clients of all places, too."""
         return self
 
     def place_of(self, activity):
@@ -290,7 +290,7 @@ class TestWindow:
 
 
 class TestAskAgain:
-    def test_seldom_while_nothing_is_refused(self, play):
+    def test_it_asks_seldom_while_nothing_is_refused(self, play):
         """And again when a pause is over, and soon where something was refused."""
 
         async def steps(scene):
@@ -307,7 +307,7 @@ class TestAskAgain:
 
         play(steps, slots=0)
 
-    def test_soon_while_another_pollers_poll_covers_the_activity(self, play):
+    def test_it_asks_soon_while_another_pollers_poll_covers_the_activity(self, play):
         """That poller may end."""
 
         async def steps(scene):
@@ -380,7 +380,7 @@ class TestDrain:
 
         play(steps)
 
-    def test_what_they_bring_is_dispatched(self, play):
+    def test_tasks_that_open_polls_bring_are_dispatched(self, play):
         async def steps(scene):
             await scene.until(lambda: scene.client.open["a0"])
             scene.poller.drain()
@@ -392,7 +392,7 @@ class TestDrain:
         play(steps)
 
 
-class TestSaid:
+class TestLog:
     def test_a_queue_without_a_worker_is_said_once_and_when_one_serves_it(self, play, caplog):
         caplog.set_level(logging.INFO)
 

@@ -14,7 +14,7 @@ from tests.integration.loops.fakes import FaultyDispatcher, wait_until_due
 
 
 class TestRecovery:
-    def test_a_claim_that_was_not_dispatched_is(self, store):
+    def test_a_claim_that_was_not_dispatched_is_dispatched(self, store):
         claim = store.claim()
         wait_until_due(store, 0.21)
         dispatcher = FaultyDispatcher()
@@ -87,7 +87,7 @@ class TestRecovery:
         assert done.dispatched == 1
         assert "no task here has it" in caplog.text
 
-    def test_an_odd_exception_of_one_claim_holds_up_no_other(self, store, caplog):
+    def test_an_unexpected_exception_of_one_claim_holds_up_no_other(self, store, caplog):
         for token in ("token-1", "token-2"):
             store.claim(token)
 
@@ -134,7 +134,7 @@ class TestRecovery:
         assert (done.again, done.failed, done.dispatched) == (count // 2,) * 3
         assert len({job.claim_id for job in dispatcher.published}) == count // 2
 
-    def test_a_worker_that_comes_back_in_the_middle_of_a_pass_ends_it(self, store):
+    def test_a_worker_that_is_back_in_the_middle_of_a_pass_ends_it(self, store):
         """Its jobs stay where they are; the pass does not ask for ever."""
         for number in range(recovery.BATCH + 1):
             store.running(f"token-{number}", max_attempts=2)

@@ -70,7 +70,7 @@ class TestReporter:
         assert "Step Functions says TaskTimedOut" in caplog.text
 
     def test_an_output_that_is_refused_becomes_a_failure(self, store):
-        """Left alone, the state would hang until its time-out."""
+        """Without an outcome, the state would wait until its time-out."""
         store.settled()
         client = FaultyClient(calls=[InvalidRequest("no JSON", code="InvalidOutput")])
         flush_until(store, client, lambda: store.status().in_flight == 0)
@@ -91,8 +91,8 @@ class TestReporter:
         assert meters.reports == [("Bridge.FailureRefused", True)]
         assert f"claim {job.claim_id}" in caplog.text
 
-    def test_a_key_that_is_refused_is_waited_for_but_not_for_ever(self, store, monkeypatch):
-        """Its policy may be mended; an execution must not hang until its time-out either."""
+    def test_a_kms_key_that_refuses_is_waited_for_but_not_for_ever(self, store, monkeypatch):
+        """Its policy may be corrected; but an execution must not wait until its time-out."""
         denied = EncryptionKeyUnavailable("no", code="KmsAccessDeniedException")
         throttled = EncryptionKeyUnavailable("slow down", code="KmsThrottlingException")
         store.settled("token-1")
@@ -135,13 +135,13 @@ class TestReporter:
         assert 4 <= delays[1] <= 8
         assert 15 <= delays[2] <= 30
 
-    def test_a_bug_is_said_and_the_report_stays(self, store, caplog):
+    def test_an_unexpected_exception_is_logged_and_the_report_stays(self, store, caplog):
         store.settled()
         client = FaultyClient(calls=[ZeroDivisionError("a bug")])
         flush_until(store, client, lambda: store.status().in_flight == 0)
         assert "was not reported; it is tried again" in caplog.text
 
-    def test_many_at_once_and_no_more_than_allowed(self, store):
+    def test_many_reports_are_sent_at_once_and_no_more_than_allowed(self, store):
         for n in range(20):
             store.settled(f"token-{n}")
         client = FaultyClient()

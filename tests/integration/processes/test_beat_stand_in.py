@@ -14,7 +14,7 @@ TICK_S = 0.2
 
 
 class EarlyBeat(ClaimStore):
-    """With a beat process whose passes begin early in the ticks of who stands in for it."""
+    """A store with a beat process whose passes begin early in the ticks of the stand-in."""
 
     def __init__(self, settings):
         super().__init__(settings)
@@ -34,8 +34,8 @@ class EarlyBeat(ClaimStore):
 
 
 class TestBeatStandIn:
-    def test_hands_back_wherever_in_its_ticks_beat_begins(self, store, caplog):
-        """From the time of the last pass alone it would take beat's for its own, for ever."""
+    def test_it_stops_at_whatever_moment_of_its_ticks_beat_begins(self, store, caplog):
+        """From the time of the last pass alone it could not tell beat's passes from its own."""
         caplog.set_level(logging.INFO)
         settings = store.settings.model_copy(update={"tick_s": TICK_S})
 

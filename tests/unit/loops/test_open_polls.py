@@ -24,7 +24,7 @@ class TestIdle:
         polls.age(1000.5)
         assert (polls.fresh, polls.idle, polls.idle_at) == (0, 1, math.inf)
 
-    def test_each_by_its_own_time(self, polls):
+    def test_each_poll_becomes_idle_at_its_own_time(self, polls):
         for now in (1000.0, 1000.2, 1000.2, 1000.4):
             polls.add(now)
         polls.age(1000.7)
@@ -89,17 +89,17 @@ class TestIdle:
 
 
 class TestWant:
-    def test_as_many_as_the_window_has_room_for(self, polls):
+    def test_it_wants_as_many_as_the_window_has_room_for(self, polls):
         polls.window.size = 3
         polls.add(1000.0)
         assert polls.want(1000.0) == 2
 
-    def test_none_in_a_pause(self, polls):
+    def test_it_wants_none_in_a_pause(self, polls):
         polls.paused_until = 1001.0
         assert polls.want(1000.9) == 0
         assert polls.want(1001.0) == 1
 
-    def test_none_beside_an_idle_one(self, polls):
+    def test_it_wants_none_beside_an_idle_one(self, polls):
         polls.window.size = 5
         polls.add(1000.0)
         polls.age(1001.0)

@@ -45,7 +45,7 @@ def few_attempts(monkeypatch) -> None:
 
 
 class TestList:
-    def test_all_pages(self, server):
+    def test_activities_of_all_pages_are_listed(self, server):
         server.script("ListActivities", page("b", "c", next_token="more"), page("a"))
         assert list(list_activities().items()) == [(n, arn(n)) for n in "abc"]
         assert [sent.fields for sent in server.calls] == [
@@ -53,13 +53,13 @@ class TestList:
             {"maxResults": 1000, "nextToken": "more"},
         ]
 
-    def test_none(self, server):
+    def test_an_account_without_activities_lists_none(self, server):
         server.script("ListActivities", page())
         assert list_activities() == {}
 
 
 class TestResolve:
-    def test_names_and_arns(self, server):
+    def test_names_become_arns_and_arns_stay(self, server):
         server.script("ListActivities", page("resize", "other"))
         assert resolve(["resize", arn("full")]) == {
             "resize": arn("resize"),
@@ -71,7 +71,7 @@ class TestResolve:
         assert resolve([]) == {}
         assert server.calls == []
 
-    def test_each_missing_one_is_told_with_the_remedy(self, server):
+    def test_all_missing_activities_are_named_with_the_remedy(self, server):
         server.script("ListActivities", page("resize"))
         with pytest.raises(ActivityMissing) as caught:
             resolve(["resize", "invoice", "mail"])
@@ -81,12 +81,12 @@ class TestResolve:
             "celery -A APP activities create invoice mail"
         )
 
-    def test_an_account_without_activities(self, server):
+    def test_an_account_without_activities_is_an_error(self, server):
         server.script("ListActivities", page())
         with pytest.raises(ActivityMissing, match=r"no activities at all \(endpoint"):
             resolve(["resize"])
 
-    def test_an_arn_of_another_region_is_taken_as_it_is(self, server):
+    def test_an_arn_of_another_region_stays_as_it_is(self, server):
         there = arn("full", "us-east-1")
         assert resolve([there]) == {there: there}
         assert server.calls == []
@@ -97,17 +97,17 @@ KEY = Encryption(type="CUSTOMER_MANAGED_KMS_KEY", kms_key_id="alias/a", data_key
 
 
 class TestCreate:
-    def test_with_tags(self, server):
+    def test_an_activity_is_created_with_its_tags(self, server):
         server.script("CreateActivity", ok({"activityArn": arn("a"), "creationDate": 1.5e9}))
         assert create_activity(ActivityAttributes(name="a", tags={"team": "x"})) == arn("a")
         assert server.calls[0].fields == {"name": "a", "tags": [{"key": "team", "value": "x"}]}
 
-    def test_without_tags(self, server):
+    def test_an_activity_is_created_without_tags(self, server):
         server.script("CreateActivity", ok({"activityArn": arn("a"), "creationDate": 1.5e9}))
         create_activity(A)
         assert server.calls[0].fields == {"name": "a"}
 
-    def test_with_a_key_of_ones_own(self, server):
+    def test_an_activity_is_created_with_its_kms_key(self, server):
         server.script("CreateActivity", ok({"activityArn": arn("a"), "creationDate": 1.5e9}))
         create_activity(ActivityAttributes(name="a", encryption=KEY))
         assert server.calls[0].fields["encryptionConfiguration"] == {
@@ -116,20 +116,20 @@ class TestCreate:
             "kmsDataKeyReusePeriodSeconds": 60,
         }
 
-    def test_one_that_exists_with_other_encryption(self, server):
+    def test_an_activity_that_exists_with_other_encryption_stays(self, server):
         server.script("CreateActivity", error("ActivityAlreadyExists"))
         server.script("ListActivities", page("a"))
         assert create_activity(A) == arn("a")
 
     @pytest.mark.parametrize("code", ["InvalidName", "ActivityLimitExceeded", "TooManyTags"])
-    def test_refused(self, server, code):
+    def test_a_refusal_is_raised(self, server, code):
         server.script("CreateActivity", error(code, message="no"))
         with pytest.raises(InvalidRequest, match=rf"CreateActivity: {code} \(HTTP 400\): no"):
             create_activity(A)
 
 
 class TestDescribeAndDelete:
-    def test_describe(self, server):
+    def test_an_activity_is_described(self, server):
         server.script(
             "DescribeActivity",
             ok({"activityArn": arn("a"), "name": "a", "creationDate": 1_500_000_000}),
@@ -139,7 +139,7 @@ class TestDescribeAndDelete:
         assert found.created == datetime.fromtimestamp(1_500_000_000, UTC)
         assert found.encryption is None
 
-    def test_describe_an_encrypted_one(self, server):
+    def test_an_encrypted_activity_is_described(self, server):
         key = {
             "type": "CUSTOMER_MANAGED_KMS_KEY",
             "kmsKeyId": "alias/a",
@@ -158,12 +158,12 @@ class TestDescribeAndDelete:
         )
         assert describe_activity(arn("a")).encryption == KEY
 
-    def test_describe_none(self, server):
+    def test_an_activity_that_does_not_exist_is_an_error(self, server):
         server.script("DescribeActivity", error("ActivityDoesNotExist"))
         with pytest.raises(ActivityDoesNotExist):
             describe_activity(arn("a"))
 
-    def test_delete(self, server):
+    def test_an_activity_is_deleted(self, server):
         delete_activity(arn("a"))
         assert server.calls[0].fields == {"activityArn": arn("a")}
 
@@ -180,7 +180,7 @@ class TestErrors:
             (hang_up, ServiceUnavailable),
         ],
     )
-    def test_are_ours(self, server, answer, kind):
+    def test_errors_of_aws_become_the_bridges(self, server, answer, kind):
         server.script("ListActivities", answer)
         with pytest.raises(kind, match="ListActivities: ") as caught:
             list_activities()
@@ -191,23 +191,23 @@ class TestErrors:
         server.script("ListActivities", error("ThrottlingException"), page("a"))
         assert list_activities() == {"a": arn("a")}
 
-    def test_no_credentials(self, server, monkeypatch):
+    def test_missing_credentials_are_an_error(self, server, monkeypatch):
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
         monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
         with pytest.raises(CredentialsUnavailable, match="no AWS credentials"):
             list_activities()
 
-    def test_half_of_them(self, server, monkeypatch):
+    def test_a_missing_secret_key_is_an_error(self, server, monkeypatch):
         monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
         with pytest.raises(CredentialsUnavailable, match="AWS_SECRET_ACCESS_KEY"):
             list_activities()
 
-    def test_no_server_listens(self, server, monkeypatch):
+    def test_an_endpoint_without_a_server_is_an_error(self, server, monkeypatch):
         monkeypatch.setenv("AWS_ENDPOINT_URL_SFN", "http://127.0.0.1:1")
         with pytest.raises(ServiceUnavailable, match=r"no answer from http://127.0.0.1:1"):
             list_activities()
 
-    def test_no_region(self):
+    def test_a_missing_region_is_an_error(self):
         with pytest.raises(SettingsError, match="AWS_REGION"):
             list_activities()
 

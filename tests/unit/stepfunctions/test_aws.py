@@ -49,13 +49,13 @@ class TestRegion:
         monkeypatch.setenv("AWS_REGION", "")
         assert Connection.from_environment().region == "eu-west-2"
 
-    def test_of_the_profile(self, monkeypatch, tmp_path):
+    def test_the_region_of_the_profile_is_used(self, monkeypatch, tmp_path):
         (tmp_path / "config").write_text("[profile work]\nregion = us-west-2\n")
         monkeypatch.setenv("AWS_PROFILE", "work")
         found = Connection.from_environment()
         assert (found.region, found.profile) == ("us-west-2", "work")
 
-    def test_missing(self):
+    def test_a_missing_region_is_an_error(self):
         with pytest.raises(SettingsError, match="AWS_REGION"):
             Connection.from_environment()
         with pytest.raises(SettingsError, match="AWS_REGION"):
@@ -70,7 +70,7 @@ class TestRegion:
             ("AWS_ENDPOINT_URL", "http://me:secret@localhost", "login"),
         ],
     )
-    def test_impossible_settings(self, monkeypatch, name, value, said):
+    def test_impossible_settings_are_an_error(self, monkeypatch, name, value, said):
         monkeypatch.setenv("AWS_REGION", REGION)
         monkeypatch.setenv(name, value)
         with pytest.raises(SettingsError, match=said) as caught:
@@ -79,11 +79,11 @@ class TestRegion:
 
 
 class TestEndpoint:
-    def test_of_the_region(self):
+    def test_the_endpoint_is_that_of_the_region(self):
         assert url(AWS_REGION="eu-west-1") == "https://states.eu-west-1.amazonaws.com/"
         assert url(AWS_REGION="cn-north-1") == "https://states.cn-north-1.amazonaws.com.cn/"
 
-    def test_fips_and_dualstack(self):
+    def test_fips_and_dual_stack_are_used(self):
         fips, dual = {"AWS_USE_FIPS_ENDPOINT": "true"}, {"AWS_USE_DUALSTACK_ENDPOINT": "true"}
         assert url(AWS_REGION="us-east-1", **fips) == (
             "https://states-fips.us-east-1.amazonaws.com/"
@@ -94,7 +94,7 @@ class TestEndpoint:
         )
 
     @pytest.mark.parametrize("region", ["us-gov-west-1", "us-iso-east-1"])
-    def test_where_the_endpoint_rules_know_better(self, monkeypatch, region):
+    def test_the_endpoint_rules_decide(self, monkeypatch, region):
         """botocore's ``client.meta.endpoint_url`` is not where it sends calls to."""
         monkeypatch.setenv("AWS_REGION", region)
         monkeypatch.setenv("AWS_USE_DUALSTACK_ENDPOINT", "true")
@@ -112,7 +112,7 @@ class TestEndpoint:
             client.send_task_heartbeat(taskToken="t")
         assert [Connection.from_environment().endpoint_url] == sent != [client.meta.endpoint_url]
 
-    def test_variables(self):
+    def test_variables_name_the_endpoint(self):
         of_all, of_sfn = (
             {"AWS_ENDPOINT_URL": "http://all:1"},
             {"AWS_ENDPOINT_URL_SFN": "http://sfn:2"},
@@ -123,7 +123,7 @@ class TestEndpoint:
             "https://states.eu-west-1.amazonaws.com/"
         )
 
-    def test_config_file(self, tmp_path):
+    def test_the_config_file_names_the_endpoint(self, tmp_path):
         (tmp_path / "config").write_text(
             "[profile a]\nservices = local\nregion = eu-west-1\n"
             "[services local]\nsfn =\n  endpoint_url = http://file:3\n"
@@ -131,7 +131,7 @@ class TestEndpoint:
         assert url(AWS_PROFILE="a") == "http://file:3/"
         assert url(AWS_PROFILE="a", AWS_ENDPOINT_URL_SFN="http://sfn:2") == "http://sfn:2/"
 
-    def test_rules_of_ones_own(self, tmp_path):
+    def test_the_users_own_endpoint_rules_are_used(self, tmp_path):
         """Read although the process has read botocore's before."""
         assert url(AWS_REGION=REGION) == "https://states.eu-west-1.amazonaws.com/"
         folder = tmp_path / "stepfunctions" / "2016-11-23"
@@ -203,12 +203,14 @@ def tls_server(certificate, monkeypatch):
 
 class TestTls:
     @pytest.mark.parametrize("variable", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
-    def test_a_bundle_of_ones_own(self, tls_server, certificate, monkeypatch, variable):
+    def test_the_users_own_ca_bundle_is_trusted(
+        self, tls_server, certificate, monkeypatch, variable
+    ):
         monkeypatch.setenv(variable, certificate[0])
         beat()
         assert len(tls_server.calls) == 1
 
-    def test_of_the_profile(self, tls_server, certificate, tmp_path):
+    def test_the_bundle_of_the_profile_is_trusted(self, tls_server, certificate, tmp_path):
         (tmp_path / "config").write_text(f"[default]\nca_bundle = {certificate[0]}\n")
         beat()
 
@@ -226,7 +228,7 @@ class TestTls:
             beat()
 
     @pytest.mark.parametrize("content", [None, "no certificate"])
-    def test_a_bundle_that_cannot_be_read(self, monkeypatch, tmp_path, content):
+    def test_a_bundle_that_cannot_be_read_is_an_error(self, monkeypatch, tmp_path, content):
         if content is not None:
             (tmp_path / "ca.pem").write_text(content)
         monkeypatch.setenv("AWS_REGION", REGION)
@@ -234,7 +236,7 @@ class TestTls:
         with pytest.raises(SettingsError, match=r"ca.pem.*AWS_CA_BUNDLE"):
             StepFunctions()
 
-    def test_a_folder_of_certificates(self, monkeypatch, tmp_path):
+    def test_a_folder_of_certificates_is_trusted(self, monkeypatch, tmp_path):
         monkeypatch.setenv("AWS_REGION", REGION)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path))
         assert Connection.from_environment().tls() is not None
@@ -242,7 +244,7 @@ class TestTls:
 
 class TestProxies:
     @pytest.mark.parametrize("login", ["", "me:top%20secret"])
-    def test_https_goes_through(self, tls_server, certificate, monkeypatch, login):
+    def test_https_goes_through_the_proxy(self, tls_server, certificate, monkeypatch, login):
         proxy = Proxy(tls_server.port, login=login.replace("%20", " "))
         monkeypatch.setenv("AWS_CA_BUNDLE", certificate[0])
         monkeypatch.setenv(
@@ -253,7 +255,7 @@ class TestProxies:
         assert proxy.asked == [f"CONNECT 127.0.0.1:{tls_server.port} HTTP/1.1"]
         assert len(tls_server.calls) == 1
 
-    def test_a_proxy_that_refuses(self, tls_server, certificate, monkeypatch):
+    def test_a_proxy_that_refuses_is_an_error(self, tls_server, certificate, monkeypatch):
         proxy = Proxy(tls_server.port, login="me:right")
         monkeypatch.setenv("AWS_CA_BUNDLE", certificate[0])
         monkeypatch.setenv("HTTPS_PROXY", f"http://me:topsecret@127.0.0.1:{proxy.port}")
@@ -262,12 +264,12 @@ class TestProxies:
         proxy.close()
         assert "topsecret" not in f"{caught.value!r}"
 
-    def test_a_proxy_that_is_not_there(self, tls_server, monkeypatch):
+    def test_a_proxy_that_is_not_there_is_an_error(self, tls_server, monkeypatch):
         monkeypatch.setenv("HTTPS_PROXY", "127.0.0.1:1")
         with pytest.raises(ServiceUnavailable, match=r"proxy cannot be reached .*refused"):
             beat()
 
-    def test_no_proxy(self, tls_server, certificate, monkeypatch):
+    def test_no_proxy_exempts_the_endpoint(self, tls_server, certificate, monkeypatch):
         monkeypatch.setenv("AWS_CA_BUNDLE", certificate[0])
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -275,7 +277,7 @@ class TestProxies:
 
 
 class TestDescription:
-    def test_of_what_is_in_force(self, server, monkeypatch):
+    def test_it_shows_the_connection_in_use(self, server, monkeypatch):
         monkeypatch.setenv("HTTP_PROXY", "http://me:secret@proxy:3128")
         assert describe_connection() == {
             "region": REGION,
@@ -286,16 +288,16 @@ class TestDescription:
             "proxy": "http://***:***@proxy:3128",
         }
 
-    def test_without_credentials(self, monkeypatch):
+    def test_it_shows_that_there_are_no_credentials(self, monkeypatch):
         monkeypatch.setenv("AWS_REGION", REGION)
         assert describe_connection()["credentials"] == "none"
 
-    def test_with_half_of_them(self, monkeypatch):
+    def test_it_shows_that_the_secret_key_is_missing(self, monkeypatch):
         monkeypatch.setenv("AWS_REGION", REGION)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
         assert "AWS_SECRET_ACCESS_KEY" in str(describe_connection()["credentials"])
 
-    def test_without_a_region(self):
+    def test_it_shows_that_there_is_no_region(self):
         found = describe_connection()
         assert found["region"] is None
         assert "AWS_REGION" in str(found["problem"])

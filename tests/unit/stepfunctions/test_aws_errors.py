@@ -67,7 +67,7 @@ class TestErrors:
         ],
     )
     @pytest.mark.parametrize("header", [False, True])
-    def test_of_a_report(self, server, code, status, kind, header):
+    def test_each_code_of_a_report_means_one_exception(self, server, code, status, kind, header):
         server.script(
             "SendTaskSuccess", error(code, status=status, message="said AWS", header=header)
         )
@@ -88,7 +88,7 @@ class TestErrors:
             ("InvalidToken", StepFunctionsError),  # a poll has no task token
         ],
     )
-    def test_of_a_poll(self, server, code, kind):
+    def test_each_code_of_a_poll_means_one_exception(self, server, code, kind):
         server.script("GetActivityTask", error(code))
         with pytest.raises(kind) as caught:
             call(poll)
@@ -107,21 +107,21 @@ class TestErrors:
         ],
     )
     @pytest.mark.parametrize("body", [b"", b"<html>no</html>", b"[1]", b"\xff\xfe", b"[" * 100_000])
-    def test_without_a_code(self, server, status, kind, body):
+    def test_without_a_code_the_status_decides(self, server, status, kind, body):
         server.script("SendTaskHeartbeat", raw(body, status=status))
         with pytest.raises(kind, match=f"HTTP {status}") as caught:
             call(lambda client: heartbeat(client, ONCE))
         assert caught.value.code == ""
         assert ("proxies" in str(caught.value)) == (status in (400, 403, 413))
 
-    def test_an_unknown_code_is_said_out_loud(self, server):
+    def test_an_unknown_code_is_an_error_that_is_not_tried_again(self, server):
         server.script("SendTaskHeartbeat", error("Novelty", message="who knows"))
         with pytest.raises(StepFunctionsError, match=r"Novelty.*who knows") as caught:
             call(heartbeat)
         assert not caught.value.retryable
         assert len(server.calls) == 1
 
-    def test_the_request_id_is_told(self, server):
+    def test_the_message_has_the_request_id(self, server):
         server.script(
             "SendTaskHeartbeat", error("TaskTimedOut", headers={"x-amzn-RequestId": "r1"})
         )
@@ -139,7 +139,7 @@ class TestErrors:
             ("InvalidSignatureException", "Signature not yet current: 20260101T000000Z is still"),
         ],
     )
-    def test_a_wrong_clock(self, server, code, message):
+    def test_a_wrong_clock_is_named(self, server, code, message):
         date = {"Date": "Thu, 01 Jan 2037 00:00:00 GMT"}
         server.script("SendTaskHeartbeat", error(code, message=message, headers=date))
         with pytest.raises(ClockSkewed, match=r"\d+ s behind AWS's. Synchronise") as caught:
@@ -148,12 +148,12 @@ class TestErrors:
         assert message in str(caught.value)
 
     @pytest.mark.parametrize("date", ["", "yesterday", "Thu, 01 Jan 2037 00:00:00 -0000"])
-    def test_a_wrong_clock_without_a_useful_date(self, server, date):
+    def test_a_wrong_clock_is_named_without_a_useful_date(self, server, date):
         server.script("SendTaskHeartbeat", error("RequestExpired", headers={"Date": date}))
         with pytest.raises(ClockSkewed, match="Synchronise"):
             call(heartbeat)
 
-    def test_a_wrong_secret_key(self, server, monkeypatch):
+    def test_a_wrong_secret_key_is_an_error_of_credentials(self, server, monkeypatch):
         server.expect_bad_signatures = True
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
         with pytest.raises(CredentialsUnavailable, match="InvalidSignatureException"):
@@ -173,21 +173,21 @@ class TestErrors:
             hang_up,
         ],
     )
-    def test_a_poll_whose_answer_is_garbled_or_lost(self, server, answer):
+    def test_a_poll_whose_answer_is_garbled_or_lost_is_an_error(self, server, answer):
         server.script("GetActivityTask", answer)
         with pytest.raises(ServiceUnavailable) as caught:
             call(poll)
         assert caught.value.__context__ is None
         assert len(server.calls) == 1, "a poll is never retried"
 
-    def test_no_server_listens(self, server, monkeypatch):
+    def test_an_endpoint_without_a_server_is_an_error(self, server, monkeypatch):
         monkeypatch.setenv("AWS_ENDPOINT_URL_SFN", "http://127.0.0.1:1")
         with pytest.raises(
             ServiceUnavailable, match=r"no answer from http://127.0.0.1:1: Connection refused"
         ):
             call(lambda client: heartbeat(client, ONCE))
 
-    def test_no_such_host(self, server, monkeypatch):
+    def test_a_host_name_that_does_not_exist_is_an_error(self, server, monkeypatch):
         monkeypatch.setenv("AWS_ENDPOINT_URL_SFN", "http://states.invalid")
         with pytest.raises(ServiceUnavailable, match="cannot be resolved"):
             call(lambda client: heartbeat(client, ONCE))

@@ -61,7 +61,7 @@ class TestCallsOnTheWire:
         server.script("GetActivityTask", task(TOKEN, text))
         assert call(poll).input == text
 
-    def test_short_calls(self, server):
+    def test_heartbeats_and_reports_are_sent_on_one_connection(self, server):
         async def all_three(client):
             await heartbeat(client)
             await succeed(client, '{"a": "ü"}')
@@ -115,7 +115,7 @@ class TestCallsOnTheWire:
         call(twice)
         assert "Cookie" not in server.calls[1].headers
 
-    def test_a_closed_client_says_so(self, server):
+    def test_a_closed_client_refuses_calls(self, server):
         async def main():
             client = StepFunctions()
             await client.close()

@@ -104,7 +104,7 @@ async def turns_while(busy: threading.Event, awaitable) -> int:
 
 
 class TestLoading:
-    def test_once_for_all_and_off_the_loop(self, server):
+    def test_they_are_loaded_once_for_all_calls_and_off_the_loop(self, server):
         loaded, busy = [], threading.Event()
 
         def load():
@@ -118,7 +118,7 @@ class TestLoading:
         assert loaded == ["bridge-credentials"]
         assert len(server.calls) == 50
 
-    def test_none_are_there(self, server):
+    def test_missing_credentials_are_an_error(self, server):
         with pytest.raises(
             CredentialsUnavailable, match=r"no AWS credentials.*AWS_PROFILE"
         ) as caught:
@@ -126,7 +126,7 @@ class TestLoading:
         assert caught.value.retryable
         assert server.calls == []
 
-    def test_the_environment_has_none(self, server, monkeypatch):
+    def test_an_environment_without_credentials_is_an_error(self, server, monkeypatch):
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
         monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
 
@@ -141,7 +141,7 @@ class TestLoading:
 
         asyncio.run(main())
 
-    def test_of_a_profile(self, server, monkeypatch, tmp_path):
+    def test_those_of_a_profile_are_used(self, server, monkeypatch, tmp_path):
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
         monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
         monkeypatch.setenv("AWS_PROFILE", "work")
@@ -157,14 +157,14 @@ class TestLoading:
         asyncio.run(main())
         assert server.calls[0].access_key == "FROMFILE"
 
-    def test_a_provider_that_breaks(self, server):
+    def test_a_provider_that_raises_is_an_error(self, server):
         def load():
             raise OSError("the socket of the agent is gone")
 
         with pytest.raises(CredentialsUnavailable, match="OSError: the socket of the agent"):
             run(load, beat)
 
-    def test_a_provider_that_hangs(self, server, monkeypatch):
+    def test_a_provider_that_hangs_is_an_error_until_it_answers(self, server, monkeypatch):
         monkeypatch.setattr(module, "PATIENCE_S", 0.2)
         released = threading.Event()
 
@@ -208,7 +208,9 @@ class TestLoading:
 
 class TestRefreshing:
     @pytest.mark.parametrize("first_lifetime_s", [-10.0, 0.0, 30.0])
-    def test_expired_ones_once_for_all_and_off_the_loop(self, server, role, first_lifetime_s):
+    def test_expired_ones_are_refreshed_once_for_all_calls_and_off_the_loop(
+        self, server, role, first_lifetime_s
+    ):
         role.takes_s = 0.3
         credentials = role.credentials(first_lifetime_s=first_lifetime_s)
         turns = run(credentials, lambda client: turns_while(role.busy, many_beats(client)))
@@ -218,7 +220,7 @@ class TestRefreshing:
         assert {sent.access_key for sent in server.calls} == {"KEY1"}
         assert {sent.headers["X-Amz-Security-Token"] for sent in server.calls} == {"session1"}
 
-    def test_deferred_ones(self, server, role):
+    def test_deferred_ones_are_refreshed(self, server, role):
         run(role.deferred(), many_beats)
         assert role.asked == 1
         assert {sent.access_key for sent in server.calls} == {"KEY1"}
@@ -265,7 +267,7 @@ class TestRefreshing:
         assert {sent.access_key for sent in server.calls} == {"KEY0"}
         assert role.asked >= 1
 
-    def test_a_failure_with_expired_ones_is_told_and_passes(self, server, role):
+    def test_a_failure_with_expired_ones_is_an_error_until_it_passes(self, server, role):
         role.problem = RuntimeError("STS is away")
 
         async def main(client):
@@ -285,7 +287,7 @@ class TestRefreshing:
         assert asked == 1
         assert [sent.access_key for sent in server.calls] == ["KEY2"]
 
-    def test_ones_that_come_expired(self, server, role):
+    def test_ones_that_are_expired_at_once_are_an_error(self, server, role):
         role.lifetime_s = -60
         with pytest.raises(CredentialsUnavailable, match="still expired"):
             run(role.credentials(first_lifetime_s=-10), beat)
@@ -300,7 +302,7 @@ class TestRefreshing:
         run(role.credentials(first_lifetime_s=-10), main)
         assert len(server.calls) == 5
 
-    def test_a_caller_that_gives_up_leaves_the_refresh_to_the_others(self, server, role):
+    def test_a_caller_that_is_cancelled_leaves_the_refresh_to_the_others(self, server, role):
         role.takes_s = 0.3
 
         async def main(client):

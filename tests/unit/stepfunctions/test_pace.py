@@ -71,7 +71,7 @@ async def test_nothing_waits_before_the_first_refusal():
 
 
 @on_a_loop
-async def test_reports_first_then_heartbeats_by_urgency_then_polls():
+async def test_reports_are_sent_first_then_heartbeats_by_urgency_then_polls():
     pace = Pace()
     for _ in range(200):
         pace.taken()
@@ -123,7 +123,7 @@ async def test_the_rate_settles_near_the_quota():
 
 class TestRate:
     @on_a_loop
-    async def test_it_starts_at_what_was_taken_lately(self, clock):
+    async def test_it_starts_at_the_rate_that_was_taken_lately(self, clock):
         pace = Pace()
         for _ in range(30):
             pace.taken()

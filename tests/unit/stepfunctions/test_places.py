@@ -44,12 +44,12 @@ class TestPlace:
     def test_an_arn_of_the_own_region_is_at_home(self, server):
         assert Places().of(arn()) == HOME
 
-    def test_an_arn_of_another_region(self, server):
+    def test_an_arn_of_another_region_is_there(self, server):
         place = Places().of(arn(region="us-east-1"))
         assert place == AwsPlace("us-east-1")
         assert str(place) == "us-east-1/"
 
-    def test_an_account_with_a_role(self, server):
+    def test_an_account_with_a_role_is_a_place_of_its_own(self, server):
         places = Places({OTHER: ROLE})
         assert places.of(arn(account=OTHER)) == AwsPlace(REGION, OTHER)
         assert places.of(arn()) == HOME
@@ -107,7 +107,7 @@ class TestCalls:
         assert SCOPE.search(other.headers["Authorization"])["region"] == "us-east-1"
         assert other.access_key != home.access_key
 
-    def test_one_region_that_throttles_is_told_apart(self, server):
+    def test_a_region_that_throttles_is_named(self, server):
         server.script(
             "SendTaskHeartbeat", error("ThrottlingException"), error("ThrottlingException")
         )
@@ -127,7 +127,7 @@ class TestCalls:
         # Each refusal counts, for each was charged to the quota; also those that are tried again.
         assert told == ["SendTaskHeartbeat"] * 2
 
-    def test_a_role_that_cannot_be_assumed_is_told(self, server, monkeypatch):
+    def test_a_role_that_cannot_be_assumed_is_an_error(self, server, monkeypatch):
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")
 
         async def call():
@@ -143,7 +143,9 @@ class TestCalls:
 
 
 class TestActivities:
-    def test_of_another_account_are_made_there(self, server, sts, monkeypatch, local_stepfunctions):
+    def test_an_activity_of_another_account_is_created_there(
+        self, server, sts, monkeypatch, local_stepfunctions
+    ):
         monkeypatch.setenv("AWS_ENDPOINT_URL_SFN", local_stepfunctions.url)
         places = Places({OTHER: ROLE})
         wanted = arn("made-there", "ap-south-1", OTHER)
@@ -153,7 +155,7 @@ class TestActivities:
         assert "made-there" not in list_activities()
 
 
-def test_a_closed_token_closes_wherever_it_is(server):
+def test_a_closed_token_is_closed_in_every_place(server):
     server.script("SendTaskSuccess", error("TaskTimedOut"))
 
     async def call():

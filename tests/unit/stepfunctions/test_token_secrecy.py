@@ -61,7 +61,7 @@ class TestTheTokenIsASecret:
     )
 
     @pytest.mark.parametrize("answer", QUOTING)
-    def test_reports(self, server, answer, caplog, monkeypatch):
+    def test_errors_of_reports_do_not_hold_it(self, server, answer, caplog, monkeypatch):
         monkeypatch.setattr("bridge.stepfunctions.client.CALL_TIMEOUT_S", 0.5)
         caplog.set_level(logging.DEBUG)
         caplog.set_level(logging.DEBUG, "aiohttp")
@@ -94,25 +94,25 @@ class TestTheTokenIsASecret:
             ok({"taskToken": TOKEN, "input": 1}),
         ],
     )
-    def test_polls_that_break(self, server, answer, caplog):
+    def test_errors_of_polls_do_not_hold_it(self, server, answer, caplog):
         caplog.set_level(logging.DEBUG)
         server.script("GetActivityTask", answer)
         with pytest.raises(ServiceUnavailable) as caught:
             call(poll)
         assert not _leaks(caplog.text + _everything_said(caught.value))
 
-    def test_a_task_in_a_log_line(self, server, caplog):
+    def test_a_task_in_a_log_line_does_not_show_it(self, server, caplog):
         server.script("GetActivityTask", task(TOKEN, '{"secret": "input"}'))
         found = call(poll)
         assert repr(found) == "ActivityTask()"
         assert not _leaks(f"{found} {found!r} {caplog.text}")
 
-    def test_a_token_that_is_no_unicode(self, server):
+    def test_a_token_that_is_no_unicode_is_not_quoted(self, server):
         with pytest.raises(InvalidRequest) as caught:
             call(lambda client: client.send_task_heartbeat(TOKEN + "\ud83d"))
         assert not _leaks(_everything_said(caught.value))
 
-    def test_neither_are_the_signed_headers_chained(self, server, monkeypatch):
+    def test_the_signed_headers_are_not_chained(self, server, monkeypatch):
         monkeypatch.setenv("AWS_SESSION_TOKEN", "session-secret")
         server.script("SendTaskHeartbeat", hang_up)
         with pytest.raises(ServiceUnavailable) as caught:

@@ -27,7 +27,7 @@ class Work:
         return [ValueError(f"{each} is odd") if each % 2 else 2 * each for each in asked]
 
 
-def test_what_comes_meanwhile_makes_the_next_batch():
+def test_requests_that_arrive_meanwhile_make_the_next_batch():
     work = Work()
 
     async def main():
@@ -41,12 +41,12 @@ def test_what_comes_meanwhile_makes_the_next_batch():
     assert work.batches == [[0], [2, 4, 6], [8]]
 
 
-def test_one_alone_waits_for_no_company():
+def test_one_request_alone_does_not_wait():
     work = Work()
     assert run(Batcher(work, most=3)(4)) == 8
 
 
-def test_each_gets_its_own_failure():
+def test_each_request_gets_its_own_failure():
     async def main():
         batcher = Batcher(Work(), most=9)
         return await asyncio.gather(*map(batcher, (2, 3, 4)), return_exceptions=True)
@@ -56,7 +56,7 @@ def test_each_gets_its_own_failure():
     assert isinstance(three, ValueError)
 
 
-def test_a_batch_that_fails_fails_for_all_and_the_next_is_done():
+def test_a_batch_that_fails_fails_for_all_its_callers_and_the_next_is_done():
     fails = [True]
 
     async def work(asked):
@@ -74,7 +74,7 @@ def test_a_batch_that_fails_fails_for_all_and_the_next_is_done():
     assert after == 3
 
 
-def test_who_gives_up_takes_nothing_from_the_others():
+def test_a_caller_that_is_cancelled_takes_nothing_from_the_others():
     gate = []
 
     async def work(asked):
@@ -134,22 +134,22 @@ class TestApart:
 
         return run(main()), begins
 
-    def test_always_one_that_comes_soon_waits(self):
+    def test_with_always_a_request_that_comes_soon_waits(self):
         _, begins = self.begins(0, 0, 0, always=True)
         gaps = [later - earlier for earlier, later in pairwise(begins)]
         assert min(gaps) >= self.APART_S
 
-    def test_else_who_asks_one_after_the_other_never_waits(self):
+    def test_without_always_requests_one_after_the_other_never_wait(self):
         asked, begins = self.begins(0, 0, 0, 0, always=False)
         assert begins[-1] - asked[0] < self.APART_S
 
     @pytest.mark.parametrize("always", [True, False])
-    def test_one_after_a_pause_goes_at_once(self, always):
+    def test_a_request_after_a_pause_is_done_at_once(self, always):
         asked, begins = self.begins(0, 2 * self.APART_S, always=always)
         assert begins[1] - asked[1] < self.APART_S / 2
 
     @pytest.mark.parametrize("always", [True, False])
-    def test_after_several_the_next_wait_and_go_together(self, always):
+    def test_after_several_requests_the_next_wait_and_are_done_together(self, always):
         work = Work()
 
         async def main():

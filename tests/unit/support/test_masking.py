@@ -47,14 +47,14 @@ def test_several_urls_are_masked():
         "pass",
     ],
 )
-def test_secrets_are_masked_however_deep(name):
+def test_secrets_are_masked_at_any_depth(name):
     value = {"sentinel_kwargs": {name: "s3cret"}, "predefined_queues": {"q": [{name: b"s3cret"}]}}
     shown = json.dumps(masked(value))
     assert "s3cret" not in shown
     assert shown.count("***") == 2
 
 
-def test_everything_else_is_shown_as_json_takes_it():
+def test_everything_else_is_shown_as_json_can_hold_it():
     class Provider:
         def __repr__(self):
             return "Provider(s3cret)"
