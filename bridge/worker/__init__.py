@@ -1,9 +1,10 @@
 """Everything of the bridge that runs inside Celery's worker, and each place where Celery calls it.
 
-Nothing in a worker calls the bridge but what this page lists; ``bridge.installer`` installs all of
-it. "Parent" is the worker's main process, which receives messages. A job runs in a child process
-with ``--pool prefork``, and in the parent with the other pools (``pools.py``). A part in brackets
-is optional: ``bridge.versions`` switches it off with versions that the tests did not run with.
+In a worker, Celery and kombu call the bridge only in the places that this page lists;
+``bridge.installer`` installs them. "Parent" is the worker's main process, which receives messages.
+A job runs in a child process with ``--pool prefork``, and in the parent with the other pools
+(``pools.py``). A part in brackets is optional: ``bridge.versions`` switches it off with versions
+that the tests did not run with.
 
 The way of a job: Celery's consumer takes its message (``redis_transport/``), ``tasks.py`` chooses
 how it is received, the pool calls the task, ``task_runner.py`` asks the store for the claim, calls

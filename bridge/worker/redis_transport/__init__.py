@@ -1,6 +1,6 @@
 """Subclasses of kombu's Redis channel and QoS, for workers whose broker is Redis.
 
-``kombu_fixes`` mends faults of the channel, in every process with the bridge; ``take_many`` and
+``kombu_fixes`` fixes faults of the channel, in every process with the bridge; ``take_many`` and
 ``batch_acks`` make a worker's consumer cheaper; ``refused_writes`` treats a Redis that refuses
 writes as one that is away. Each part is optional: ``bridge.versions`` switches it off with versions
 of Celery, kombu or redis-py that the tests did not run with. No invariant rests on them.

@@ -10,7 +10,7 @@ Nothing is lost, because of the claims: recovery finds a job that had begun by t
 and dispatches again one that had not. A job whose acknowledgement is lost is delivered again, and
 the fence stops it.
 
-What a Redis refuses that takes no writes for now is told later too, for every task: else kombu
+While Redis refuses writes, the worker tells it later of every task, not only of jobs. Else kombu
 would lose a message that it has just taken, and keep the room of one that is done.
 """
 

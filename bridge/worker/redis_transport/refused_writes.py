@@ -64,8 +64,8 @@ def raising_write_refused(call: Callable[..., Any], *args: Any, **options: Any) 
 class PausesAfterRefusal(Channel):  # type: ignore[misc]
     """A channel of kombu that pauses when Redis refuses to give messages, on the same connection.
 
-    A new connection would give back to the queue what the worker runs. Only a server that is no
-    primary any more is left.
+    On a new connection kombu would give the messages of running jobs back to the queue. Only when
+    the server is no longer a primary does the worker connect anew, by the broker's name.
     """
 
     _bridge_paused_until = 0.0
