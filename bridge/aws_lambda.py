@@ -152,7 +152,7 @@ class Function:
         if new := [activity for activity in wanted if activity not in self._arns]:
             self._arns |= resolve(new, Places(bridge.settings.roles))
         arns = {activity: self._arns[activity] for activity in wanted}
-        poll.refuse_twins(arns)
+        poll.refuse_duplicate_activities(arns)
         return arns
 
     async def _poll(self, bridge: Installation, arns: Mapping[str, str], within_s: float) -> Result:

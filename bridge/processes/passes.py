@@ -105,10 +105,15 @@ def _close_runtime(**_: Any) -> None:
         runtime.close()
 
 
+def _note_begin(runtime: PassRuntime, kind: PassKind) -> None:
+    """Tell the store that a beat process begins a pass, so that no poller stands in for it."""
+    runtime.wait(runtime.store.watch_clock())
+    runtime.wait(runtime.store.note_beat_pass(kind))
+
+
 def send_heartbeats(bridge: Installation, runtime: PassRuntime) -> dict[str, int]:
     """Heartbeat the tokens that are due."""
-    runtime.wait(runtime.store.watch_clock())
-    runtime.wait(runtime.store.note_beat_pass(PassKind.HEARTBEAT))
+    _note_begin(runtime, PassKind.HEARTBEAT)
     done = runtime.wait(
         heartbeat.send_due_heartbeats(
             clients=runtime.clients,
@@ -145,8 +150,7 @@ def publish_metrics(bridge: Installation, runtime: PassRuntime) -> None:
 
 def recover(bridge: Installation, runtime: PassRuntime) -> dict[str, int]:
     """Recover what dead workers and pollers left behind."""
-    runtime.wait(runtime.store.watch_clock())
-    runtime.wait(runtime.store.note_beat_pass(PassKind.RECOVERY))
+    _note_begin(runtime, PassKind.RECOVERY)
     done = runtime.wait(
         recovery.recover(
             store=runtime.store,

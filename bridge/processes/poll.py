@@ -44,7 +44,7 @@ async def serve(
         raise SettingsError(
             "task_always_eager is on: jobs would run inside the poller. Turn it off."
         )
-    refuse_twins(arns)
+    refuse_duplicate_activities(arns)
     await asyncio.to_thread(refuse_other_schema, bridge.settings)
     return await PollProcess(bridge, arns, places).run()
 
@@ -148,7 +148,7 @@ def refuse_other_schema(settings: Settings) -> None:
         check_schema(settings)
 
 
-def refuse_twins(arns: Mapping[str, str]) -> None:
+def refuse_duplicate_activities(arns: Mapping[str, str]) -> None:
     """Refuse an activity that is registered twice: by its name and by its ARN.
 
     Raises:
