@@ -2,8 +2,8 @@
 
 A heartbeat can be late or throttled. HeartbeatSeconds of three intervals keep a healthy task alive
 when two heartbeats in a row do not arrive. ``bridge.statemachine`` writes states with this ratio,
-the linter compares definitions with it, and the heartbeat pass takes it to know which token times
-out first.
+the linter compares definitions with it, and the heartbeat pass uses it to find the token that times
+out first, and the jobs with ``heartbeat="manual"`` that have been silent for too long.
 """
 
 from __future__ import annotations

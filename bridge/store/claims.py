@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bridge.errors import ErrorName
+from bridge.heartbeat_ratio import INTERVALS_PER_HEARTBEAT_SECONDS
 from bridge.model import Claim, Job, Outcome
 from bridge.settings import Settings
 from bridge.store.clock import ClockWatch
@@ -190,8 +191,13 @@ class ClaimStore:
         past their patience, and those whose jobs have manual heartbeats and have fallen silent.
         """
         patience_s = self._settings.patience_s
-        args = (limit, _not_started(patience_s).dump(), _HEARTBEAT_LOST.dump())
-        looked, given_up, due = await self._scripts.call("take_heartbeats", *args)
+        looked, given_up, due = await self._scripts.call(
+            "take_heartbeats",
+            limit,
+            _not_started(patience_s).dump(),
+            _HEARTBEAT_LOST.dump(),
+            INTERVALS_PER_HEARTBEAT_SECONDS,
+        )
         return DueHeartbeats(
             heartbeats=[row.record() for row in rows_of(HeartbeatRow, due)],
             looked=looked,

@@ -2,7 +2,7 @@
 -- have none any more.
 -- KEYS[1] root
 -- ARGV    limit, not_started (outcome of a job that never started), silent (outcome of a job with manual
---         heartbeats that fell silent)
+--         heartbeats that fell silent), ratio (heartbeat intervals in HeartbeatSeconds)
 -- Returns looked (how many were due), and two lists:
 --         given_up: claim_id, attempt, activity of each claim that was failed; its job may still exist,
 --           and is to be revoked
@@ -14,7 +14,7 @@
 -- A token may have a heartbeat while its job waits within its patience, while the worker that runs it
 -- has a lease (and, with heartbeat="manual", the job has called lately), and while its report waits.
 -- Failed are jobs that waited past their patience, and jobs with heartbeat="manual" that have been
--- silent for as long as a HeartbeatSeconds of three intervals. If they were only left without
+-- silent for the usual HeartbeatSeconds: ratio intervals. If they were only left without
 -- heartbeats, their tokens would be closed without a call of ours that says so, and their slots would
 -- stay taken.
 run_at_maxmemory()
@@ -22,7 +22,7 @@ local other = other_schema()
 if other then
   return other
 end
-local limit, not_started, silent = unpack(ARGV)
+local limit, not_started, silent, ratio = unpack(ARGV)
 local now = now_ms()
 redis.call('HSET', key('passes'), 'heartbeat', now)
 local amnesty_ends = tonumber(redis.call('HGET', key('passes'), 'amnesty') or 0)
@@ -49,7 +49,7 @@ local function take(id, due_at)
     if not leased then
       -- It may renew its lease after an outage of the store: look again before the interval is over.
       redis.call('ZADD', key('heartbeats'), now + math.floor(every / 4), id)
-    elseif alive and now > alive + 3 * every and now >= amnesty_ends then
+    elseif alive and now > alive + ratio * every and now >= amnesty_ends then
       failed_as = silent
     end
   end
