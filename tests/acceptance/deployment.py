@@ -23,6 +23,8 @@ HERE = Path(__file__).parent
 CELERY = Path(sys.executable).with_name("celery")
 REGION = "us-east-1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local-secret"}
+BEAT = ("worker", "-B", "-Q", "bridge.system", "--pool", "threads")
+"""The arguments that make a Celery worker the bridge's beat process."""
 
 
 class Run(NamedTuple):
@@ -221,12 +223,7 @@ class Deployment:
     def beat(self, *args: str, app: str = "", wait: bool = True, **env: str) -> Process:
         process = self.start(
             "beat",
-            "worker",
-            "-B",
-            "-Q",
-            "bridge.system",
-            "--pool",
-            "threads",
+            *BEAT,
             "--hostname",
             f"beat{len(self.processes)}-{self.prefix}@%h",
             "--concurrency",

@@ -10,7 +10,8 @@ from collections import Counter
 import pytest
 
 from bridge.statemachine import activity_task, state_machine
-from tests.acceptance.deployment import Deployment, wait_until
+from tests.acceptance.deployment import Deployment
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance
 

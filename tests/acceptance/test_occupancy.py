@@ -14,7 +14,8 @@ from celery import Celery
 
 from bridge.settings import Settings
 from bridge.store import StatusReader, WorkerStatus
-from tests.acceptance.deployment import Deployment, wait_until
+from tests.acceptance.deployment import Deployment
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -87,11 +88,11 @@ def fleet(tmp_path_factory, local_stepfunctions, valkey) -> Iterator[Fleet]:
 
 
 class TestAnnounced:
-    def test_slots_at_first(self, fleet):
+    def test_slots_are_announced_at_the_start(self, fleet):
         for number, slots in ((0, 4), (1, 4), (2, 1), (3, 4), (4, 4)):
             fleet.announces(number, slots=slots, queues=(f"{fleet.deployment.prefix}-q",))
 
-    def test_queues(self, fleet):
+    def test_a_change_of_queues_is_announced(self, fleet):
         ours, more = f"{fleet.deployment.prefix}-q", f"{fleet.deployment.prefix}-more"
         fleet.control(0, "add_consumer", queue=more)
         fleet.announces(0, queues=(more, ours))

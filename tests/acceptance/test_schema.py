@@ -10,7 +10,8 @@ from celery import Celery
 
 from bridge.model import Job, claim_id_of
 from bridge.store.schema import SCHEMA
-from tests.acceptance.deployment import CREDENTIALS, wait_until
+from tests.acceptance.deployment import BEAT, CREDENTIALS
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -36,9 +37,7 @@ def test_each_process_refuses_the_store_in_one_sentence(deployment):
     starting = [
         deployment.start("poller", "poll", **CREDENTIALS),
         deployment.start("worker", "worker", "--without-mingle"),
-        deployment.start(
-            "beat", "worker", "-B", "-Q", "bridge.system", "--pool", "threads", **CREDENTIALS
-        ),
+        deployment.start("beat", *BEAT, **CREDENTIALS),
     ]
     for process in starting:
         assert process.wait() == 2, process.output

@@ -76,7 +76,7 @@ def started_at(deployment, kind: str, attempt: str) -> float:
 
 
 class TestWorker:
-    def test_a_killed_child_loses_its_job_alone(self, armed):
+    def test_the_job_of_a_killed_child_runs_again_or_fails(self, armed):
         """Celery notices within 5 s; then the job runs again, or fails, at once."""
         deployment = armed("sleep safe")
         deployment.worker(concurrency=2)

@@ -173,7 +173,7 @@ class TestKilledWorker:
 
 
 class TestBrokerAway:
-    def test_killed_and_started_again_under_load(self, fleet, broker):
+    def test_no_job_is_lost_or_run_twice_when_it_is_killed(self, fleet, broker):
         """Waiting jobs run later, running ones end; redelivered messages do not run twice."""
         deployment = fleet("sleep")
         deployment.worker(concurrency=4)
@@ -193,7 +193,7 @@ class TestBrokerAway:
         all_claims_gone(deployment)
         all_alive(deployment)
 
-    def test_away_while_executions_are_started(self, fleet, broker):
+    def test_executions_that_start_while_it_is_away_succeed(self, fleet, broker):
         """Claims wait, and heartbeats are sent although no tick can be published."""
         deployment = fleet("echo")
         deployment.worker()

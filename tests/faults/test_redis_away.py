@@ -45,7 +45,7 @@ def fleet(deploy, redis_proxy):
 
 
 @pytest.mark.parametrize("fault", ["killed", "refused", "half-open", "stopped"])
-def test_away_for_twenty_seconds(fleet, redis_proxy, fault):
+def test_nothing_is_lost_when_it_is_away_for_twenty_seconds(fleet, redis_proxy, fault):
     """Nothing is lost, and every process continues by itself, consumers included.
 
     A job that was running meanwhile may run again: its worker's lease ended (on_lost="retry").

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.local.child_processes import clean_environment
-from tests.acceptance.deployment import CREDENTIALS, REGION, Process
+from tests.acceptance.deployment import BEAT, CREDENTIALS, REGION, Process
 from tests.fixtures_local import client_of
 from tests.waiting import wait_until
 
@@ -100,12 +100,7 @@ class HostApp:
         assert made.returncode == 0, made.stderr
         self.start(
             "bridge",
-            "worker",
-            "-B",
-            "-Q",
-            "bridge.system",
-            "--pool",
-            "threads",
+            *BEAT,
             "--hostname",
             "bridge@host",
             "--loglevel",

@@ -29,7 +29,7 @@ SELECTED = (
     "tests/acceptance/test_main_path.py::TestMany::test_two_pollers_and_three_workers_run_each_input_once",
     "tests/acceptance/test_main_path.py::TestExistingApp::test_an_app_of_ten_lines_works",
     # kills
-    "tests/faults/test_kills.py::TestWorker::test_a_killed_child_loses_its_job_alone",
+    "tests/faults/test_kills.py::TestWorker::test_the_job_of_a_killed_child_runs_again_or_fails",
     "tests/faults/test_kills.py::TestWorker::test_all_jobs_of_a_killed_worker_run_again_or_fail",
     # endings whose tests share one deployment
     *(f"tests/acceptance/test_endings.py::{name}" for name in ENDINGS),
@@ -43,7 +43,7 @@ PARTS = (
     "tests/unit/worker",
     "tests/integration/worker/redis_transport/test_batch_acks.py",
     "tests/integration/worker/redis_transport/test_kombu_fixes.py",
-    "tests/faults/test_redis_away.py::test_away_for_twenty_seconds[killed]",
+    "tests/faults/test_redis_away.py::test_nothing_is_lost_when_it_is_away_for_twenty_seconds[killed]",
 )
 """Tests of the parts that reach inside Celery and kombu."""
 

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from bridge.local.valkey import LocalValkey
+from tests.acceptance.deployment import BEAT
 from tests.guests.host_app import HostApp
 from tests.waiting import wait_until
 
@@ -86,12 +87,7 @@ class Shop:
         self.host.start("worker", "worker", "--pool", "solo", "--hostname", "worker@%h")
         self.host.start(
             "bridge",
-            "worker",
-            "-B",
-            "-Q",
-            "bridge.system",
-            "--pool",
-            "threads",
+            *BEAT,
             "--concurrency",
             "8",
             "--loglevel",
