@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import tarfile
+import tomllib
 from collections import Counter
 from io import BytesIO
 from pathlib import Path
@@ -31,10 +32,10 @@ BETWEEN = 12
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory) -> Path:
-    """A folder with the package ``bridge`` of the recorded commit."""
+    """A folder with the package ``bridge`` of the recorded commit, and its metadata."""
     commit = RECORDED.read_text("utf-8").strip()
     made = subprocess.run(
-        ["git", "archive", "--format=tar", commit, "bridge"],
+        ["git", "archive", "--format=tar", commit, "bridge", "pyproject.toml"],
         cwd=ROOT,
         capture_output=True,
         check=False,
@@ -44,7 +45,20 @@ def recorded(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("recorded")
     with tarfile.open(fileobj=BytesIO(made.stdout)) as tar:
         tar.extractall(folder, filter="data")
+    _write_metadata(folder)
     return folder
+
+
+def _write_metadata(folder: Path) -> None:
+    """Write the entry points of the package: Celery finds its commands and scheduler by these."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+    info = folder / "celery_stepfunctions-0.dist-info"
+    info.mkdir()
+    info.joinpath("METADATA").write_text(f"Name: {project['name']}\nVersion: 0\n")
+    lines = []
+    for group, entries in project["entry-points"].items():
+        lines += [f"[{group}]", *(f"{name} = {where}" for name, where in entries.items())]
+    info.joinpath("entry_points.txt").write_text("\n".join(lines))
 
 
 @pytest.fixture
