@@ -60,20 +60,18 @@ class Store:
 
         self.run(main())
 
-    def claim(
+    def store(
         self,
-        token: str = "token-1",
+        claim: Claim,
         *,
-        activity="resize",
+        token: str = "token-1",
         queue="celery",
-        event="{}",
         interval_s=10.0,
         manual=False,
         max_attempts=1,
         poller="p1",
-    ) -> Claim:
-        claim = Claim(claim_id_of(token), activity, event)
-        stored = self.run(
+    ) -> bool:
+        return self.run(
             self.claims.store(
                 claim,
                 token=token,
@@ -84,7 +82,13 @@ class Store:
                 poller=poller,
             )
         )
-        assert stored
+
+    def claim(
+        self, token: str = "token-1", *, activity="resize", event="{}", **kwargs: Any
+    ) -> Claim:
+        """A new claim; see ``store`` for the other arguments."""
+        claim = Claim(claim_id_of(token), activity, event)
+        assert self.store(claim, token=token, **kwargs)
         return claim
 
     def worker(self, worker="w1", *, slots=4, queues=("celery",)) -> str:

@@ -114,7 +114,7 @@ class AsyncSlotOwner:
 
 
 def _moved(exc: Exception) -> RedisConnectionError:
-    return RedisConnectionError(f"the node has the claims no more ({exc})")
+    return RedisConnectionError(f"the node does not have the claims any more ({exc})")
 
 
 class SlotConnection(redis.sentinel.SentinelManagedConnection):

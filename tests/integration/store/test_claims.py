@@ -30,16 +30,7 @@ class TestStoreClaim:
     def test_a_repeated_call_changes_nothing(self, store):
         """After a lost answer redis-py sends the call again: the claim is counted once."""
         claim = store.claim()
-        again = store.claims.store(
-            claim,
-            token="token-1",
-            queue="celery",
-            interval_s=10,
-            manual=False,
-            max_attempts=1,
-            poller="p1",
-        )
-        assert store.run(again) is False
+        assert store.store(claim) is False
         assert store.status().in_flight == 1
 
     def test_a_claim_takes_the_slot_of_its_poll(self, store):
@@ -143,16 +134,7 @@ class TestClose:
         """A poller that never heard the answer repeats the call when all is over."""
         job = store.settled()
         store.run(store.claims.close_claims([job.claim_id], reason="reported"))
-        again = store.claims.store(
-            Claim(job.claim_id, "resize", "{}"),
-            token="token-1",
-            queue="celery",
-            interval_s=10,
-            manual=False,
-            max_attempts=1,
-            poller="p1",
-        )
-        assert store.run(again) is False
+        assert store.store(Claim(job.claim_id, "resize", "{}")) is False
         start = store.jobs.start(job, retry=0, worker=store.worker(), run="r9")
         assert start is Start.CLOSED
 

@@ -25,18 +25,7 @@ WISH = [Wish("resize", "celery", 0, 1)]
 
 def store_a_claim(store: Store) -> bool:
     token = "token-new"
-    claim = Claim(claim_id_of(token), "resize", "{}")
-    return store.run(
-        store.claims.store(
-            claim,
-            token=token,
-            queue="celery",
-            interval_s=1,
-            manual=False,
-            max_attempts=1,
-            poller="p1",
-        )
-    )
+    return store.store(Claim(claim_id_of(token), "resize", "{}"), token=token, interval_s=1)
 
 
 def take(store: Store, name: str, *args) -> object:
