@@ -42,7 +42,7 @@ class Script(NamedTuple):
 
 
 _SHARED = ("_prelude", "_ledger", "_claims")
-_ROOM = ("_classes", "_flow", "_room", "_polls")
+_ROOM = ("_classes", "_flow", "_look_ahead", "_polls")
 _ROOM_READERS = ("grant_polls", "read_room")
 
 

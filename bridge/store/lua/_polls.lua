@@ -1,4 +1,4 @@
--- Put before grant_polls and read_room, after _room.lua: open polls, and the other reasons for which
+-- Put before grant_polls and read_room, after _look_ahead.lua: open polls, and the other reasons for which
 -- a poll may be refused.
 
 -- The numbers in "<fresh> <idle>"; remembered, because many polls have the same.

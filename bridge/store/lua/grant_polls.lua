@@ -8,7 +8,7 @@
 --         granted: how many polls; refused: why not more (see PollRefusal in bridge/store/records.py)
 -- Clock   the leases of workers and pollers; the hold of polls; countdowns that are over
 --
--- It grants against the capacity ledger: see _ledger.lua and _room.lua.
+-- It grants against the capacity ledger: see _ledger.lua and _look_ahead.lua.
 --
 -- The schema is not written first: after a write Redis would not say any more that it is full.
 local other = other_schema(true)
