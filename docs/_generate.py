@@ -188,7 +188,7 @@ def _codes(names: Iterable[str]) -> str:
 
 
 def errors_page() -> str:
-    """The exceptions, and the names that Step Functions hears."""
+    """The exceptions, and the error names that Step Functions receives."""
     rows = []
     classes = {name: each for name, each in vars(errors).items() if inspect.isclass(each)}
     for name, each in (classes | {"JobCancelled": bridge.JobCancelled}).items():
@@ -201,14 +201,14 @@ def errors_page() -> str:
         [
             "# Errors\n",
             MADE,
-            "## What Step Functions hears\n",
+            "## Error names in Step Functions\n",
             "An exception of a task is reported by its class name, a `bridge.ActivityError` by the "
             "name that it was given.\nAn ending without an exception has one of these names; "
             "[how a job can end](../endings.md) says when.\n",
             _table(("error name", "meaning"), reported),
             "## Exceptions in Python\n",
-            "Of `bridge.errors`; `JobCancelled` of `bridge`. *Again* says whether trying again can "
-            "help: the bridge's own loops do so.\n",
+            "All but `JobCancelled`, which is in `bridge`, are in `bridge.errors`. *Again* says "
+            "whether trying again can help; the bridge's own loops then do so.\n",
             _table(("exception", "is a", "again", "meaning"), rows),
         ]
     )

@@ -1,9 +1,14 @@
-"""A load to plan for, with round costs."""
+"""A load to plan for, with round costs; and options of the command."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from types import SimpleNamespace
 
+from click.testing import CliRunner
+
+from bridge.capacity.command import capacity
 from bridge.capacity.costs import Costs
 from bridge.capacity.load import Load
 from bridge.capacity.plan import plan
@@ -32,3 +37,15 @@ def made(**changes):
 
 def limit(name, **changes):
     return next(each for each in made(**changes).limits if each.name == name)
+
+
+SMALL = ("--rate", "10", "--duration", "30")
+LARGE = ("--rate", "400", "--duration", "30")
+
+
+def run(*args, app=None):
+    return CliRunner().invoke(capacity, args, obj=SimpleNamespace(app=app))
+
+
+def plan_as_json(*args, app=None):
+    return json.loads(run(*args, "--json", app=app).stdout)

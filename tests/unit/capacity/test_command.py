@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 
 import pytest
-from click.testing import CliRunner
 
-from bridge.capacity.command import capacity
 from bridge.settings import Settings
-
-SMALL = ("--rate", "10", "--duration", "30")
-LARGE = ("--rate", "400", "--duration", "30")
-
-
-@pytest.fixture(autouse=True)
-def no_region(monkeypatch):
-    monkeypatch.delenv("AWS_REGION", raising=False)
-    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
-
-
-def run(*args, app=None):
-    return CliRunner().invoke(capacity, args, obj=SimpleNamespace(app=app))
-
-
-def plan_as_json(*args, app=None):
-    return json.loads(run(*args, "--json", app=app).stdout)
+from tests.unit.capacity.helpers import LARGE, SMALL, plan_as_json, run
 
 
 class TestExit:

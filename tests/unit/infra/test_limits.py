@@ -7,10 +7,7 @@ from bridge.infra.alarms import alarms
 from bridge.infra.dashboard import dashboard
 from bridge.infra.fleet import Fleet, InfraError
 from bridge.infra.limits import check_template
-
-
-def names(count):
-    return [f"task-{number}" for number in range(count)]
+from tests.unit.infra.helpers import names
 
 
 class TestLimits:

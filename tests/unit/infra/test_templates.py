@@ -14,6 +14,7 @@ from bridge.infra.ecs import ecs
 from bridge.infra.fleet import Fleet
 from bridge.infra.limits import check_template
 from bridge.infra.render import render
+from tests.unit.infra.helpers import names
 
 IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/worker:1.0"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -28,10 +29,6 @@ FULL = {
     "dimensions": {"App": "shop"},
     "existing_vpc": True,
 }
-
-
-def names(count):
-    return [f"task-{number}" for number in range(count)]
 
 
 def findings(template):
