@@ -147,7 +147,7 @@ local function run_at_maxmemory()
 end
 
 -- Writes the schema into a store that has none; for scripts whose first write must be another.
-local function stamp()
+local function write_missing_schema()
   redis.call('SET', root, schema, 'NX')
 end
 

@@ -37,7 +37,7 @@ elseif string.find(full.err, 'OOM', 1, true) then
 else
   return full
 end
-if not full then stamp() end
+if not full then write_missing_schema() end
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', key('pollers'), '-inf', '(' .. now)) do
   redis.call('ZREM', key('pollers'), gone)
   redis.call('DEL', key('polls', gone))

@@ -12,7 +12,7 @@ if redis.call('EXISTS', key('claim', id)) == 1 then
 end
 redis.call('HSET', key('claim', id), 'activity', activity, 'queue', queue, 'state', 'claimed',
   'attempt', 1, 'every', every, 'until', now + patience)
-stamp() -- the store may have lost its data since its last one
+write_missing_schema() -- the store may have lost its data since the last claim
 if max_attempts ~= '1' then
   redis.call('HSET', key('claim', id), 'attempts', max_attempts)
 end

@@ -1,4 +1,4 @@
-"""Redis' clock jumps (NTP, a failover to another host): no lease and no token is lost by it.
+"""Redis' clock jumps (NTP, a failover to another host), and no lease and no token is lost.
 
 The real scripts on a real Valkey; only what they read as TIME is shifted, by a key of the test.
 """
@@ -110,7 +110,7 @@ def test_claims_of_every_state_go_on(store, jump, seconds):
 
 
 @JUMPS
-def test_a_dead_worker_is_found_as_soon_as_ever(store, jump, seconds):
+def test_a_dead_worker_is_found_as_soon_as_without_a_jump(store, jump, seconds):
     """A jump back must not make its lease last for hours."""
     watch(store)
     store.run(store.claims.find_lost(10))
@@ -146,8 +146,8 @@ def test_leases_passes_and_polls_are_read_by_the_same_clock(store, jump, setting
     )  # Redis' TIME is real
 
 
-def test_time_that_has_passed_is_no_jump(store, jump, settings):
-    """No process watched for an hour, and all of them come back: what is overdue is overdue."""
+def test_passed_time_is_not_a_jump(store, jump, settings):
+    """No process watched the clock for an hour: afterwards all that is due is due."""
     watch(store)
     store.claim(interval_s=10)
     jump(HOUR_S)
@@ -163,7 +163,7 @@ def test_time_that_has_passed_is_no_jump(store, jump, settings):
     store.run(another())
 
 
-def test_a_process_that_was_stopped_sees_no_jump(store, settings, monkeypatch):
+def test_a_process_that_was_stopped_reports_no_jump(store, settings, monkeypatch):
     """Its monotonic clock goes on: an outage of Redis looks the same."""
     from bridge.store import clock
 
@@ -175,8 +175,8 @@ def test_a_process_that_was_stopped_sees_no_jump(store, settings, monkeypatch):
     assert clock._jump_ms(before, after) == 0
 
 
-def test_while_no_pass_watches_renewals_of_workers_do(store, jump, settings):
-    """Else a lone poller that is restarted would find their leases ended."""
+def test_renewals_of_leases_note_the_clock_while_no_process_watches_it(store, jump, settings):
+    """Without that, a single poller that is restarted would find their leases ended."""
     watch(store)
     ends = time.monotonic() + 3.5
     while time.monotonic() < ends:  # longer than the slack

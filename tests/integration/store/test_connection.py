@@ -1,4 +1,4 @@
-"""The claim store by every address: all its clients reach it, and it is the broker's Redis."""
+"""Every form of the store's address: all clients reach the broker's Redis by it."""
 
 from __future__ import annotations
 

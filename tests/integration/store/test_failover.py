@@ -143,7 +143,7 @@ def test_clients_follow_a_failover_of_sentinels(sentinels, clients):
 
 @pytest.mark.parametrize("old", ["replica", "away"])
 def test_clients_follow_the_name_of_a_server(clients, old):
-    """As ElastiCache fails over: what was the primary lives on, and so do connections to it."""
+    """ElastiCache fails over so: the old primary goes on, and connections to it stay open."""
     with (
         LocalValkey() as first,
         LocalValkey() as second,

@@ -1,4 +1,4 @@
-"""A store at maxmemory: what drains goes on, what would take more memory is refused."""
+"""A store at maxmemory: claims in flight go on, and calls that need memory are refused."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ READ_ONLY = {"cancel_reason", "is_overdue", "read_room", "read_status"}
 
 
 def test_every_script_is_in_one_of_the_tables():
-    """A new script has to be one or the other."""
+    """A new script must be added to one of them."""
     scripts = {
         each.name.removesuffix(".lua")
         for each in (files("bridge.store") / "lua").iterdir()
@@ -128,7 +128,7 @@ def test_every_script_is_in_one_of_the_tables():
 
 
 @pytest.mark.parametrize("name", GO_ON)
-def test_it_goes_on(store, settings, name):
+def test_the_script_works_at_maxmemory(store, settings, name):
     """Invariant 9: what frees memory or keeps tokens alive works at maxmemory."""
     prepare, call = GO_ON[name]
     prepared = prepare(store)
@@ -137,8 +137,8 @@ def test_it_goes_on(store, settings, name):
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_it_is_refused(store, settings, name):
-    """A token that cannot be stored would be lost: nothing new is claimed. It is an outage."""
+def test_the_script_is_refused_at_maxmemory(store, settings, name):
+    """Nothing new is claimed, since its token could not be stored. The error is an outage."""
     store.worker()
     with full(settings), pytest.raises(StoreUnavailable, match=r"is full .*maxmemory"):
         REFUSED[name](store)
@@ -146,7 +146,7 @@ def test_it_is_refused(store, settings, name):
 
 
 @pytest.mark.parametrize("name", sorted(READ_ONLY))
-def test_it_only_reads(store, settings, name):
+def test_the_script_only_reads(store, settings, name):
     job = store.running()
     args = {
         "cancel_reason": (job.claim_id, "r1"),
@@ -159,7 +159,7 @@ def test_it_only_reads(store, settings, name):
 
 
 def test_a_poller_keeps_its_lease(store, settings):
-    """Its open polls may bring tasks, so that no health check may end it."""
+    """Its open polls may bring tasks, so a health check must not end it."""
     store.worker()
     with full(settings):
         with pytest.raises(StoreUnavailable):

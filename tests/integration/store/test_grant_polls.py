@@ -52,7 +52,7 @@ class TestGrantPolls:
         assert self.grant(store, Wish("resize", "celery", 0, 50)).polls == [2]
 
     def test_settled_claims_take_no_slot(self, store):
-        """Nothing runs, nothing waits: only a report is to be sent."""
+        """Nothing runs or waits; only a report is to be sent."""
         store.worker(slots=4)
         store.settled()
         assert self.grant(store, Wish("other", "celery", 0, 50)).polls == [5]
@@ -62,8 +62,8 @@ class TestGrantPolls:
         self.grant(store, Wish("resize", "celery", 0, 3))
         assert self.grant(store, Wish("resize", "celery", 3, 50)).polls == [2]
 
-    def test_a_grant_repeated_is_not_a_grant_doubled(self, store):
-        """The answer got lost: the poller says again that it has none open."""
+    def test_a_repeated_call_does_not_double_the_grant(self, store):
+        """The answer was lost: the poller says again that it has no open poll."""
         store.worker(slots=4)
         assert self.grant(store, Wish("resize", "celery", 0, 5)).polls == [5]
         assert self.grant(store, Wish("resize", "celery", 0, 5)).polls == [5]
@@ -74,7 +74,7 @@ class TestGrantPolls:
         assert polls == [5, 5]
 
     def test_pollers_share_fairly(self, store):
-        """Another poller is alive: half of what is free is left to it."""
+        """Another poller is live: half of the free room is left to it."""
         store.worker(slots=8)
         self.grant(store, Wish("resize", "celery", 0, 0), poller="p2")
         assert self.grant(store, Wish("resize", "celery", 0, 50)).polls == [5]
@@ -95,7 +95,7 @@ class TestGrantPolls:
         assert self.grant(store, Wish("resize", "celery", 0, 50)).polls == [5]
 
     def test_load_on_one_queue_does_not_take_the_workers_of_another(self, store):
-        """w2 serves both queues: what is free for a depends on what b needs, and no more."""
+        """w2 serves both queues: the room for a depends only on how much b needs."""
         store.worker("w1", slots=8, queues=["a"])
         store.worker("w2", slots=4, queues=["a", "b"])
         for n in range(10):
@@ -108,8 +108,8 @@ class TestGrantPolls:
         store.worker(slots=4)
         assert self.grant(store, Wish("resize", "celery", 0, 50)).polls == [5]
 
-    def test_many_groups_of_workers(self, store):
-        """More groups than can be held against one another: never more than all slots."""
+    def test_many_groups_of_workers_are_never_granted_more_than_all_slots(self, store):
+        """There are more groups than could be compared one by one."""
         for n in range(10):
             store.worker(f"w{n}", slots=4, queues=[f"q{n}", "shared"])
         wishes = [Wish(f"a{n}", f"q{n}", 0, 50) for n in range(10)]

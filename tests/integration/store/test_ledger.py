@@ -1,4 +1,4 @@
-"""Who occupies what, and how many polls that leaves: the ledger's rules, one by one."""
+"""What occupies slots and waiting room, and how many polls that leaves: the ledger's rules."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ def run_one(store, token: str, *, activity="resize", lasts_s=0.0) -> None:
 
 
 class TestSlots:
-    def test_ordinary_tasks_occupy_them(self, store):
-        """And offer no waiting room."""
+    def test_ordinary_tasks_occupy_slots(self, store):
+        """Their slots offer no waiting room, either."""
         announce(store, ordinary=4)
         found = grant(store, MANY)
         assert (found.slots, found.polls, found.refused) == (4, [0], [PollRefusal.NO_ROOM])
         announce(store, ordinary=1)
         assert grant(store, MANY).polls == [4]  # 3 × 1.25
 
-    def test_a_draining_worker_takes_none_from_the_others(self, store):
+    def test_a_draining_worker_takes_no_slots_from_the_others(self, store):
         announce(store, "old", slots=4)
         for n in range(4):
             runs(store, f"token-{n}", worker="old")
@@ -80,14 +80,14 @@ class TestSlots:
         announce(store)
         assert grant(store, MANY).polls == [5]
 
-    def test_a_job_that_was_given_up_keeps_its_slot(self, store):
+    def test_a_job_whose_claim_was_failed_keeps_its_slot(self, store):
         """It was silent for too long with ``heartbeat="manual"``: it is failed, and runs on."""
         job = store.running(manual=True, interval_s=0.01)
         given_up = wait_until(lambda: store.run(store.claims.take_heartbeats(10)).given_up)
         assert [each.job for each in given_up] == [job]
         assert grant(store, OTHER).polls == [4]
 
-    def test_a_job_that_ends_in_order_frees_it_at_once(self, store):
+    def test_a_job_that_ends_in_order_frees_its_slot_at_once(self, store):
         job = store.settled()
         announce(store, active=[job.claim_id], claim_ids=[job.claim_id])
         assert grant(store, OTHER).polls == [5]
@@ -95,7 +95,7 @@ class TestSlots:
         assert grant(store, OTHER).polls == [4]
 
     @pytest.mark.parametrize("announced", [{"queues": ["other"]}, {"slots": 0}])
-    def test_what_a_worker_is_now_counts(self, store, announced):
+    def test_only_what_a_worker_announced_last_counts(self, store, announced):
         announce(store)
         assert grant(store, MANY).polls == [5]
         announce(store, **announced)
@@ -106,7 +106,7 @@ class TestSlots:
             announce(store, slots=slots)
             assert grant(store, MANY).polls == [polls]
 
-    def test_a_pool_that_shrank_below_its_jobs_takes_none_from_another(self, store):
+    def test_a_pool_that_shrank_below_its_jobs_takes_no_slots_from_another(self, store):
         announce(store, "w1", slots=4)
         for n in range(4):
             runs(store, f"token-{n}")
@@ -114,7 +114,7 @@ class TestSlots:
         announce(store, "w2", slots=4)
         assert grant(store, MANY).polls == [6]  # ceil(5 × 1.25) − 1
 
-    def test_a_worker_that_is_gone_offers_none(self, store):
+    def test_a_worker_that_is_gone_offers_no_slots(self, store):
         announce_for_a_second(store)
         wait_until(lambda: grant(store, MANY).slots == 0)
         announce(store)
@@ -139,7 +139,7 @@ class TestWaiting:
         store.run(store.claims.close_claims([job.claim_id], reason="TaskTimedOut"))
         assert (store.status().countdown, store.status().waiting) == (0, 0)
 
-    def test_what_a_rate_limit_holds_back_takes_no_room_from_others(self, store):
+    def test_claims_held_back_for_a_rate_limit_take_no_room_from_others(self, store):
         claims = [store.claim(f"token-{n}").claim_id for n in range(4)]
         announce(store, claim_ids=claims)
         assert grant(store, OTHER).polls == [1]
@@ -148,20 +148,20 @@ class TestWaiting:
         found = grant(store, OTHER, MANY)
         assert (found.polls, found.refused[1]) == ([5, 0], PollRefusal.HELD_BACK)
 
-    def test_what_is_held_back_no_more_waits_again(self, store):
+    def test_a_claim_that_is_not_held_back_any_more_waits_again(self, store):
         claim = store.claim()
         announce(store, claim_ids=[claim.claim_id], held_back=[claim.claim_id])
         assert (store.status().held_back, store.status().waiting) == (1, 0)
         announce(store, claim_ids=[claim.claim_id])
         assert (store.status().held_back, store.status().waiting) == (0, 1)
 
-    def test_what_a_dead_worker_held_back_waits_again(self, store):
+    def test_claims_that_a_dead_worker_held_back_wait_again(self, store):
         claim = store.claim()
         announce_for_a_second(store, claim_ids=[claim.claim_id], held_back=[claim.claim_id])
         wait_until(lambda: grant(store, OTHER).slots == 0)
         assert (store.status().held_back, store.status().waiting) == (0, 1)
 
-    def test_a_job_that_begins_is_held_back_no_more(self, store):
+    def test_a_job_that_begins_is_not_held_back_any_more(self, store):
         claim = store.claim()
         announce(store, claim_ids=[claim.claim_id], held_back=[claim.claim_id])
         assert store.jobs.start(claim.job, retry=0, worker="w1", run="r1") == "run"
@@ -174,7 +174,7 @@ class TestPolls:
         idle = Wish("idle", "celery", 0, 0, idle=1)
         assert grant(store, idle, MANY).polls == [0, 5]
 
-    def test_further_idle_polls_are_not(self, store):
+    def test_further_idle_polls_take_room(self, store):
         announce(store)
         idle = Wish("idle", "celery", 0, 0, idle=3)
         assert grant(store, idle, MANY).polls == [0, 3]
@@ -184,7 +184,7 @@ class TestPolls:
         assert grant(store, Wish("fresh", "celery", 3, 0), MANY).polls == [0, 2]
 
     def test_an_activity_with_an_idle_poll_gets_no_other(self, store):
-        """Its queue is empty; also where the poll is another poller's."""
+        """Its queue is empty, even if the idle poll is another poller's."""
         announce(store)
         found = grant(store, Wish("resize", "celery", 0, 1, idle=1))
         assert (found.polls, found.refused) == ([0], [PollRefusal.COVERED])
@@ -194,7 +194,7 @@ class TestPolls:
         assert grant(store, MANY, poller="p2").polls == [5]
 
     def test_fifty_activities_on_two_slots_are_all_polled(self, store):
-        """A few at a time, as the polls of the ones before become idle."""
+        """They are polled a few at a time, as the polls before them become idle."""
         announce(store, slots=2)
         idle: set[int] = set()
         rounds = 0
@@ -206,14 +206,14 @@ class TestPolls:
             idle |= {n for n in range(50) if polls[n]}
         assert rounds == 17
 
-    def test_without_room_there_is_none(self, store):
+    def test_without_room_no_poll_is_granted(self, store):
         announce(store, slots=1)
         runs(store, "token-1")
         store.claim("token-2")
         found = grant(store, OTHER)
         assert (found.polls, found.refused) == ([0], [PollRefusal.NO_ROOM])
 
-    def test_the_parts_of_pollers(self, store):
+    def test_pollers_share_the_room(self, store):
         announce(store, slots=8)
         grant(store, Wish("resize", "celery", 0, 0), poller="p2")
         found = grant(store, MANY)
@@ -223,17 +223,17 @@ class TestPolls:
 class TestRoomByTime:
     """4 slots: 5 by count; 8 s of short work may wait, in claims of 0.53 s at least."""
 
-    def test_short_jobs_may_wait_four_a_slot(self, store):
+    def test_four_short_jobs_may_wait_for_each_slot(self, store):
         announce(store)
         run_one(store, "token-0")
         assert grant(store, MANY).polls == [15 + 5]
 
-    def test_it_is_measured_in_time(self, store):
+    def test_the_room_for_short_jobs_is_measured_in_time(self, store):
         announce(store)
         run_one(store, "token-0", lasts_s=1.2)
         assert 5 < grant(store, MANY).polls[0] <= 6 + 5
 
-    def test_a_long_one_among_twenty_counts(self, store):
+    def test_one_long_run_among_the_last_twenty_makes_an_activity_long(self, store):
         announce(store)
         run_one(store, "token-long", lasts_s=2.1)
         for n in range(19):
@@ -242,21 +242,21 @@ class TestRoomByTime:
         run_one(store, "token-19")
         assert grant(store, MANY).polls == [20]
 
-    def test_a_long_one_that_runs_counts_at_once(self, store):
+    def test_a_long_run_makes_an_activity_long_before_it_ends(self, store):
         announce(store)
         run_one(store, "token-0")
         runs(store, "token-1")
         assert grant(store, MANY).polls[0] > 5
         wait_until(lambda: (announce(store), grant(store, MANY).polls == [4])[1])
 
-    def test_slots_of_long_jobs_are_no_room_for_short_ones(self, store):
+    def test_slots_of_long_jobs_give_no_room_by_time(self, store):
         announce(store)
         run_one(store, "token-0")
         for n in range(3):
             runs(store, f"long-{n}", activity="long")
         assert grant(store, MANY).polls == [3 + 2]  # one slot, and 5 − 3 by count
 
-    def test_short_ones_keep_no_long_one_out(self, store):
+    def test_short_jobs_keep_no_long_job_out(self, store):
         announce(store)
         run_one(store, "token-0")
         for n in range(4):
@@ -266,7 +266,7 @@ class TestRoomByTime:
         assert store.reader.room("resize", "celery").charged == 16
         assert grant(store, OTHER, MANY).polls == [1, 0]
 
-    def test_an_activity_without_a_run_for_an_hour_is_forgotten(self, store, valkey):
+    def test_the_runs_of_an_activity_are_forgotten_after_an_hour_without_one(self, store, valkey):
         announce(store)
         run_one(store, "token-0")
         assert store.status().longest_s is not None
@@ -278,7 +278,7 @@ class TestRoomByTime:
         assert store.status().longest_s is None
         assert store.reader.room("resize", "celery").longest_s is None
 
-    def test_not_where_it_is_switched_off(self, store, monkeypatch):
+    def test_there_is_no_room_by_time_where_it_is_switched_off(self, store, monkeypatch):
         announce(store)
         run_one(store, "token-0")
         monkeypatch.setattr(
@@ -297,8 +297,8 @@ class TestFit:
             store.claim(f"token-{n}", activity="b", queue="b")
         assert grant(store, Wish("a", "a", 0, 50)).polls == [5]
 
-    def test_through_a_chain_of_workers(self, store):
-        """a fits only if b moves to w2, and c to w3."""
+    def test_room_is_found_through_a_chain_of_workers(self, store):
+        """A claim of a fits only if b's moves to w2, and c's to w3."""
         for worker, queues in ("w1", "ab"), ("w2", "bc"), ("w3", "c"):
             announce(store, worker, slots=4, queues=[*queues])
         for queue in "bc":
@@ -306,7 +306,7 @@ class TestFit:
                 store.claim(f"{queue}-{n}", activity=queue, queue=queue)
         assert grant(store, Wish("a", "a", 0, 50)).polls == [5]
 
-    def test_what_is_too_much_for_its_workers_takes_none_of_others(self, store):
+    def test_claims_beyond_the_room_of_their_workers_take_no_room_of_others(self, store):
         announce(store, "w1", slots=1, queues=["a"])
         announce(store, "w2", slots=4, queues=["b"])
         for n in range(9):
@@ -314,8 +314,8 @@ class TestFit:
         assert grant(store, Wish("b", "b", 0, 50), Wish("a", "a", 0, 50)).polls == [5, 0]
 
 
-def test_a_question_tells_the_same_as_a_grant(store):
-    """And changes nothing."""
+def test_read_room_answers_as_a_grant_would(store):
+    """It changes nothing."""
     announce(store, ordinary=1)
     runs(store, "token-1")
     store.claim("token-2")

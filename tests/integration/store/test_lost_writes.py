@@ -1,4 +1,4 @@
-"""A failover of Redis loses the last writes: what was running goes on, and nothing runs twice."""
+"""A failover of Redis loses the last writes: running jobs go on, and no job runs twice."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_job_that_no_worker_has_is_published_after_a_takeover(store, lost):
     assert recovery_pass(store) == [job.claim_id]
 
 
-def test_a_worker_is_not_taken_for_dead_after_a_takeover(store, lost):
+def test_no_worker_counts_as_dead_right_after_a_takeover(store, lost):
     store.run(store.claims.find_lost(10))
     job = store.running(interval_s=60)
     wait_until(lambda: store.reader.read([]).workers[0].lease_s < 0, what="its lease has ended")
@@ -122,7 +122,7 @@ def test_a_job_whose_claim_is_lost_is_unwanted(store):
 
 
 def test_a_job_that_its_worker_has_lost_is_published_at_once(store):
-    """Though that worker said a moment ago that it has it."""
+    """This holds although the worker announced a moment ago that it has the job."""
     job = store.running(max_attempts=2, interval_s=60)
     renew(store, job)
     outcome = Outcome.failure("Bridge.WorkerLost", "its process was killed")
@@ -138,14 +138,14 @@ def test_a_health_check_reads_the_signs_after_a_takeover(store, lost):
     assert read_signs(store.settings, timeout_s=5).passes.keys() >= {"recovery"}
 
 
-def test_the_first_pass_and_the_same_server_are_no_takeover(store):
+def test_neither_the_first_pass_nor_the_same_server_is_a_takeover(store):
     for _ in range(2):
         store.run(store.claims.find_lost(10))
     with redis.Redis.from_url(store.settings.store_url, decode_responses=True) as client:
         assert not client.hexists(f"{store.settings.root_key}:passes", "takeover")
 
 
-def test_a_store_that_is_another_server_each_time_loses_workers_all_the_same(store):
+def test_workers_are_found_lost_even_if_each_pass_meets_another_server(store):
     """Behind a proxy INFO may come from any of several servers."""
     job = store.running(max_attempts=1)
     with redis.Redis.from_url(store.settings.store_url) as client:

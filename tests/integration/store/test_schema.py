@@ -1,4 +1,4 @@
-"""The stamp of a store: who may use it, and who is refused in one sentence."""
+"""The schema of a store: which versions may use it, and how others are refused."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def stamp(admin, settings, value: str | None = None) -> str | None:
     return admin.get(settings.root_key)
 
 
-def test_an_empty_store_is_stamped(settings, admin):
+def test_an_empty_store_gets_the_schema(settings, admin):
     check_schema(settings, only_look=True)
     assert stamp(admin, settings) is None, "status and doctor change nothing"
     check_schema(settings)
     assert stamp(admin, settings) == str(SCHEMA)
 
 
-def test_a_store_of_before_the_stamp_has_the_first_schema(store, settings, admin):
-    """It is adopted once it is drained."""
+def test_a_store_without_a_schema_that_is_in_use_has_the_first_one(store, settings, admin):
+    """It gets the new schema once it is drained."""
     job = store.settled()
     admin.delete(settings.root_key, f"{settings.root_key}:workers")
     with pytest.raises(SchemaMismatch, match="has schema 1"):
@@ -63,8 +63,8 @@ def test_a_store_of_before_the_stamp_has_the_first_schema(store, settings, admin
 
 
 @pytest.mark.parametrize("call", ["grant_polls", "store_claim"])
-def test_a_store_that_lost_its_data_is_stamped_by_what_comes_first(store, settings, admin, call):
-    """Else what this version wrote would pass for the first schema."""
+def test_a_store_that_lost_its_data_gets_the_schema_at_the_first_call(store, settings, admin, call):
+    """Without that, this version's keys would count as those of the first schema."""
     if call == "grant_polls":
         store.run(store.claims.grant_polls("p1", WISH))
     else:
@@ -73,15 +73,15 @@ def test_a_store_that_lost_its_data_is_stamped_by_what_comes_first(store, settin
     store.worker()
 
 
-def test_a_store_that_lost_its_data_is_stamped_by_the_next_renewal(store, settings, admin):
+def test_a_store_that_lost_its_data_gets_the_schema_at_the_next_renewal(store, settings, admin):
     store.worker()
     assert stamp(admin, settings) == str(SCHEMA)
 
 
 @pytest.mark.parametrize("found", [NEWER, OLDER, "some"])
 @pytest.mark.parametrize("call", CALLS)
-def test_a_store_in_use_by_another_version(store, settings, admin, call, found):
-    """Nothing is read or written; the sentence says what to do."""
+def test_a_store_in_use_by_another_version_is_refused(store, settings, admin, call, found):
+    """Nothing is read or written; the error says what to do."""
     store.claim()
     stamp(admin, settings, found)
     with pytest.raises(SchemaMismatch, match=rf"schema {found}.* needs schema {SCHEMA}.* Drain"):
@@ -92,8 +92,8 @@ def test_a_store_in_use_by_another_version(store, settings, admin, call, found):
 
 
 @pytest.mark.parametrize("found", [NEWER, OLDER])
-def test_a_drained_store_belongs_to_who_comes_next(store, settings, admin, found):
-    """The way out that the sentence names, upgrade or rollback."""
+def test_a_drained_store_gets_the_schema_of_the_next_process(store, settings, admin, found):
+    """The error names this way, for an upgrade or a rollback."""
     job = store.settled()
     stamp(admin, settings, found)
     admin.delete(f"{settings.root_key}:workers")
@@ -119,13 +119,13 @@ def test_a_live_process_of_another_version_keeps_the_store(store, settings, admi
         check_schema(settings)
 
 
-def test_a_full_store_without_a_stamp_grants_nothing(store, settings):
-    """A stamp written first would let the script pass for one that drains."""
+def test_a_full_store_without_a_schema_grants_nothing(store, settings):
+    """If the schema were written first, Redis would let the script run at maxmemory."""
     with full(settings), pytest.raises(StoreUnavailable, match="is full"):
         store.run(store.claims.grant_polls("p1", WISH))
 
 
-def test_a_health_check_restarts_nothing_for_it(store, settings, admin, monkeypatch):
+def test_a_health_check_restarts_nothing_for_another_schema(store, settings, admin, monkeypatch):
     store.claim()
     stamp(admin, settings, NEWER)
     monkeypatch.setenv("BRIDGE_STORE_URL", settings.store_url)
@@ -135,7 +135,7 @@ def test_a_health_check_restarts_nothing_for_it(store, settings, admin, monkeypa
 
 
 def test_a_poller_ends_when_another_version_takes_its_store(store, settings, admin):
-    """What its open polls bring could not be stored."""
+    """The tasks of its open polls could not be stored."""
     from bridge.loops.poller import Poller
 
     store.claim()
