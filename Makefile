@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed-$(VERSION)
 GUESTS := $(VENV)/.guests-$(VERSION)
 ARGS ?=
 
-.PHONY: help install demo test coverage guests bench chaos docs lint format clean
+.PHONY: help install demo test coverage guests bench chaos simulate docs lint format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/' | expand -t 12
@@ -54,6 +54,10 @@ bench: ## Measure the bridge's cost, and compare it with other programs (ARGS="-
 chaos: ## Kill processes and cut connections at random, and count what was lost (ARGS="--minutes 4 --seed 7 --executions 300 --json")
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS= >&2
 	@$(BIN)/python -m tests.faults.chaos $(ARGS)
+
+simulate: ## Simulate the whole protocol by seed, on virtual time (ARGS="--seed 7 --hours 2", ARGS="--planted")
+	@$(MAKE) --no-print-directory $(INSTALLED) ARGS= >&2
+	@$(BIN)/python -m tests.simulation $(ARGS)
 
 lint: ## Check format, style, types, the one-way imports, and the size of modules and functions
 	@$(MAKE) --no-print-directory $(INSTALLED) ARGS=
