@@ -1,9 +1,12 @@
 """The bridge's exceptions, and its error names in Step Functions.
 
-``retryable`` tells the loops what to do with an error: they try a retryable error again after a
-pause, close the claim after ``TokenClosed``, and log every other error. This module does not import
-Celery, which is slow to load (see ``bridge.healthcheck``). Therefore ``JobCancelled``, a subclass
-of an exception of Celery, is in ``bridge.worker.current``.
+``retryable`` tells users whether trying again can help: docs/reference/errors.md shows it. The
+loops do not read it: they close a claim after ``TokenClosed`` and try again after every other
+error, with a pause, because an operator may mend what cannot mend itself. The reporter reports a
+failure in place of an outcome that Step Functions refuses.
+
+This module does not import Celery, which is slow to load (see ``bridge.healthcheck``). Therefore
+``JobCancelled``, a subclass of an exception of Celery, is in ``bridge.worker.current``.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ import click
 import bridge
 from bridge import errors, names, settings, statemachine, versions
 from bridge.cli.status.command import status
+from bridge.lint.rules import RULES
 from bridge.metrics import catalogue
 from bridge.metrics.catalogue.metric import Metric
 
@@ -39,6 +40,7 @@ def pages() -> dict[Path, str]:
         DOCS / "reference" / "python.md": python_page(),
         **_put_between(DOCS / "howto" / "upgrade.md", {"": optional_parts_table()}),
         **_put_between(DOCS / "settings.md", {"": settings_table()}),
+        **_put_between(DOCS / "lint.md", {"": rules_table()}),
         **_put_between(DOCS / "metrics.md", metrics_tables()),
     }
 
@@ -156,6 +158,21 @@ def _limits(field: Any) -> str:
     low = "above 0" if said.get("gt") == 0 else f"{said['ge']:g}" if "ge" in said else ""
     high = f"{said['le']:,.10g}" if "le" in said else ""
     return f"{low} to {high}" if low and high else low
+
+
+def rules_table() -> str:
+    """A row for each rule of the linter."""
+    rows = [
+        (
+            f"{rule.id} `{rule.name}`",
+            rule.severity,
+            rule.what,
+            rule.why,
+            "yes" if rule.fixable else "",
+        )
+        for rule in RULES
+    ]
+    return _table(("id", "severity", "what", "why", "`--fix`"), rows)
 
 
 def metrics_tables() -> dict[str, str]:

@@ -3,8 +3,7 @@
 To add a rule: write it here, after the last one, with the next free id. Write its check in the
 module of its subject (``timing``, ``retry_and_catch``, ``resources``, ``payload_growth``, or
 ``engine`` for the state machine as a whole); a check yields a ``Finding`` with the rule. Then plant
-the fault in tests/unit/lint/test_rules.py, and put the output of ``rules_table()`` into
-docs/lint.md.
+the fault in tests/unit/lint/test_rules.py, and run ``python docs/_generate.py``.
 """
 
 from __future__ import annotations
@@ -196,14 +195,3 @@ PAYLOAD_GROWS = Rule(
 RULES = tuple(value for value in list(globals().values()) if isinstance(value, Rule))
 """Every rule above, in the order of the ids."""
 BY_ID = {rule.id: rule for rule in RULES}
-
-
-def rules_table() -> str:
-    """The catalogue as a Markdown table, as it stands in docs/lint.md."""
-    rows = ["| id | severity | what | why | `--fix` |", "|---|---|---|---|---|"]
-    rows += [
-        f"| {rule.id} `{rule.name}` | {rule.severity} | {rule.what} | {rule.why} "
-        f"| {'yes' if rule.fixable else ''} |"
-        for rule in RULES
-    ]
-    return "\n".join(rows) + "\n"

@@ -1,11 +1,14 @@
 """Say which exception of ``bridge.errors`` an answer of Step Functions, or none, means.
 
-To teach the bridge a new error code of AWS, add it to the table ``_KINDS`` below, with the class of
-``bridge.errors`` that says what to do: its ``retryable`` decides whether loops try again. Two kinds
-of code stand outside the table: those that close a task token (``_CLOSED``) and those that mean
-throttling (``_THROTTLED``, a pattern). A code that stands nowhere becomes a ``ServiceUnavailable``
-if the HTTP status is 500 or more, else a ``StepFunctionsError``, which is not tried again. Add a
-row to tests/unit/stepfunctions/test_aws_errors.py, too.
+To teach the bridge a new error code of AWS, add it to the table ``_KINDS`` below, with a class of
+``bridge.errors``, and a row to tests/unit/stepfunctions/test_aws_errors.py. Two kinds of code stand
+outside the table: those that close a task token (``_CLOSED``) and those that mean throttling
+(``_THROTTLED``, a pattern). A code that stands nowhere becomes a ``ServiceUnavailable`` if the HTTP
+status is 500 or more, else a ``StepFunctionsError``.
+
+What follows from a class: ``client.py`` tries ``Throttled`` and ``ServiceUnavailable``
+again within one call. The loops close a claim after ``TokenClosed``, and try again after every
+other error; the reporter reports a failure in place of an outcome that is refused.
 
 Nothing of aiohttp, of json or of the answer's body is chained to the exceptions: it would hold the
 signed headers, or a task token.

@@ -1,8 +1,8 @@
-"""How long each part waits before it tries again. All back-off policies stand here.
+"""How long each part waits before it tries again. The bridge's back-off policies stand here.
 
 What failed                                    Policy              Who waits
 ---------------------------------------------  ------------------  -----------------------------
-a poll of Step Functions                       POLL                loops/poller.py
+a poll of Step Functions                       POLL                loops/open_polls.py
 an outcome that Step Functions did not take    REPORT              loops/reporter.py
 a heartbeat                                    HEARTBEAT_AGAIN     loops/heartbeat.py
 one request of a report, within one call       REPORT_RETRY        stepfunctions/client.py
@@ -15,9 +15,10 @@ the renewal of a worker's lease                LEASE_RETRY_S       worker/lease.
 a call of the store that a job waits for       OUTCOME_RETRY_S     worker/store_wait.py
 a Celery retry that the broker did not take    CELERY_RETRY_S      worker/tasks.py
 
-Which errors are worth another try is a property of their class: ``bridge.errors``, ``retryable``.
-How calls share a throttled account is in ``bridge.stepfunctions.pace``. Recovery and the stand-in
-for beat wait for their next tick.
+Elsewhere stand the policies of libraries: redis-py's for commands of the claim store in
+``store/connection.py``, botocore's for rare calls in ``stepfunctions/aws.py``. How calls share a
+throttled account is in ``stepfunctions/pace.py``. Recovery and the stand-in for beat wait for their
+next tick. Which error means what is in ``stepfunctions/aws_errors.py``.
 """
 
 from __future__ import annotations

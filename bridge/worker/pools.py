@@ -1,4 +1,7 @@
-"""What each of Celery's pools can do; all the bridge's decisions by pool are made from this table.
+"""What each of Celery's pools can do, as a table.
+
+How many slots a pool has now is read from the pool itself (``occupancy.py``). How a pool of
+greenlets ends a job is one of the endings (``endings.py``).
 
 A pool that is not in the table, such as an app's own, counts as one that can do nothing of it.
 """

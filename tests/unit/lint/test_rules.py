@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
 
-from bridge.lint.rules import RULES, rules_table
+from bridge.lint.rules import RULES
 from tests.unit.lint.helpers import ARN, CLEAN, LOST, clean, ids
 
 ALL = {"ErrorEquals": ["States.ALL"], "JitterStrategy": "FULL"}
@@ -97,10 +98,10 @@ def test_a_clean_definition_has_no_findings():
 
 
 def test_ids_are_stable_and_unique():
-    assert [rule.id for rule in RULES] == [f"BR{number:03}" for number in range(1, 25)]
+    assert [rule.id for rule in RULES] == [f"BR{number:03}" for number in range(1, len(RULES) + 1)]
     assert len({rule.name for rule in RULES}) == len(RULES)
 
 
 def test_the_docs_have_every_rule():
     text = (Path(__file__).parents[3] / "docs" / "lint.md").read_text("utf-8")
-    assert rules_table() in text
+    assert [rule.id for rule in RULES] == re.findall(r"^\| (BR\d+) `", text, re.MULTILINE)

@@ -13,6 +13,7 @@ from bridge.errors import (
     Throttled,
     TokenClosed,
 )
+from bridge.loops.reporter import HOLD_S
 from bridge.support.backoff import HEARTBEAT_RETRY, REPORT_RETRY, RetryPolicy
 from tests.unit.stepfunctions.calls import (
     Pauses,
@@ -72,7 +73,7 @@ class TestRetries:
 
     def test_heartbeats_are_tried_less(self):
         assert HEARTBEAT_RETRY.attempts < REPORT_RETRY.attempts
-        assert HEARTBEAT_RETRY.within_s < REPORT_RETRY.within_s < 30, "half of the reporter's hold"
+        assert HEARTBEAT_RETRY.within_s < REPORT_RETRY.within_s < HOLD_S
 
     def test_a_client_may_have_policies_of_its_own(self, server):
         server.defaults["SendTaskHeartbeat"] = server.defaults["SendTaskSuccess"] = raw(
