@@ -99,6 +99,7 @@ class Accidents:
         seconds = self._rng.uniform(0.5, 25)
         self._stop_time(seconds)
         self._world.network.away_until_s = self._world.now_s + seconds
+        self._world.network.refuses = self._rng.random() < 0.5
 
     def _stop_time(self, seconds: float) -> None:
         """A clock that nobody watches is in doubt, and the store's time stands still."""

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from tests.simulation.observer import Observer
     from tests.simulation.world import World
 
-STOPPED_WITHIN_S = 60.0
-"""How long code may run on after its claim was closed, where it asks or may be terminated."""
+LOOKS_WITHIN_S, TERMINATED_WITHIN_S = 20.0, 60.0
+"""How long code may run on after its claim was closed: code that asks, and code that is terminated
+with the second renewal of its worker's lease at the latest."""
 
 
 @dataclass(eq=False)
@@ -93,9 +94,10 @@ class RunWatch:
             stops = run.plan.looks or run.plan.kind.terminates
             if closed_s is None or not stops or not run.child.alive:
                 continue
+            within_s = LOOKS_WITHIN_S if run.plan.looks else TERMINATED_WITHIN_S
             since_s = max(closed_s, run.began_s, self._world.faults.last_s)
             self._observer.require(
-                self._world.now_s - since_s <= STOPPED_WITHIN_S,
+                self._world.now_s - since_s <= within_s,
                 Invariant.CLOSED,
                 f"claim {run.job.claim_id} is closed, and {run.child.name} still runs its code",
             )

@@ -28,8 +28,15 @@ class Kind:
 KINDS = (
     Kind(activity="short", queue="celery", duration_s=(0.01, 0.2)),
     Kind(activity="steady", queue="celery", duration_s=(1.0, 20.0), on_lost="retry"),
-    Kind(activity="long", queue="heavy", duration_s=(20.0, 240.0), terminates=True),
-    Kind(activity="manual", queue="heavy", duration_s=(5.0, 120.0), on_lost="retry", manual=True),
+    Kind(activity="long", queue="heavy", duration_s=(20.0, 240.0)),
+    Kind(
+        activity="manual",
+        queue="heavy",
+        duration_s=(5.0, 120.0),
+        on_lost="retry",
+        manual=True,
+        terminates=True,
+    ),
 )
 QUEUES = ("celery", "heavy")
 MAX_ATTEMPTS = 3

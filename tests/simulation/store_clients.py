@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 FILL_OUTBOX = frozenset({"settle", "recover", "take_heartbeats"})
 """Scripts that may put something into the outbox, for which a reporter waits."""
 TIMEOUT_S = 5.0
+REFUSED_AFTER_S = 0.1
+"""How long a try takes while connections are refused, with redis-py's pause before the next."""
 Steps = Generator[float, None, list[Any]]
 
 
@@ -30,11 +32,13 @@ class StoreNetwork:
 
     Attributes:
         away_until_s: Until then the store does not answer.
+        refuses: Whether its host refuses connections then; else calls time out.
     """
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.away_until_s = 0.0
+        self.refuses = False
         self._outcome_waits: list[asyncio.Event] = []
 
     def carry(self, commands: list[tuple[Any, ...]], *, tries: int, timeout_s: float) -> Steps:
@@ -43,7 +47,7 @@ class StoreNetwork:
         for _ in range(tries + 1):
             yield faults.store_latency_s()
             if world.now_s < self.away_until_s:
-                yield min(timeout_s, max(0.05, self.away_until_s - world.now_s))
+                yield REFUSED_AFTER_S if self.refuses else timeout_s
                 continue
             lost = faults.store_loss()
             if lost != "request":
@@ -76,7 +80,7 @@ class StoreNetwork:
         ends_s = self._world.now_s + timeout_s
         while True:
             if self._world.now_s < self.away_until_s:
-                await asyncio.sleep(TIMEOUT_S)
+                await asyncio.sleep(REFUSED_AFTER_S if self.refuses else TIMEOUT_S)
                 raise redis.exceptions.ConnectionError("the simulated store is away")
             popped = self._world.server.send("LPOP", key)
             if popped is not None:

@@ -9,6 +9,7 @@ from tests.simulation.store_server import StoreServer
 
 ROOT = "{simulation}"
 FIELDS = ("state", "attempt", "worker", "run", "queue", "activity", "retry", "until", "begun")
+CLOCK_FIELDS = ("clock", "offset", "slack")
 IN_FLIGHT = ("claimed", "queued", "running", "settled")
 WAITS = ("claimed", "queued")
 
@@ -66,8 +67,9 @@ class Contents:
         return {id_: claim for id_, claim in self.claims.items() if claim.in_flight}
 
     def store_ms(self, clock_ms: int) -> float:
-        """The store's time, while the server's clock shows this one and is not in doubt."""
-        return clock_ms + float(self.hash("held").get("offset", 0))
+        """The store's time, while the server's clock shows this one."""
+        held = self.hash("held")
+        return _store_ms(clock_ms, *(held.get(name) for name in CLOCK_FIELDS))
 
     def hash(self, name: str) -> dict[str, str]:
         flat = self.keys.get(name) or []
@@ -78,6 +80,14 @@ class Contents:
 
     def set(self, name: str) -> set[str]:
         return set(self.keys.get(name) or [])
+
+
+def _store_ms(clock_ms: int, last: str | None, offset: str | None, slack: str | None) -> float:
+    """The store's time stands still while its clock is far from the last note: see _prelude.lua."""
+    if last is None:
+        return clock_ms
+    in_doubt = not float(last) - 1000 <= clock_ms <= float(last) + float(slack or 0)
+    return (float(last) if in_doubt else clock_ms) + float(offset or 0)
 
 
 def _claim(fields: dict[str, str]) -> StoredClaim:
@@ -113,5 +123,5 @@ class StoreView:
     def has_lease(self, worker: str, clock_ms: int) -> bool:
         """Whether a worker's lease has not ended, while the server's clock shows this time."""
         ends = self._server.send("ZSCORE", f"{ROOT}:workers", worker)
-        offset = self._server.send("HGET", f"{ROOT}:held", "offset")
-        return ends is not None and float(ends) >= clock_ms + float(offset or 0)
+        noted = self._server.send("HMGET", f"{ROOT}:held", *CLOCK_FIELDS)
+        return ends is not None and float(ends) >= _store_ms(clock_ms, *noted)
