@@ -102,7 +102,7 @@ class Accidents:
         self._world.network.refuses = self._rng.random() < 0.5
 
     def _stop_time(self, seconds: float) -> None:
-        """A clock that nobody watches is in doubt, and the store's time stands still."""
+        """The store's time stands still while no process can tell whether its clock has jumped."""
         lease_s = self._world.settings.lease_s
         self._world.faults.stopped_time_s = self._world.now_s + seconds + lease_s
 

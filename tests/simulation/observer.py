@@ -73,8 +73,9 @@ class Observer(logging.Handler):
         self._world.trace("log", process and process.name, record.levelname, text)
         self.require(TOKEN not in text, Invariant.SECRET, f"a log line has the token: {text}")
         if record.exc_info:
-            raised = repr(record.exc_info[1])
-            self.require(False, Invariant.ENDS, f"an exception is not expected: {text}: {raised}")
+            kind, raised, _ = record.exc_info
+            what = f"an exception is not expected: {text}: {kind and kind.__name__}: {raised}"
+            self.require(False, Invariant.ENDS, what)
 
     def script_ran(self, name: str, args: tuple[Any, ...], answer: Any) -> None:
         """A script has run in the store."""

@@ -9,6 +9,8 @@ from bridge.errors import ErrorName
 from tests.simulation.settings import Kind
 
 SUCCEEDED = "succeeded"
+STOPPED, STOPPED_WHERE_IT_LOOKS = 0.05, 0.25
+"""How many executions are stopped: more of those whose code asks whether it is cancelled."""
 HEARTBEAT_TIMEOUT = "States.HeartbeatTimeout"
 
 
@@ -67,7 +69,8 @@ def draw(rng: random.Random, number: int, kind: Kind, interval_s: float) -> Plan
     duration_s = round(shortest * (longest / shortest) ** rng.random(), 3)
     retries = rng.choice((0, 0, 0, 0, 0, 0, 0, 1, 2))
     countdown_s = rng.choice((0.0, 2.0, 30.0))
-    stopped = rng.random() < 0.06
+    looks = rng.random() < 0.5 and ending != "silence"
+    stopped = rng.random() < (STOPPED_WHERE_IT_LOOKS if looks else STOPPED)
     return Plan(
         number=number,
         kind=kind,
@@ -75,7 +78,7 @@ def draw(rng: random.Random, number: int, kind: Kind, interval_s: float) -> Plan
         ending=ending,
         retries=retries,
         countdown_s=countdown_s,
-        looks=rng.random() < 0.5 and ending != "silence",
+        looks=looks,
         stopped_after_s=rng.uniform(0.0, 2 * duration_s + 10.0) if stopped else None,
         heartbeat_s=3 * interval_s,
         timeout_s=3600.0 + (retries + 1) * (duration_s + countdown_s),

@@ -20,7 +20,7 @@ from tests.simulation.world import World
 LOOK_EVERY_S = 5.0
 QUIET_S = 3_600.0
 SETTLE_S = 60.0
-ARRIVALS_PER_S = {"short": 0.12, "steady": 0.06, "long": 0.008, "manual": 0.012}
+ARRIVALS_PER_S = {"short": 0.12, "steady": 0.06, "long": 0.015, "manual": 0.012}
 KEPT_KEYS = frozenset(
     {
         "",

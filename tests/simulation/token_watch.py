@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 SLACK_S = 5.0
 """Latencies, and the time between two looks of a loop."""
-CLOSED_WITHIN_S = 60.0
-"""How long a claim may be in flight after a call has heard that its token is closed."""
+CLOSED_WITHIN_S = 5.0
+"""How long a claim may be in flight after a call has heard that its token is closed. The next
+heartbeat, which would hear it too, comes later."""
 
 
 class TokenWatch:
