@@ -248,7 +248,7 @@ def _heartbeat(where: str, heartbeat: Any, settings: Settings) -> tuple[float, b
     if heartbeat < settings.tick_s:
         raise SettingsError(
             f"{where}: heartbeat={heartbeat:g} s is below BRIDGE_TICK_S={settings.tick_s:g}: "
-            "heartbeats are sent at most once a tick. Use a shorter tick."
+            "heartbeats are sent at most once in each tick interval. Use a shorter one."
         )
     return float(heartbeat), False
 

@@ -197,7 +197,7 @@ class Settings(BaseSettings):
         if self.heartbeat_s < self.tick_s:
             raise ValueError(
                 f"BRIDGE_HEARTBEAT_S={self.heartbeat_s:g} is below BRIDGE_TICK_S={self.tick_s:g}: "
-                "heartbeats are sent at most once a tick. Use a shorter tick."
+                "heartbeats are sent at most once in each tick interval. Use a shorter one."
             )
         if self.lease_s < 2 * self.tick_s:
             raise ValueError(

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 ANSWER_TIMEOUT_S = 2.0
 STALE_S = 30.0
-"""A heartbeat pass begins every tick, but one that waits for Step Functions delays the next."""
+"""A heartbeat pass begins in every tick interval, but one that waits for Step Functions delays the
+next."""
 
 
 def check(role: str, pid: int) -> str:

@@ -28,10 +28,10 @@ logger = logging.getLogger(__name__)
 MAX_PUBLISHED = 50
 """The most jobs that are handed to the publisher's thread at once."""
 PUBLISH_APART_S = 0.002
-"""The least time between two batches of jobs, while one follows the other."""
+"""The least time between the beginnings of a batch of several jobs and of the next batch."""
 NOTES_APART_S = 0.05
-"""The least time between two notes that jobs were published. No process waits for such a note, and
-most jobs have started by then."""
+"""The least time between two calls of ``mark_queued``, which notes that jobs were published. The
+call may be late: only a poller that drains waits for it, and most jobs start before it."""
 
 
 class Intake:
@@ -53,8 +53,8 @@ class Intake:
         self._dispatcher = dispatcher
         self._meters = meters
         self._poller = poller
-        # Not the loop's own threads: host names are resolved there, so a broker that hangs would
-        # delay the calls to AWS.
+        # Jobs are published in a thread of their own, not in the event loop's default executor:
+        # that one resolves host names, so a broker that hangs would delay the calls to AWS.
         self._publisher = ThreadPoolExecutor(1, thread_name_prefix="publish")
         self._publish = Batcher(self._publish_all, most=MAX_PUBLISHED, apart_s=PUBLISH_APART_S)
         self._note = Batcher(
@@ -66,7 +66,7 @@ class Intake:
         self.dispatching: set[asyncio.Task[None]] = set()
 
     def drain(self) -> None:
-        """From now on, leave a job that the broker does not take to recovery."""
+        """From now on, do not try again to publish a job that the broker refused; recovery does."""
         self._draining = True
 
     async def claim(self, activity: Activity, task: ActivityTask) -> None:
@@ -93,7 +93,9 @@ class Intake:
                 logged = True
                 await asyncio.sleep(STORE_CLAIM.pause_s(1))
             except Exception:
-                logger.exception("claim %s is not stored yet; tried again", claim.claim_id)
+                logger.exception(
+                    "claim %s is not stored yet; the poller tries again", claim.claim_id
+                )
                 await asyncio.sleep(STORE_CLAIM_BUG.pause_s(1))
         self.unstored.discard(claim.claim_id)
         self._meters.claimed(activity.name)

@@ -71,7 +71,7 @@ def register(app: Celery) -> None:
         "ignore_result": True,
         "acks_late": False,
         "shared": False,
-        "send_events": False,  # three in each tick would hide the users' jobs in Flower
+        "send_events": False,  # three in each tick interval would hide the users' jobs in Flower
     }
 
     @app.task(name=HEARTBEAT, **options)
@@ -111,7 +111,7 @@ def _pass(name: str, app: Celery) -> Any:
         bridge = installed(app)
         return passes.PASSES[name](bridge, passes.runtime_of(bridge))
     except (SchemaMismatch, StoreUnavailable) as exc:
-        logger.warning("%s is skipped in this tick: %s", name, exc)
+        logger.warning("this pass of %s is skipped: %s", name, exc)
         return None
     finally:
         permit.release()

@@ -1,8 +1,8 @@
 """Run the passes of heartbeat and recovery in the poller's process while no beat process does.
 
-Once in each tick the stand-in asks the store whether a pass has begun lately, anywhere, and begins
-one if not. Processes need not agree on which of them does it: the store gives each token and each
-lost claim to one of them, so several passes at once are harmless.
+Once in each tick interval the stand-in asks the store whether a pass has begun lately, in any
+process, and begins one if not. Processes need not agree on which of them does it: the store gives
+each token and each lost claim to one of them, so several passes at once are harmless.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from bridge.store import ClaimStore, PassKind
 logger = logging.getLogger(__name__)
 
 TICKS = 2
-"""If no process has begun a pass for so many ticks, the stand-in begins one."""
+"""If no process has begun a pass for this many tick intervals, the stand-in begins one."""
 MAX_PASSES = 4
-"""Heartbeat passes at once: while Step Functions hangs, heartbeats that become due do not wait."""
+"""The most heartbeat passes that run at the same time. Several, so that heartbeats that become due
+while Step Functions hangs do not wait for a pass that hangs."""
 
 
 class BeatStandIn:
@@ -59,7 +60,7 @@ class BeatStandIn:
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
-        """Begin what is overdue, once in each tick."""
+        """Begin what is overdue, once in each tick interval."""
         while not self._stopped.is_set():
             await self._watch_clock()
             for kind in PassKind:
@@ -70,16 +71,19 @@ class BeatStandIn:
                 await asyncio.wait(running)
 
     def stop(self) -> None:
-        """Begin no more passes; those that run are finished."""
+        """Begin no more passes, and let those that run go on to their end."""
         self._stopped.set()
 
     async def _watch_clock(self) -> None:
         try:
             await self._store.watch_clock()
         except StoreUnavailable as exc:
-            logger.debug("the clock of Redis is not watched: %s", exc)  # _begin_if_overdue warns
+            # _begin_if_overdue warns
+            logger.debug("the clock of Redis could not be read: %s", exc)
         except Exception:
-            logger.exception("the clock of Redis is not watched; it is looked at again")
+            logger.exception(
+                "the clock of Redis could not be read; it is read again in the next tick interval"
+            )
 
     async def _begin_if_overdue(self, kind: PassKind) -> None:
         running = self._running[kind]
@@ -90,17 +94,25 @@ class BeatStandIn:
         try:
             # A stand-in at work asks for passes of beat processes only, or it would find its own.
             if at_work and not await self._store.is_overdue(kind, absence_s, of_beat=True):
-                logger.info("passes of %s are begun elsewhere again", kind)
+                logger.info(
+                    "a beat process begins passes of %s again; this poller no longer stands in for "
+                    "it",
+                    kind,
+                )
                 self._at_work.discard(kind)
                 return
-            # If another stand-in has begun a pass in this tick, this one does not.
+            # If another stand-in has begun a pass in this tick interval, this one does not.
             after_s = self._tick_s / 2 if at_work else absence_s
             overdue = await self._store.is_overdue(kind, after_s)
         except StoreUnavailable as exc:
-            logger.warning("whether %s is overdue is not known: %s", kind, exc)
+            logger.warning("it is not known whether a pass of %s is overdue: %s", kind, exc)
             return
         except Exception:
-            logger.exception("whether %s is overdue is not known; asked again", kind)
+            logger.exception(
+                "it is not known whether a pass of %s is overdue; the store is asked again in the "
+                "next tick interval",
+                kind,
+            )
             return
         if overdue and not at_work:
             logger.warning("no beat process has begun a pass of %s lately: it is done here", kind)
@@ -116,7 +128,7 @@ class BeatStandIn:
         except StoreUnavailable as exc:
             logger.warning("a pass of %s is cut short: %s", kind, exc)
         except Exception:
-            logger.exception("a pass of %s failed; the next follows", kind)
+            logger.exception("a pass of %s failed; the next one begins when it is due", kind)
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

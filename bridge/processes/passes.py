@@ -1,4 +1,4 @@
-"""Run the passes that a beat process does in a tick: heartbeat, flush, recovery, metrics.
+"""Run the passes that ticks start in a beat process: heartbeat, flush, recovery, metrics.
 
 Their calls to Step Functions are asyncio, and Celery's tasks are not. So one event loop, in a
 thread of the process, keeps the connections between ticks.

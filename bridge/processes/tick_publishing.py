@@ -40,7 +40,8 @@ class PublishTicks(bootsteps.StartStopStep):  # type: ignore[misc]
             return
         alone = served <= {SYSTEM_QUEUE, worker_direct(worker.hostname).name}
         if alone:
-            # Few, since what a worker has taken and not begun returns to the queue if it is killed.
+            # Few ticks are prefetched. They do not count among those that wait in the queue, but
+            # return to it if this worker is killed, in addition to the five that may wait there.
             worker.prefetch_multiplier = 1
             # This process is the bridge's own. With --pool threads it may hang after a restart of
             # RabbitMQ when Celery restores the prefetch count, and then no heartbeat would be sent
@@ -54,14 +55,14 @@ class PublishTicks(bootsteps.StartStopStep):  # type: ignore[misc]
             self.enabled = not _publishes_ticks(worker.scheduler)
 
     def create(self, worker: Any) -> Any:
-        """A beat process for the ticks, made as Celery's own step makes the app's."""
+        """Make a beat process for the ticks, as Celery's own step makes the app's."""
         from celery.beat import EmbeddedService
 
         return EmbeddedService(worker.app, scheduler_cls=SCHEDULER)
 
 
 def _publishes_ticks(scheduler: Any) -> bool:
-    # Not above: a worker without -B does not load Celery's beat.
+    # Imported here and not above, so that a worker without -B does not load Celery's beat.
     from bridge.processes.tick_scheduler import TicksBesideSchedule
 
     aliases = dict(load_extension_class_names("celery.beat_schedulers"))

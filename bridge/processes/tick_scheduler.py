@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 class _NoEvents:
     """Replaces Celery's dispatcher of ``task-sent`` events for ticks.
 
-    Three events in each tick would hide the app's own in Flower.
+    Three events in each tick interval would hide the app's own in Flower.
     """
 
     def publish(self, *args: Any, **kwargs: Any) -> None:
@@ -80,7 +80,7 @@ class TicksBesideSchedule(Scheduler):  # type: ignore[misc]
         try:
             return self.apply_async(entry, producer=self.producer, advance=False) is not None
         except SchedulingError as exc:
-            logger.warning("%s; tried again in a tick", exc)
+            logger.warning("%s; the scheduler tries again after a tick interval", exc)
             return False
 
 

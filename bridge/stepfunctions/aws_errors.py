@@ -1,13 +1,15 @@
-"""Say which exception of ``bridge.errors`` an answer of Step Functions, or none, means.
+"""Say which exception of ``bridge.errors`` an answer of Step Functions means, or its absence.
 
 To teach the bridge a new error code of AWS, add it to the table ``_KINDS`` below, with a class of
 ``bridge.errors``, and a row to tests/unit/stepfunctions/test_aws_errors.py. Two kinds of code stand
 outside the table: those that close a task token (``_CLOSED``) and those that mean throttling
-(``_THROTTLED``, a pattern). A code that stands nowhere becomes a ``ServiceUnavailable`` if the HTTP
-status is 500 or more, else a ``StepFunctionsError``.
+(``_THROTTLED``, a pattern). For a code that is in none of these the HTTP status decides: 429 is
+``Throttled``, 413 is ``InvalidRequest``, 500 or more is ``ServiceUnavailable``, anything else is
+``StepFunctionsError``. An answer without a code is ``ServiceUnavailable``, unless its status is 429
+or 413.
 
-What follows from a class: ``client.py`` tries ``Throttled`` and ``ServiceUnavailable``
-again within one call. The loops close a claim after ``TokenClosed``, and try again after every
+What follows from a class: ``client.py`` tries ``Throttled`` and ``ServiceUnavailable`` again within
+one call. The loops close a claim after ``TokenClosed``, and try again after every
 other error; the reporter reports a failure in place of an outcome that is refused.
 
 Nothing of aiohttp, of json or of the answer's body is chained to the exceptions: it would hold the
@@ -95,7 +97,7 @@ _MAX_MESSAGE_CHARS = 500
 
 
 class ConnectionLost(ServiceUnavailable):
-    """The server closed the connection, perhaps while it was idle and before it saw the call."""
+    """The server closed the connection; if that was idle, the server may not have seen the call."""
 
 
 def decode(call: str, content: bytes) -> dict[str, Any]:
@@ -153,7 +155,8 @@ def translate(
     whose = (
         ""
         if status in _STATUSES_OF_AWS
-        else ", so not from Step Functions: look at proxies and endpoint"
+        else ", so the answer is not from Step Functions: check the proxy and the endpoint "
+        "(AWS_ENDPOINT_URL_SFN)"
     )
     return kind(f"{call}: HTTP {status} without an error code{whose}.")
 
@@ -192,7 +195,7 @@ def _reason(exc: BaseException) -> str:
             problem = getattr(exc.certificate_error, "verify_message", "")
             return (
                 f"its certificate is not trusted ({problem or type(exc).__name__}); "
-                "AWS_CA_BUNDLE names other authorities"
+                "to trust another authority, set AWS_CA_BUNDLE to its certificates"
             )
         case aiohttp.ClientConnectorDNSError():
             return "its name cannot be resolved"

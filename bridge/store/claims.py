@@ -37,7 +37,8 @@ from bridge.store.translation import translated
 MAX_WAIT_S = SOCKET_TIMEOUT_S / 2
 """A blocking pop must return before the socket's time-out ends the connection."""
 DISPATCH_GRACE_TICKS = 2
-"""Recovery dispatches a claim whose poller has not noted its dispatch for this many ticks."""
+"""Recovery dispatches a claim whose poller has not noted its dispatch for so many tick
+intervals."""
 POLLS_HELD_S = 3.0
 """How long no poll is opened once reports or heartbeats are throttled."""
 
@@ -210,7 +211,7 @@ class ClaimStore:
         return bool(await self._scripts.call("retry_heartbeat", *args))
 
     async def watch_clock(self) -> None:
-        """Check whether Redis' clock has jumped; to be called once a tick."""
+        """Check whether Redis' clock has jumped; to be called once in each tick interval."""
         await self._clock.look()
 
     async def note_beat_pass(self, kind: PassKind) -> None:

@@ -16,7 +16,8 @@ from bridge.store.scripts import AsyncScripts, ms
 logger = logging.getLogger(__name__)
 
 TOLERANCE_MS = 1_000
-"""A smaller difference is no jump: NTP adjusts clocks slowly, and processes are paused."""
+"""A smaller difference is not taken for a jump: NTP slews clocks, and a process may be paused
+between two readings."""
 
 
 class _Reading(NamedTuple):
@@ -34,13 +35,14 @@ class _Reading(NamedTuple):
 
 
 class ClockWatch:
-    """Reads the clock once a tick, for one process. Belongs to one event loop."""
+    """Reads the clock once in each tick interval, for one process. Belongs to one event loop."""
 
     def __init__(self, scripts: AsyncScripts, settings: Settings) -> None:
         self._scripts = scripts
         self._tick_s = settings.tick_s
-        # Workers note the time whenever they renew their leases, every third of a lease. A jump
-        # that is smaller than this ends no lease.
+        # How far two notes of the time may be apart. Workers note it whenever they renew their
+        # leases, every third of a lease. A jump of less than half a lease may go unnoticed, but it
+        # ends no lease.
         self._slack_ms = ms(max(settings.lease_s / 2, 4 * settings.tick_s))
         self._last: _Reading | None = None
 
@@ -57,7 +59,9 @@ class ClockWatch:
         reading = _Reading(redis_ms, sent_s, time.monotonic())
         if doubted_ms >= 0:
             jump_ms = _jump_ms(self._last, reading)
-            if redis_ms < doubted_ms:  # clocks do not run backwards
+            # Redis' clock is behind the last noted time: it was set back, whatever this process
+            # has measured.
+            if redis_ms < doubted_ms:
                 jump_ms = min(jump_ms, redis_ms - doubted_ms)
             if await self._scripts.call("set_clock", doubted_ms, jump_ms) and jump_ms:
                 logger.warning(

@@ -2,7 +2,7 @@
 
 kombu's transports raise the errors of their clients: those of amqp and redis as OperationalError,
 others, such as botocore's ClientError of SQS, as they are. An error that is not known to be final
-is taken for one that may pass.
+is treated as temporary.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def is_outage(exc: Exception, app: Celery) -> bool:
     reason = exc.__cause__ if isinstance(exc, KombuError) and exc.__cause__ else exc
     if isinstance(reason, OperationalError | OSError):
         return True
-    with app.connection_for_write() as connection:  # not connected; it lists its errors
+    # This opens no connection: the object only says which errors its transport raises.
+    with app.connection_for_write() as connection:
         return isinstance(reason, connection.connection_errors)
 
 

@@ -1,9 +1,9 @@
-"""Read from Celery's objects what a worker has: slots, queues, what occupies them, and its jobs.
+"""Read from Celery's objects what a worker has: slots, what occupies them, queues and jobs.
 
 All of it can change while the worker runs: remote control grows and shrinks the pool and starts and
 stops consumers, and ordinary tasks take slots. The lease's thread reads while other threads change
-these objects. What another version of Celery, or another pool, does not have counts as unknown, so
-that the worker keeps its lease.
+these objects. Where another version of Celery, or another pool, lacks one of them, its value counts
+as unknown. An exception would keep the lease from being renewed.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ T = TypeVar("T")
 ORDINARY_AFTER_S = 0.5
 """An ordinary task counts as occupying its slot after this time; a shorter one leaves it soon."""
 FETCHES_SAMPLES = 4
-"""A worker counts as fetching when this many samples in a row find room for another message. A busy
-worker has room for moments only; its messages wait, and they are not lost."""
+"""A worker counts as fetching when this many samples in a row find room for another message. If a
+worker fetches, a job in its queues that no worker has, and that does not start, is taken for lost:
+recovery publishes it again. A busy worker has room for moments only, and jobs still wait in its
+queues; so it must not count as fetching."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +84,16 @@ class OccupancyReader:
         return set(self.claims_of(active_requests()))
 
     def revoked(self) -> set[str]:
-        """The claims whose jobs run and were revoked, as jobs of closed claims are."""
+        """The claims whose jobs run although they were revoked. The job of a closed claim is."""
         jobs = filter(None, map(self.job_of, active_requests()))
         return {job.claim_id for job in jobs if job.id in state.revoked}
 
     def claims(self) -> set[str]:
         """The claims whose jobs Celery has given the worker: running, waiting, or for later."""
-        # Read in the order in which a request moves, so that none is missed; the buckets twice,
-        # because Celery takes the first request out for a moment to see whether it may run.
+        # Read in the order in which Celery moves a request (timers, buckets of rate limits, all
+        # requests, running requests), so that none is missed. The buckets are read twice: Celery
+        # takes the first request out of its bucket for a moment, to see whether the rate limit lets
+        # it run.
         found = set(self.claims_of(self._try(lambda: list(self._scheduled()), [])))
         found.update(self.claims_of(self._try(self._in_buckets, [])))
         found.update(self.claims_of(snapshot(state.requests.values)))
@@ -104,7 +108,8 @@ class OccupancyReader:
 
     def job_of(self, request: Any) -> Job | None:
         """The job of a request; None for another task, even if its id looks like a job's."""
-        job = Job.parse(request.id)  # the form alone tells almost every other id
+        # Almost no id of another task has this form; the task's name decides the rest.
+        job = Job.parse(request.id)
         return job if job is not None and request.type in self._tasks else None
 
     def _try(self, read: Callable[[], T], unknown: T) -> T:
@@ -131,8 +136,9 @@ class OccupancyReader:
             most = getattr(scaler, "max_concurrency", configured)
             if most is not None:
                 return int(most)
-        # Celery 5.5 and 5.6 count the greenlets that run, and do not update a gevent pool's limit
-        # when it grows.
+        # The size of a green pool is `_pool.size`. In Celery 5.5 and 5.6 a gevent pool's
+        # `num_processes` counts only the greenlets that run, and its `limit` stays the same when
+        # the pool grows.
         size = getattr(getattr(pool, "_pool", None), "size", None)
         try:
             if getattr(pool, "is_green", False):
@@ -182,13 +188,13 @@ class OccupancyReader:
         # A full pool of greenlets blocks the loop that fetches, and a solo pool runs in that loop.
         if len(state.active_requests) >= slots:
             return False
-        # kombu counts the messages where the broker does not; worker_disable_prefetch replaces the
-        # method.
+        # Where the broker does not apply the prefetch count, kombu does: `can_consume` says whether
+        # the count allows another message. Celery's setting worker_disable_prefetch replaces it.
         can_consume = getattr(getattr(tasks.channel, "qos", None), "can_consume", None)
         if can_consume is not None:
             return bool(can_consume())
-        # Not `qos.value`: it includes room for tasks with an ETA, and the consumer of a quorum
-        # queue keeps its first count.
+        # `qos.value` is not used: it includes room for tasks with an ETA, and the consumer of a
+        # quorum queue keeps the prefetch count with which it began.
         most = consumer.initial_prefetch_count
         held = len(state.reserved_requests) + len(self._in_buckets())
         return not most or held < most
@@ -204,7 +210,8 @@ class OccupancyReader:
     def _scheduled(self) -> Iterator[Any]:
         """The requests that wait in timers; Celery 5.5 and 5.6 keep them in no other place.
 
-        Each bucket has a timer too, even a bucket that was replaced before it was sampled.
+        Each bucket of a rate limit has an entry in the timers too. A bucket that Celery replaced
+        before a sample saw it is found only here, and is given to ``_buckets``.
         """
         timer = getattr(self._consumer, "timer", None)
         for waiting in snapshot(timer.schedule.queue) if timer is not None else ():

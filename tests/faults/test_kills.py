@@ -297,7 +297,7 @@ class TestBeat:
             assert deployment.ended(execution)["status"] == "SUCCEEDED"
         assert "it is done here" in poller.output
         deployment.beat()
-        poller.says("passes of heartbeat are begun elsewhere again")
+        poller.says("a beat process begins passes of heartbeat again")
 
     def test_the_poller_recovers_too(self, armed):
         """Without any beat process a dead worker's job runs again within the same time."""

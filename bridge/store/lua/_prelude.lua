@@ -1,5 +1,8 @@
 -- Put before every script by bridge/store: the keys, the clock, and the check of the schema.
 --
+-- The header of each script says under "Clock" which times the script deals with: those that it
+-- compares with the store's time (now_ms() below), sets from it, or lets Redis expire.
+--
 -- KEYS[1] is the root key, "{prefix}". Its hash tag keeps every key on one node of a Redis Cluster, so
 -- that scripts may derive the other keys from it:
 --

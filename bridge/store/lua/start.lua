@@ -3,11 +3,12 @@
 -- ARGV    claim_id, attempt, retry (Celery's count), worker, run (unique for each delivery)
 -- Returns 'run'      | it may, and the claim is marked as running
 --         'closed'   | the claim is closed or gone
---         'stale'    | a later attempt was dispatched, or a later retry
+--         'stale'    | the claim has a later attempt, or a later Celery retry, than this delivery
 --         'settled'  | an outcome is stored already
 --         'running'  | another delivery of this attempt runs
 --         'unleased' | the worker has no lease yet, or its lease has ended: ask again
--- Clock   the worker's lease; manual heartbeats
+-- Clock   whether the worker's lease lasts; when the run began; until when the start counts as a manual
+--         heartbeat
 local id, attempt, retry, worker, run = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local activity, state, current, known_retry, holder, known_run, manual, every, begun, waited, queue =
   claim_fields(id, 'activity', 'state', 'attempt', 'retry', 'worker', 'run', 'manual', 'every',

@@ -52,7 +52,7 @@ class TestBeatStandIn:
                 while caplog.text.count("it is done here") < len(PassKind):
                     await asyncio.sleep(0.01)
                 claims.at_work = True
-                while caplog.text.count("begun elsewhere again") < len(PassKind):
+                while caplog.text.count("no longer stands in for it") < len(PassKind):
                     await asyncio.sleep(0.01)
                 passes = len(claims.passes)
                 while len(claims.passes) < passes + 10:

@@ -112,7 +112,7 @@ class TestErrors:
         with pytest.raises(kind, match=f"HTTP {status}") as caught:
             call(lambda client: heartbeat(client, ONCE))
         assert caught.value.code == ""
-        assert ("proxies" in str(caught.value)) == (status in (400, 403, 413))
+        assert ("check the proxy" in str(caught.value)) == (status in (400, 403, 413))
 
     def test_an_unknown_code_is_an_error_that_is_not_tried_again(self, server):
         server.script("SendTaskHeartbeat", error("Novelty", message="who knows"))
