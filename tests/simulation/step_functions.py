@@ -48,6 +48,7 @@ class Execution:
     ended_s: float = 0.0
     answer_lost: bool = False
     _silence: asyncio.TimerHandle | None = None
+    _timeout: asyncio.TimerHandle | None = None
 
 
 class StepFunctions:
@@ -98,7 +99,9 @@ class StepFunctions:
         self._by_token[execution.token] = execution
         self._by_claim[claim_id_of(execution.token)] = execution
         self._world.trace("claimed", plan.number)
-        self._world.call_later(plan.timeout_s, self._end, execution, "States.Timeout")
+        execution._timeout = self._world.call_later(
+            plan.timeout_s, self._end, execution, "States.Timeout"
+        )
         self._hear(execution)
 
     def _hear(self, execution: Execution) -> None:
@@ -111,8 +114,9 @@ class StepFunctions:
     def _end(self, execution: Execution, how: str) -> None:
         if not execution.ended:
             execution.ended, execution.ended_s = how, self._world.now_s
-            if execution._silence is not None:
-                execution._silence.cancel()
+            for timer in (execution._silence, execution._timeout):
+                if timer is not None:
+                    timer.cancel()
             self._world.trace("ended", execution.plan.number, how)
             self._world.observer.tokens.execution_ended(execution)
 
