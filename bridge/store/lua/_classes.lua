@@ -3,7 +3,7 @@
 local ARGV, redis, tonumber, unpack = ARGV, redis, tonumber, unpack
 local find, sub, match = string.find, string.sub, string.match
 local ceil, floor, max, min = math.ceil, math.floor, math.max, math.min
-local trifle = 0.000001 -- binary fractions add so much, and 11 would be rounded up to 12
+local trifle = 0.000001 -- above the error of binary fractions, by which 11 would be rounded up to 12
 
 local sum_called = {S = 'slots', E = 'offered', U = 'used', N = 'workers'}
 
@@ -27,7 +27,7 @@ local function read_classes(look_ahead)
   return classes, class_called
 end
 
--- Which classes serve each queue; `name` tells these sets apart.
+-- By queue, the list of the classes that serve it. Queues with the same classes have the same `name`.
 local function read_serving(classes)
   local serving = {}
   for index, class in ipairs(classes) do

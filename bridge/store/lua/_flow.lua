@@ -105,8 +105,8 @@ local function has_spare(flow, group)
   return fit > 0
 end
 
--- For how many further claims of a group there was room when this was first called for it, before any
--- poll was charged.
+-- For how many further claims of a group there is room. The first answer for a group is kept:
+-- grant_polls asks for it before it charges any poll.
 local function room_left(flow, group)
   if flow.left[group] then
     return flow.left[group]

@@ -1,7 +1,7 @@
 -- Put before every script, after _prelude.lua: the capacity ledger, which says what occupies the slots
 -- of workers and how many claims wait.
 --
--- Its sums are kept while claims and workers change, so that a grant of polls reads a few numbers, and
+-- Each change of a claim or a worker updates the sums, so that a grant of polls reads a few numbers, and
 -- not every worker and claim. Each change of a claim's state goes through _claims.lua, which calls
 -- this file; each change of a worker goes through announce_worker(), update_worker() or
 -- remove_worker().
@@ -9,9 +9,9 @@
 -- A class is the set of workers that consume the same queues. Its name is these queues, sorted, with
 -- line breaks between them. A worker offers its slots minus those that ordinary tasks occupy and those
 -- that unwanted jobs occupy (jobs that it still runs though their claim is closed, or settled by
--- another job). Of the slots that it offers it uses as many as it runs claims. A draining worker offers
+-- another job). It uses one of its offered slots for each claim that it runs. A draining worker offers
 -- nothing and is in no class, and neither is a worker whose lease has ended: what those workers run
--- takes nothing from the others.
+-- takes no room of the other workers.
 
 -- The states in which a claim waits for a slot.
 local waits = {claimed = true, queued = true}
@@ -28,20 +28,20 @@ local function count_waiting(activity, queue, by)
   count('waiting', activity .. '|' .. queue, by)
 end
 
--- A claim stops to take waiting room; why: 'countdown' or 'held_back'.
+-- Notes that a claim takes no waiting room for now; why: 'countdown' or 'held_back'.
 local function suspend_waiting(activity, queue, why)
   count_waiting(activity, queue, -1)
   count('aside', activity .. '|' .. why, 1)
 end
 
--- A claim that was suspended takes waiting room again.
+-- Notes that a suspended claim takes waiting room again.
 local function resume_waiting(activity, queue, why)
   count('aside', activity .. '|' .. why, -1)
   count_waiting(activity, queue, 1)
 end
 
--- A claim waits no more: it begins, or ends. Removals come first, so that this works in a store at
--- maxmemory.
+-- Notes that a claim no longer waits, because its job begins or because it ends. Removals come first,
+-- so that this works in a store at maxmemory.
 local function end_waiting(id, activity, queue)
   if redis.call('ZREM', key('countdown'), id) == 1 then
     count('aside', activity .. '|countdown', -1)
@@ -84,7 +84,7 @@ local function add_to_class(class, slots, offered, used, workers)
   if used ~= 0 then redis.call('HINCRBY', key('classes'), 'U|' .. class, used) end
 end
 
--- Counts the claims that a worker runs in another class.
+-- Subtracts the claims that a worker runs from one class, and adds them to another.
 local function move_running(worker, from, to)
   for _, id in ipairs(redis.call('SMEMBERS', key('runs', worker))) do
     local activity = claim_fields(id, 'activity')
@@ -93,7 +93,7 @@ local function move_running(worker, from, to)
   end
 end
 
--- Sums up anew what a worker adds to its class, from what it announces.
+-- Calculates what a worker adds to its class from what it announces now, and updates the sums.
 local function announce_worker(worker, slots, ordinary, class)
   local old_slots, _, old_offered, old_used, old_class = offer_of(worker)
   local offered, used = 0, 0
@@ -113,8 +113,8 @@ local function announce_worker(worker, slots, ordinary, class)
   set_offer(worker, slots, ordinary, offered, used, class)
 end
 
--- Sums up anew what a worker adds to its class, from what it announced last. Does nothing for a worker
--- without a lease.
+-- Calculates what a worker adds to its class from what it announced last, and updates the sums. Does
+-- nothing for a worker without a lease.
 local function update_worker(worker)
   local slots, ordinary, _, _, class = offer_of(worker)
   if slots then
@@ -122,7 +122,7 @@ local function update_worker(worker)
   end
 end
 
--- The claims that a worker held back wait again, but for those in `still`, a set of claim ids.
+-- Lets the claims that a worker held back wait again, except those in `still`, a set of claim ids.
 local function end_holding_back(worker, ids, still)
   for _, id in ipairs(ids or {}) do
     if not (still and still[id]) and redis.call('HGET', key('held_back'), id) == worker then
@@ -133,8 +133,8 @@ local function end_holding_back(worker, ids, still)
   end
 end
 
--- A worker holds these claims back for a rate limit. Claims that it held back at its last renewal
--- (`before`) and does not name now wait again.
+-- Notes that a worker holds these claims back for a rate limit. Claims that it held back at its last
+-- renewal (`before`) and does not name now wait again.
 local function hold_back(worker, ids, before)
   local still = {}
   for _, id in ipairs(ids) do
@@ -190,7 +190,7 @@ local function end_run(id, activity, worker)
   count_run(activity, worker, -1)
 end
 
--- A job is still running though its claim is closed or settled: its slot is not free.
+-- Notes that a job still runs though its claim is closed or settled: its slot is not free.
 local function mark_unwanted(id, worker)
   if redis.call('HEXISTS', key('offers'), worker) == 1 then
     redis.call('SADD', key('unwanted', worker), id)

@@ -1,22 +1,23 @@
--- Put before grant_polls and read_room, after _flow.lua: how many more claims the workers take.
+-- Put before grant_polls and read_room, after _flow.lua: for how many more claims there is room.
 --
 -- A charged claim is one that waits, or a poll that counts as one: each fresh poll, and each idle poll
--- beyond the first of its activity. Two rules bound them; docs/ledger.md explains both with an example:
+-- beyond the first of its activity. Two rules limit their number; docs/ledger.md explains both with an
+-- example:
 --
 -- by count: the workers of a class take ceil(look_ahead x offered) - used charged claims. A charged
 --   claim goes to any class that serves its queue; _flow.lua finds which.
--- by time, for short activities only: those whose last runs, and whose runs that are on, took
---   look_ahead_ms at most. For every slot that no long claim takes, look_ahead_ms of their work may
---   wait. Each claim counts for at least so much time that, with the claims that wait by count, no more
---   than `most` wait for a slot.
+-- by time, for short activities only. An activity is short if its last runs, and its runs that have not
+--   ended, took look_ahead_ms at most. For every slot that no long claim takes, look_ahead_ms of short
+--   activities' work may wait. Each of their claims counts for a least time, so that no more than `most`
+--   claims wait for each slot, those that wait by count included.
 --
--- For long activities, short claims count by count for the part of look_ahead_ms that they take, rounded
--- down: milliseconds of work keep no long activity out. For short activities, the claims that exceed the
--- room by time count by count, each as a whole one: behind long claims no more short claims wait than
--- long ones would.
+-- Short claims also take room by count. When a long activity asks, the short claims of a group take one
+-- place for each full look_ahead_ms of their work: a few milliseconds of work keep no long activity out.
+-- When a short activity asks, each short claim that exceeds the room by time takes one place: no more
+-- short claims wait behind long claims than long ones would.
 
--- Whether a run of the activity has been on for longer than look_ahead_ms. `oldest` has only when that
--- run began, and it may have ended since: it is corrected here.
+-- Whether the oldest run of the activity that has not ended began more than look_ahead_ms ago. The value
+-- in `oldest` may be that of a run which has ended; if so, it is corrected here.
 local function runs_late(activity, look_ahead_ms, now, may_write)
   local _, began = unpack(redis.call('ZRANGE', key('begun', activity), 0, 0, 'WITHSCORES'))
   if began and now - began > look_ahead_ms then
@@ -76,8 +77,8 @@ local function find_near(group, groups)
   end
 end
 
--- The room with all claims charged that wait now; what is charged further takes it. In its functions
--- short_ms is how long a run of the activity takes at most; nil: the activity is long.
+-- Measures the room that is left when all claims that wait now are charged; later charges take of it. In
+-- its functions short_ms is how long a run of the activity takes at most; nil: the activity is long.
 --
 -- look_ahead: claims per slot. now: the store's clock, Unix ms. may_write: whether the script writes.
 local function measure_room(look_ahead, look_ahead_ms, most, now, may_write)
@@ -144,8 +145,8 @@ local function measure_room(look_ahead, look_ahead_ms, most, now, may_write)
     return taken + least_ms(short_ms) <= free + trifle
   end
 
-  -- The flow for short activities as it is now. Each of the groups that share their room by time has its
-  -- part of the claims that exceed it.
+  -- The flow for short activities, with all charges so far. Of the claims that exceed the room by time,
+  -- each of the groups that share it takes its part.
   local function flow_for_short()
     for_short = for_short or new_flow(classes)
     if counted_at ~= charges then

@@ -25,7 +25,7 @@
 --                                 [missing]   the number of the first renewal of its worker that did
 --                                             not name it
 --                                 [again]     how often it was published anew
---                                 [missed]    when a heartbeat was due that failed (Unix ms)
+--                                 [missed]    when the heartbeat that failed was due (Unix ms)
 --                                 [begun]     when its last run began (Unix ms)
 --                                 [waited]    ms until its first run began, if that is not the last
 --                                 [settled]   when its outcome was stored (Unix ms)
@@ -50,8 +50,8 @@
 -- root:running          hash    <activity>|<class> -> claims that run on the workers of a class; the
 --                               empty class: on workers that offer nothing
 -- root:begun:<activity> zset    claim that runs -> when its run began (Unix ms)
--- root:oldest           zset    activity -> when the oldest of its runs began (Unix ms), or an older run
---                               that has ended: a grant that reads it corrects it
+-- root:oldest           zset    activity -> when the oldest of its runs began (Unix ms). That run may
+--                               have ended: a grant that reads the value corrects it
 -- root:lasted           hash    <activity> -> longest of its last 20 runs, when the last one ended (Unix
 --                               ms), and how long each took, in ms, the last run first; a space between
 -- root:ended            hash    <activity>|succeeded or <activity>|failed -> outcomes so far
@@ -63,7 +63,7 @@
 --                               and those that it holds back.
 --                               Also clock, offset, slack (ms), see noted_clock() below: in this key,
 --                               because the workers' Redis user has a right to it
--- root:unwanted:<worker> set    claims whose job it still runs, though they are closed or settled
+-- root:unwanted:<worker> set    closed or settled claims whose jobs it still runs
 -- root:offers           hash    worker with a lease -> slots|ordinary|offered|used|class
 -- root:classes          hash    sums over the workers of a class; see _ledger.lua:
 --                               S|<class> slots, E|<class> offered slots, U|<class> used slots,
@@ -92,9 +92,9 @@ end
 -- The store's clock is Redis' clock plus an offset. Redis' clock may jump: NTP sets it, or a failover
 -- leads to a host with another clock. Pollers and beat processes watch it and note its time; workers
 -- note it with their leases. A time that is far from the last note is in doubt, and no time passes in
--- the store until a process that has watched the clock says whether it jumped (set_clock). A jump is
--- added to the offset, so that every score and deadline stays right; without a jump the time has
--- passed.
+-- the store until a process that has watched the clock says whether it jumped (set_clock). The offset
+-- makes up for a jump, so that every score and deadline stays right. If the clock has not jumped, the
+-- store's time goes on from Redis' time.
 --
 -- Returns clock (Redis' time at the last note), offset, slack (how far apart two notes may be), in ms;
 -- false where no process has noted the clock yet.
@@ -110,7 +110,7 @@ local function note_clock(last, offset, slack)
   redis.call('HSET', key('held'), 'clock', last, 'offset', offset, 'slack', slack)
 end
 
--- The store's time, Unix ms; the same in one script.
+-- The store's time, Unix ms; each call within one script returns the same.
 local instant
 local function now_ms()
   if not instant then
@@ -149,15 +149,15 @@ local function run_at_maxmemory()
   redis.call('PERSIST', root)
 end
 
--- Writes the schema into a store that has none; for scripts whose first write must be another.
+-- Writes the schema into a store that has none; for scripts that must write something else first.
 local function write_missing_schema()
   redis.call('SET', root, schema, 'NX')
 end
 
--- The error of a store that has another schema than this script; nil: it has this one. A store without
--- a schema that is in use has the layout of schema 1, whose first versions wrote no number. The first
--- process that meets an unused store writes its own schema into it, also in place of another one: a
--- store is unused when no claim is in flight and no worker or poller has a lease.
+-- The error of a store that has another schema than this script; nil if it has the same one. A store
+-- that is in use and has no schema has the layout of schema 1, whose first versions wrote no number. The
+-- first process that meets an unused store writes its own schema into it, also in place of another one:
+-- a store is unused when no claim is in flight and no worker or poller has a lease.
 local function other_schema(only_look)
   local found = redis.call('GET', root)
   if found == schema then

@@ -1,4 +1,4 @@
--- close: forget claims whose tokens Step Functions takes nothing more for.
+-- close: forget claims for whose tokens Step Functions accepts nothing more.
 -- KEYS[1] root
 -- ARGV    reason, then the claim_id of each
 -- Returns two lists:
@@ -13,7 +13,7 @@ local unfinished_s, finished_s = 86400, 900
 local reason, now = ARGV[1], now_ms()
 local unfinished, ended = {}, {}
 
--- The error of a failure that is closed for another reason than its report.
+-- The error of a failure that was not reported before its claim was closed; else empty.
 local function unreported_error(id)
   if reason == 'reported' or redis.call('GETRANGE', key('outcome', id), 0, 0) ~= '-' then
     return ''

@@ -7,11 +7,11 @@
 -- After a gap between two recovery passes that is longer than gap_ms, the store itself may have been
 -- away, so that workers could not renew their leases: for amnesty_ms no worker counts as dead.
 --
--- There is an amnesty, too, when another server answers than at the last pass. A replica that has taken
--- over, or a server that has restarted, may lack the last writes, leases among them. Workers announce
--- what they run when they renew; until then no job is published anew (see take_unstarted). Such an
--- amnesty comes at most once in eight amnesty_ms: behind a proxy each call may meet another server, and
--- without a limit no job would ever count as lost.
+-- There is an amnesty, too, when the server that answers is not the one of the last pass. A replica that
+-- has taken over, or a server that has restarted, may lack the last writes, leases among them. Workers
+-- announce what they run when they renew; until then no job is published anew (see take_unstarted). Such
+-- an amnesty comes at most once in eight amnesty_ms: behind a proxy each call may meet another server,
+-- and without a limit no job would ever count as lost.
 run_at_maxmemory()
 local other = other_schema()
 if other then

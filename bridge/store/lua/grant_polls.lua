@@ -10,7 +10,7 @@
 --
 -- It grants against the capacity ledger: see _ledger.lua and _look_ahead.lua.
 --
--- The schema is not written first: after a write Redis would not say any more that it is full.
+-- The schema is not written first, because after a write Redis would no longer say that it is full.
 local other = other_schema(true)
 if other then
   return other
@@ -43,15 +43,15 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', key('pollers'), '-inf', '(' ..
   redis.call('DEL', key('polls', gone))
 end
 
--- Calls a command with the values of a list, some at a time: Lua's stack bounds its arguments.
+-- Calls a command with the values of a list, in chunks: Lua's stack limits the number of arguments.
 local function call_with_all(command, at, values)
   for first = 1, #values, 1000 do
     redis.call(command, at, unpack(values, first, min(first + 999, #values)))
   end
 end
 
--- Stores the open polls of this poller, with those that are granted. It says them anew at each call, so
--- that they cannot drift; only what has changed is written.
+-- Stores the open polls of this poller, with those that are granted. The poller names all of them at
+-- each call, so that the stored numbers cannot drift; only those that have changed are written.
 local function store_polls()
   local known, flat = {}, redis.call('HGETALL', key('polls', poller))
   for i = 1, #flat, 2 do known[flat[i]] = flat[i + 1] end
@@ -90,7 +90,7 @@ local group_of, shorts, held_back = room.group_of, room.shorts, read_held_back()
 local pollers = redis.call('ZRANGE', key('pollers'), 0, -1)
 local fresh, idle, most_fresh = open_polls(pollers, poller)
 
--- What this poller takes of the room, by group: with short activities, and with long ones.
+-- How much room the polls of this poller take, by group: those of short activities, and of long ones.
 local taken_by_short, taken_by_long = {}, {}
 local slots, counted = 0, {}
 
@@ -133,8 +133,8 @@ for n = 1, wishes do
     refused[n] = 'covered' -- an idle poll has found the activity's queue empty
   elseif its_fresh == '0' and want == '1' and most_fresh[poll] == 1 then
     -- One fresh poll of another poller finds out whether the queue is empty. If each poller opened its
-    -- first poll now, all might become idle, and those beyond the first take room. A poller that has
-    -- several polls has found tasks.
+    -- first poll now, all might become idle, and those beyond the first would take room. A poller that
+    -- has several polls has found tasks.
     refused[n] = 'covered'
   else
     -- All pollers have equal parts of the room: one that has its part waits for the others to take
@@ -147,7 +147,7 @@ for n = 1, wishes do
 end
 if #open > 0 then charge_polls(room, fresh, idle) end
 
--- Grants one poll; returns whether the wish is for more.
+-- Grants one poll if there is room; returns whether to try another one for this wish.
 local take, fits = room.take, room.fits
 local function grant(wish)
   local group, mine, n = wish.group, wish.mine, wish.n

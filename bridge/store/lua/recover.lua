@@ -8,8 +8,8 @@
 --         'moved'   this worker did not run it any more, or has renewed its lease meanwhile
 -- Clock   the worker's lease; due for dispatch at once; patience of the next attempt
 --
--- State, owner and attempt change in one step: an attempt that is raised but still owned would be
--- dropped by the fence at every delivery, for ever.
+-- State, owner and attempt change in one step: if a raised attempt still had an owner, the fence would
+-- drop each of its deliveries, for ever.
 run_at_maxmemory()
 local id, attempt, worker, outcome = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local job_is_gone, patience = ARGV[5] == '1', tonumber(ARGV[6])
@@ -27,7 +27,7 @@ if tonumber(attempt) >= tonumber(attempts or 1) then
 end
 move(id, activity, queue, state, 'claimed', holder, 'attempt', attempt + 1, 'until', now + patience)
 if never_began then
-  -- Due at once, also in the countdown of a retry.
+  -- The claim is due at once, even if its retry had a countdown.
   end_waiting(id, activity, queue)
   count_waiting(activity, queue, 1)
 end

@@ -1,8 +1,8 @@
--- release: a run ended without an outcome, and its job will come again (a Celery retry, a requeue).
+-- release: a run ended without an outcome, and its job is delivered again (a Celery retry, a requeue).
 -- KEYS[1] root
 -- ARGV    claim_id, attempt, run, retry (of the delivery to come), delay_ms, patience_ms, grace_ms,
 --         published (0|1: the broker did not take the message, and recovery is to publish it)
--- Returns 1 released | 0 another run holds the claim, or none
+-- Returns 1 released | 0 another run holds the claim, or no run does
 -- Clock   end of patience, and when recovery looks at the claim, both counted from when the job may start;
 --         how long the run took
 run_at_maxmemory()

@@ -1,8 +1,9 @@
 -- settle: store the outcome of a job and put it into the outbox.
 -- KEYS[1] root
 -- ARGV    claim_id, attempt, ok (0|1), outcome,
---         of (what the outcome counts for: 'any' | 'unbegun': a delivery that never began; only while no
---         other runs | 'running': a delivery that runs; only while one runs)
+--         of (which delivery has this outcome: 'any' | 'unbegun': one that never began; the outcome
+--         counts only while no other delivery runs | 'running': one that runs; the outcome counts only
+--         while a delivery runs)
 -- Returns 'stored'  | it is in the outbox
 --         'settled' | an outcome was stored before
 --         'stale'   | a failure of an old attempt

@@ -2,16 +2,16 @@
 -- KEYS[1] root
 -- ARGV    limit, hold_ms, grace_ms
 -- Returns claim_id, activity, attempt, retry, input of each
--- Clock   due; due again after hold_ms (where its job is to be published), or after a grace that doubles
---         with each publication; the workers' leases
+-- Clock   when a claim is due; it is due again after hold_ms if its job is to be published, else after a
+--         grace that doubles with each publication; the workers' leases
 --
 -- A published job that has not started may wait behind others, or its message may be in no queue any
 -- more: a broker has lost it, or a worker died with it. The job is published anew when no worker has it
 -- and one has room for it. If the first message turns up nevertheless, the fence drops the later one.
 --
--- A claim that is marked as not published may have been published all the same: a failover of Redis
--- may have lost that note, and the note that its job began. So no job is published that a worker has,
--- or may have.
+-- A job that is not marked as published may have been published all the same: a failover of Redis may
+-- have lost that mark, and the mark that the job began. So no job is published that a worker has or may
+-- have.
 run_at_maxmemory()
 local limit, hold, grace = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now, taken = now_ms(), {}
