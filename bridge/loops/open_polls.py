@@ -16,8 +16,8 @@ from bridge.registry import Activity
 from bridge.support.backoff import POLL
 
 IDLE_AFTER_S = 0.5
-"""A poll that has been open for so long has found the activity's queue empty. It is longer than a
-new connection and an answer of another continent's region take."""
+"""A poll that has been open for so long has found the activity's queue empty. A new connection to a
+region on another continent, and its answer, take less time."""
 AGAIN_S = 0.5
 """A poll that is opened within this time after an idle one returned is idle, too, because the queue
 was empty a moment ago. Without this, the polls of many activities would take room for half a second
@@ -79,10 +79,10 @@ class ActivityPolls:
 
     @property
     def idle_at(self) -> float:
-        """When its oldest fresh poll becomes idle, unless it finds a task; infinite: it has none.
+        """When its oldest fresh poll becomes idle, unless it finds a task; infinite if it has none.
 
-        A poll that was opened before others which found a task may hang: it says nothing of the
-        queue while those find tasks.
+        A poll may hang that was opened before another which has found a task. It does not show that
+        the queue is empty, so its time counts from the last task that was found.
         """
         for oldest in self._waiting:
             overtaken = oldest.opened_at < self._newest_answered

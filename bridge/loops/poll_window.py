@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 SPARE = 1.5
-"""Polls that a window has for each one that is needed. It is above 1, because all open polls may be
-needed, and only one more can show that more are."""
+"""Polls that a window has for each one that is needed. It is above 1, because when all open polls
+are needed, only a further one can show that more are needed."""
 MIN_TASKS = 3
 MEASURED_S = 1.0
 """The size is set anew when each poll has brought a task, and at least MIN_TASKS have come, or
@@ -23,11 +23,11 @@ this machine may become slower."""
 class Window:
     """The number of polls that an activity needs, and half as many again.
 
-    By Little's law it needs as many as the tasks that it finds in a second × the seconds that a
-    poll is busy with one: from its opening until the store is asked after its task was stored, with
-    which the next poll may be opened. Where tasks wait in Step Functions all polls are busy, and
-    the window grows by half again and again; where free slots are scarce, it shrinks to the polls
-    that those need. A window that is too wide would leave idle polls open, each of which takes room
+    By Little's law it needs (tasks found in a second × seconds that a poll is busy with one task)
+    polls. A poll is busy from its opening until its task is stored and the store is then asked for
+    the poll that follows it. While tasks wait in Step Functions, all polls are busy, and the window
+    grows by half again and again. While free slots are scarce, it shrinks to as many polls as those
+    slots need. A window that is too wide would leave idle polls open, each of which takes room
     from the other activities for up to a minute.
 
     Args:
@@ -62,12 +62,12 @@ class Window:
         self._found = self._asked = (0, 0.0)
 
     def found(self, opened_at: float) -> None:
-        """A poll that was opened then has found a task that waited, and the task is stored."""
+        """Note that a poll opened at this time found a task that waited, and that it is stored."""
         count, opened = self._found
         self._found = count + 1, opened + opened_at
 
     def ask(self) -> None:
-        """The store is asked for polls that replace those which found a task."""
+        """Note that the store is asked for polls that replace those which found a task."""
         self._found, self._asked = (0, 0.0), self._found
 
     def measure(self, now: float) -> None:

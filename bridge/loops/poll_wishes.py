@@ -1,8 +1,8 @@
 """What a poller asks the store for, and how soon it asks again.
 
 A poller asks often while something changes, since what it is granted depends on the whole fleet.
-The script that answers is the most expensive one of the store, so changes that can wait share an
-ask.
+The script that answers is the most expensive one of the store, so changes that can wait share one
+request.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ IDLE_INTERVAL_S = 5.0
 """A poller that was refused nothing asks again within this time, or within a third of a lease, if
 that is less."""
 EMPTIES_APART_S = 0.2
-"""Polls that return empty within this time share an ask. So do polls that become idle, while
+"""Polls that return empty within this time share one request. So do polls that become idle, while
 no activity waits for the room that they give back."""
 IDLE_TOGETHER_S = 0.02
-"""Polls that become idle within this time share an ask, however scarce room is."""
+"""Polls that become idle within this time share one request, however scarce room is."""
 
 
 def wishes_of(activities: Sequence[ActivityPolls], now: float, *, draining: bool) -> list[Wish]:
@@ -84,14 +84,14 @@ class AskAlarm:
         self._timer: asyncio.TimerHandle | None = None
 
     def ring(self) -> None:
-        """Ask now."""
+        """Wake the loop now."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._ringing.set()
 
     def ring_within(self, seconds: float) -> None:
-        """Ask within this time; one ask serves all that call this until then."""
+        """Wake the loop within this time, once for all the calls of this method until then."""
         loop = asyncio.get_running_loop()
         at = loop.time() + seconds
         if self._timer is not None:
@@ -101,7 +101,7 @@ class AskAlarm:
         self._timer = loop.call_at(at, self.ring)
 
     def reset(self) -> None:
-        """The store is being asked."""
+        """Note that the store is being asked."""
         self._ringing.clear()
 
     async def wait(self, timeout_s: float) -> None:

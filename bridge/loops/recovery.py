@@ -30,11 +30,11 @@ from bridge.support.killpoints import KillPoint, passing
 logger = logging.getLogger(__name__)
 
 BATCH = 100
-"""Jobs or claims that one script looks for: it must not keep other calls of the store waiting."""
+"""The most jobs or claims that one script looks for: other calls of the store wait for it."""
 HOLD_S = 10.0
 """How long a claim that is being published is hidden from other passes."""
 OUTAGES = 2
-"""So many broken connections in a row are taken for an outage; one alone may be the fault of its
+"""This many broken connections in a row are taken for an outage; one alone may be the fault of its
 message."""
 
 
@@ -64,7 +64,7 @@ async def recover(
         StoreUnavailable: Redis does not answer; the next pass finds the rest.
     """
     recovery = _RecoveryPass(store=store, jobs=jobs, dispatcher=dispatcher, meters=meters)
-    # Not longer: what was taken first would be found once more.
+    # A longer pass would find again what it took first.
     ends, more = time.monotonic() + HOLD_S, True
     while more and time.monotonic() < ends:
         more_lost = await recovery.recover_lost_jobs()
@@ -124,7 +124,7 @@ class _RecoveryPass:
                 outages = outages + 1 if isinstance(exc, BrokerUnavailable) else 0
                 if outages == OUTAGES:
                     return False  # the others would wait for the same broker
-                # A job that fails each time must not come before the same others in each pass.
+                # A job that fails each time must not delay the same other jobs in each pass.
                 random.shuffle(left)
             except StoreUnavailable:
                 raise

@@ -36,9 +36,9 @@ HOLD_S = 30.0
 LOG_EVERY_S = 10.0
 """While an outage postpones many reports, one line is logged in this time."""
 KMS_PATIENCE_S = 900.0
-"""If the KMS key of an encrypted activity refuses an outcome, it is sent again for so long, since
-the key's policy may be corrected. Then a failure with neither error nor cause ends the state: it
-needs no key."""
+"""How long an outcome is sent again that the KMS key of an encrypted activity refuses: the key's
+policy may be corrected. After this time, a failure with neither error nor cause, which needs no
+key, ends the state."""
 IDLE_S = 2.0
 
 REPORTED = "reported"
@@ -100,7 +100,7 @@ class Reporter:
             await asyncio.wait(self._sending)
 
     async def flush(self, *, overdue_s: float) -> int:
-        """Report outcomes that have waited so long for a poller's reporter; how many were sent."""
+        """Report the outcomes that have been due for ``overdue_s``; how many it tried to send."""
         tried = 0
         while True:
             before = len(self._sending)
@@ -112,7 +112,7 @@ class Reporter:
                 return tried
 
     def stop(self) -> None:
-        """Take no more outcomes; those that are being sent are finished."""
+        """Take no more outcomes, and let the calls that are under way go on to their end."""
         self._stopping = True
 
     async def _send_due(self, *, overdue_s: float) -> float:
@@ -185,7 +185,8 @@ class Reporter:
 
     async def _postpone(self, report: PendingReport, exc: Exception) -> None:
         self._meters.postponed(type(exc).__name__)
-        # From the time that it has waited: whichever reporter takes it next goes on from there.
+        # The pause follows from how long the report has waited, so that another reporter that takes
+        # it next continues the same back-off.
         delay_s = REPORT.pause_after_s(report.waited_s)
         if self._log_limiter.passes():
             left_out = self._log_limiter.left_out

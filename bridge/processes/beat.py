@@ -31,8 +31,9 @@ _permits = {
     RECOVER: threading.BoundedSemaphore(1),
     METRICS: threading.BoundedSemaphore(1),
 }
-# A pass begins at most so often in a period of its ticks. So ticks that an outage or an earlier
-# version left in the queue are dropped without a pass each. More than once, as ticks may be late.
+# The most passes of one kind that begin in one period of its ticks. Further ticks, such as those
+# that an outage or an earlier version left in the queue, are dropped without a pass. The number is
+# above 1, because ticks may be late.
 PASSES_A_PERIOD = 4
 # When a pass of this kind last began here, by the monotonic clock.
 _began_s: dict[str, float] = {}

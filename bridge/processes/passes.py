@@ -31,7 +31,7 @@ from bridge.support.gc_tuning import spare_collections
 T = TypeVar("T")
 
 OVERDUE_S = 5.0
-"""If an outcome waits longer than this, no poller's reporter takes it."""
+"""An outcome that waits for longer than this is overdue: no poller's reporter has taken it."""
 CLOSE_S = 5.0
 """How long to wait for connections to close; later the end of the process closes them."""
 

@@ -31,7 +31,7 @@ async def serve(
 
     Args:
         arns: Activity as registered → ARN.
-        places: Where those are.
+        places: Region and account of each of these.
 
     Returns:
         None when drained; after a second signal, what is left behind.
@@ -137,7 +137,7 @@ class PollProcess:
 
 
 def refuse_other_schema(settings: Settings) -> None:
-    """Begin nothing in a store that another version of the bridge uses.
+    """Refuse to start with a store that another version of the bridge uses.
 
     If the store does not answer now, its scripts check this later.
 
@@ -165,9 +165,9 @@ def refuse_duplicate_activities(arns: Mapping[str, str]) -> None:
 
 
 async def end_tasks() -> None:
-    """Cancel every other task of this loop, until they have ended.
+    """Cancel every other task of this loop, again and again until all have ended.
 
-    Again and again, because a cancellation can get lost: before Python 3.12 ``asyncio.wait_for``,
+    A cancellation can get lost: before Python 3.12 ``asyncio.wait_for``,
     with which redis-py waits, drops one that arrives together with the answer.
     """
     while pending := asyncio.all_tasks() - {asyncio.current_task()}:

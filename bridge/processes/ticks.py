@@ -29,7 +29,7 @@ METRICS = "bridge.metrics"
 MOST_WAITING = 5
 """While so many ticks wait, none is published. Four kinds of tick can be due at once."""
 NOT_FOUND = "404"
-"""AMQP's code for a queue that does not exist; on Redis an empty one does not."""
+"""AMQP's code for a queue that does not exist; on Redis an empty queue does not exist."""
 
 
 def periods_s(settings: Settings) -> dict[str, float]:
@@ -46,8 +46,8 @@ def period_s(app: Celery, name: str) -> float:
 class SystemQueue:
     """Counts the messages in ``bridge.system``, on a connection of its own.
 
-    It does not use the publisher's, because RabbitMQ closes a channel on which a queue that does
-    not exist is asked for.
+    It does not use the publisher's connection, because RabbitMQ closes a channel that asks for a
+    queue which does not exist.
     """
 
     def __init__(self, app: Celery) -> None:
@@ -105,7 +105,7 @@ class Tick(Task):  # type: ignore[misc]
     _published_at = float("-inf")
 
     def apply_async(self, args: Any = None, kwargs: Any = None, *more: Any, **options: Any) -> Any:
-        """Publish the tick; None: it is not, as one has just been or enough are waiting.
+        """Publish the tick; None if it is not published: one has just been, or enough wait.
 
         A process publishes two ticks in a period at most. A scheduler that keeps whole seconds
         takes half a second for 0 s, and would publish without a pause.

@@ -77,7 +77,7 @@ class ClaimStore:
         max_attempts: int,
         poller: str,
     ) -> bool:
-        """Make a claim durable in place of the poll that brought it; False: it was stored before.
+        """Store a claim, in the room that its poll took; False: it was stored before.
 
         Args:
             interval_s: Between heartbeats.

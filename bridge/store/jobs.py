@@ -35,11 +35,11 @@ class Settled(StrEnum):
     SETTLED = "settled"
     """Another outcome was stored before; this one is dropped."""
     STALE = "stale"
-    """It is a failure of an old attempt, and dropped."""
+    """It is dropped: it is a failure of an old attempt."""
     RUNNING = "running"
-    """It is of a delivery that never began, and dropped: another delivery of the job runs."""
+    """It is dropped: its delivery never began, and another delivery of the job runs."""
     WAITING = "waiting"
-    """It is of a delivery that runs, but none does, and dropped: the job is to run later."""
+    """It is dropped: it counts only for a job that runs, and this job is to run later."""
     CLOSED = "closed"
     """The claim is closed; the outcome is dropped."""
 
@@ -122,7 +122,7 @@ class JobStore:
     def release(
         self, job: Job, *, run: str, retry: int, delay_s: float, published: bool = True
     ) -> bool:
-        """End a run whose job will come again as Celery retry ``retry`` after ``delay_s``.
+        """End a run whose job is delivered again, as Celery retry ``retry`` after ``delay_s``.
 
         Args:
             published: False: the broker did not take the message, and recovery publishes it.

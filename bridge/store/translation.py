@@ -26,7 +26,7 @@ def translated(settings: Settings) -> Iterator[None]:
             raise mismatch(settings, found) from None
         refusal = refusal_of(exc)
         if refusal is None:
-            raise  # a script of ours is wrong
+            raise  # one of the bridge's scripts is wrong
         said = scrub(str(exc), parse(settings.store_url).secrets)
         if refusal is StoreRefusal.FORBIDDEN and "access a key" in said:
             # Redis does not say which key.

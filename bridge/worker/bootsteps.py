@@ -1,7 +1,7 @@
 """The two worker bootsteps that make a Celery worker an activity worker.
 
-Celery makes both while it builds the worker, before the pool forks. An error that says in one
-sentence what is wrong ends the worker there.
+Celery makes both while it builds the worker, before the pool forks. If something is wrong, the
+worker ends there, with an error that says in one sentence what it is.
 """
 
 from __future__ import annotations

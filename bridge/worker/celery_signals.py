@@ -32,7 +32,7 @@ from bridge.worker.store_wait import wait_for_store
 logger = logging.getLogger(__name__)
 
 WAIT_S = 0.5
-"""How long the worker's event loop waits for the store, at most, and once in an outage."""
+"""The most time that the worker's event loop waits for the store; in an outage it waits once."""
 
 _UNREADABLE = (ContentDisallowed, InvalidTaskError, SerializationError)
 """Raised before the task is called: this worker can read no delivery of the job."""
@@ -91,7 +91,7 @@ def _on_internal_error(sender: Task, task_id: str, exception: BaseException, **_
     )
     request = None if in_pool_process() else state.requests.get(job.id)
     if request is not None:
-        # In a pool of threads Celery would keep it for ever while the result backend is away.
+        # In a pool of threads Celery would keep it for ever after a failure of the result backend.
         request.acknowledge()
         state.task_ready(request)
 
@@ -139,7 +139,8 @@ def _bridge_of(app: Celery) -> Installation | None:
 
 def _job_of(task: Task, task_id: object) -> Job | None:
     """The job that has ended; None for another task, even if its id looks like a job's."""
-    job = Job.parse(task_id)  # the form alone tells almost every other id
+    # Almost no id of another task has this form; the task's name decides the rest.
+    job = Job.parse(task_id)
     if job is None:
         return None
     bridge = _bridge_of(task.app)
@@ -176,7 +177,7 @@ def _write(app: Celery, job: Job, write: Callable[[JobStore], str]) -> None:
 class _Writer:
     """A thread of this process that stores endings, one after the other.
 
-    A caller waits a moment for it, so that an ending is stored before its job's message is
+    A caller waits a moment for the thread, so that an ending is stored before its job's message is
     acknowledged. Callers do not wait while the store is away: endings may come by the hundred.
     """
 

@@ -99,7 +99,7 @@ class Run:
         """Give back the right to run, for another delivery of the job; no outcome is stored.
 
         Args:
-            retry: The number of Celery's retry that the other delivery is.
+            retry: Celery's count of retries of the other delivery.
             delay_s: Seconds until it may start.
             published: Whether the broker has its message; else recovery publishes one.
         """

@@ -76,9 +76,9 @@ def _start(run: Run) -> None:
     Raises:
         Ignore: It may not: its claim is closed, or another delivery runs. Celery acknowledges the
             message.
-        Reject: The worker has had no lease for as long as one lasts, and may never get one. It may
-            serve ordinary queues beside a store of another schema, and was then told to consume
-            this queue too. Celery gives the message back.
+        Reject: The worker has had no lease for as long as one lasts, and may never get one: it may
+            have started for ordinary queues only, because the store has another schema, and was
+            later told to consume this queue, too. Celery gives the message back.
     """
     job, bridge, worker, unleased_since = run.job, run.bridge, worker_id(), 0.0
     while True:
@@ -87,8 +87,8 @@ def _start(run: Run) -> None:
                 lambda: bridge.jobs.start(job, retry=run.retry, worker=worker, run=run.name)
             )
         except SoftTimeLimitExceeded:
-            # The job has only waited for the store, and its limit is used up: another delivery may
-            # run with a new one.
+            # The job has only waited for the store, and its time limit is used up: another delivery
+            # may run with a new limit.
             run.release(retry=run.retry, published=False)
             raise Ignore(f"job {job.id} comes again: the store was away at its start") from None
         if answer is Start.RUN:

@@ -35,7 +35,7 @@ class _ActivityTask(Task):  # type: ignore[misc]
     """The class that is put in front of the class of every task that is an activity."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Do not call the app's classes: one that lists its subclasses lists this task already."""
+        """Call no ``__init_subclass__`` of the app: it has been called for the task's own class."""
 
     def start_strategy(self, app: Celery, consumer: Any, **options: Any) -> Callable[..., Any]:
         """Return what receives the task's messages; Celery calls this once for each worker."""
@@ -57,7 +57,7 @@ class _ActivityTask(Task):  # type: ignore[misc]
         super().before_start(*args, **kwargs)
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
-        """Publish a call of the task; ``Task.retry`` also publishes the retry of a job by it."""
+        """Publish a call of the task; ``Task.retry`` publishes the retry of a job with it, too."""
         job = running_here()
         if job is None or options.get("task_id") != job._job_id:
             return super().apply_async(*args, **options)
@@ -108,14 +108,14 @@ class _ActivityTask(Task):  # type: ignore[misc]
 
 
 class _CalledActivityTask(_ActivityTask):
-    """The same for a class of the user's that has a ``__call__``, which is part of their code."""
+    """Put in front of a user's class that has a ``__call__``; that runs as part of the job."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return _call(self, super().__call__, *args, **kwargs)
 
 
 class _TaskOfJobs(Proxy):  # type: ignore[misc]
-    """A proxy of an activity's task with the options that its jobs need, for their requests.
+    """A proxy of an activity's task, from which Celery reads the options of its jobs.
 
     The fence makes late acks safe. The store decides what happens to a lost worker's claim: with
     Celery's own options a job would run again without limit, or three minutes late.
@@ -147,7 +147,7 @@ def equip(app: Celery) -> None:
             continue
         cls = type(task)
         # Celery calls `run` of a task whose class has no `__call__`. A `__call__` that is added to
-        # such a class would change what a task sees that calls itself.
+        # such a class would change what happens when a task calls itself.
         has_call = cls.__call__ is not Task.__call__
         ours = _CalledActivityTask if has_call else _ActivityTask
         task.__class__ = type(cls.__name__, (ours, cls), {"__module__": cls.__module__})

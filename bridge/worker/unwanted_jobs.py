@@ -1,7 +1,7 @@
 """Terminate running jobs whose claim is closed or runs elsewhere, if their task asks for it.
 
-Each such job was revoked when its claim was closed. That message may be lost, so that the worker
-looks itself, with each renewal of its lease.
+Each such job was revoked when its claim was closed. The message that revokes it may be lost, so the
+store names these claims in its answer to each renewal of the worker's lease.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ logger = logging.getLogger(__name__)
 
 
 class UnwantedJobs:
-    """Jobs that this worker runs, and of which no outcome is taken any more.
+    """Jobs that this worker runs although their claim is closed or runs elsewhere.
 
     Args:
         worker: Celery's ``WorkController``.
-        interval_s: How long a job must be unwanted before it is terminated. After its outcome is
-            stored and before its message is acknowledged, its claim may be closed already, and its
-            process may begin the next job at any moment.
+        interval_s: How long a job must be unwanted before it is terminated. A job that has just
+            ended is unwanted for a moment if its claim is closed before its message is
+            acknowledged. It must not be terminated, because its process may begin the next job.
     """
 
     def __init__(

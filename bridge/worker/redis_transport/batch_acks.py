@@ -1,17 +1,18 @@
-"""Tell Redis ten times a second, together, which jobs a worker has taken and which are done.
+"""Tell Redis in batches, ten times a second, which jobs a worker has taken and which are done.
 
 kombu keeps in Redis what a worker has taken and not acknowledged. It tells Redis of each message
 twice, in round trips that the worker's loop waits for: two fifths of what the loop does for a job.
-Told together, many jobs share one round trip, and a job that is done in the meantime needs none.
+In a batch, many jobs share one round trip, and a job that is done before the batch is sent needs
+none.
 
-Only jobs of the bridge are batched; Redis is told of other tasks at once. A worker that is killed
-may leave Redis without the last 0.1 s of this; with kombu alone, it may leave out one message.
-Nothing is lost, because of the claims: recovery finds a job that had begun by the worker's lease,
-and dispatches again one that had not. A job whose acknowledgement is lost is delivered again, and
-the fence stops it.
+Only jobs of the bridge are batched; Redis is told of other tasks at once. When a worker is killed,
+Redis may lack the last 0.1 s of this; with kombu alone, it may lack one message. No job is lost,
+because of the claims: when the worker's lease has ended, recovery finds the jobs that had begun,
+and it publishes again those that had not. A job whose acknowledgement is lost is delivered again,
+and the fence stops it.
 
-While Redis refuses writes, the worker tells it later of every task, not only of jobs. Else kombu
-would lose a message that it has just taken, and keep the room of one that is done.
+While Redis refuses writes, the messages of other tasks are batched as well. Otherwise kombu would
+lose a message that it has just taken, and would not free the room of one that is done.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ from bridge.worker.redis_transport.refused_writes import WriteRefused
 logger = logging.getLogger(__name__)
 
 BATCH_S = 0.1
-"""How long Redis is not told, at most."""
+"""The most time until Redis is told."""
 RETRY_S = 1.0
-"""How long until Redis is told again what it could not be told."""
+"""How long after a try that failed the next one follows."""
 
 
 class BatchAcks(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -78,7 +79,7 @@ class BatchAcks(bootsteps.StartStopStep):  # type: ignore[misc]
 
     @property
     def batches(self) -> bool:
-        """Whether anything is told later; not between ``stop`` and ``start``."""
+        """Whether messages are batched; they are not between ``stop`` and ``start``."""
         return self._qos is not None
 
     def is_untold(self, tag: str) -> bool:
@@ -122,7 +123,7 @@ class BatchAcks(bootsteps.StartStopStep):  # type: ignore[misc]
             raise WriteRefused(f"message {tag} is not given back: the broker was not told of it")
 
     def flush_without_loop(self) -> None:
-        """Tell Redis what it had refused, if no timer does: it has just answered again."""
+        """After Redis has taken a write: tell it what it refused before, if no timer does that."""
         if self._is_flush_due and self._hub is None:
             self._flush()
 
@@ -142,7 +143,7 @@ class BatchAcks(bootsteps.StartStopStep):  # type: ignore[misc]
             try:
                 _tell(qos, taken, done)
             except WriteRefused:
-                if taken and done:  # a full Redis takes what makes room
+                if taken and done:  # a full Redis accepts what frees memory
                     _tell(qos, {}, done)
                     done = []
                 raise

@@ -1,8 +1,9 @@
-"""Fix three faults of kombu's Redis channel; each fix is a subclass, and optional by version.
+"""Fix three faults of kombu's Redis channel; each fix is a subclass, and can be switched off.
 
 ``fix_channels`` gives kombu's Redis transports a subclass of the channel that they had, with the
-fixes that ``bridge.versions`` enables. It holds for every connection to Redis that kombu opens
-later in this process, an app's own producers included. kombu's class ``Channel`` stays as it is.
+fixes that ``bridge.versions`` enables. The subclass serves every connection to Redis that kombu
+opens later in this process, an app's own producers included. kombu's class ``Channel`` stays as it
+is.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from bridge.worker.redis_transport.refused_writes import (
 
 
 class SurvivesLostBroker(Channel):  # type: ignore[misc]
-    """Fix "broker loss mend": the loss of the broker is a connection error.
+    """Fix "broker loss mend": raise a connection error when the broker is lost.
 
     When Redis goes away under a worker with unacknowledged messages, Celery closes the connection
     and kombu tries to give the messages back. The channel's connection has no client by then, and
@@ -78,8 +79,8 @@ class SurvivesRefusals(PausesAfterRefusal):
     """
 
     def _create_client(self, asynchronous: bool = False) -> Any:
-        # Around redis-py's own retries: within a transaction redis-py would take a connection error
-        # for a changed key, and try again without end.
+        # The error is replaced outside redis-py's own retries: within a transaction redis-py would
+        # take a connection error for a changed key, and try again without end.
         client = super()._create_client(asynchronous=asynchronous)
         change_class(client, RaisingClient)
         return client

@@ -62,10 +62,10 @@ def raising_write_refused(call: Callable[..., Any], *args: Any, **options: Any) 
 
 
 class PausesAfterRefusal(Channel):  # type: ignore[misc]
-    """A channel of kombu that pauses when Redis refuses to give messages, on the same connection.
+    """A channel of kombu that keeps its connection and pauses when Redis refuses to give messages.
 
-    On a new connection kombu would give the messages of running jobs back to the queue. Only when
-    the server is no longer a primary does the worker connect anew, by the broker's name.
+    On a new connection kombu would give the messages of running jobs back to the queue. The worker
+    connects anew, by the broker's name, only when the server is no longer a primary.
     """
 
     _bridge_paused_until = 0.0

@@ -8,7 +8,7 @@ are there, up to a number.
   get the rest. A worker that already waits gets each message when it is published.
 - A message that Redis has sent, and that its worker has not read, is lost with the worker. A job is
   recovered from its claim, but another task is not. So after another task has come out of these
-  queues, the worker asks for one message at a time, until a row of jobs has come.
+  queues, the worker asks for one message at a time, until ``JOBS_IN_A_ROW`` jobs have come.
 - A message may be anything. The bridge only looks at it, and passes it to kombu unchanged; if kombu
   fails on it, the messages that came with it are put back where they were.
 """
@@ -70,7 +70,7 @@ class TakeMany(bootsteps.StartStopStep):  # type: ignore[misc]
         """Change the new channel, after the start and after each loss of the broker."""
         self._channel = None
         tasks = consumer.task_consumer
-        # Without a loop, or with a pool that runs a job before it takes the next, there is no use.
+        # Of no use without a loop, or with a pool that runs each job before it takes the next.
         blocks_loop = pool_of_class(type(consumer.pool)).blocks_loop
         if consumer.hub is None or consumer.app.conf.worker_disable_prefetch or blocks_loop:
             return
@@ -86,7 +86,7 @@ class TakeMany(bootsteps.StartStopStep):  # type: ignore[misc]
         """Give back what comes from now on: the worker ends, or has lost the broker.
 
         kombu reads the last answer when it closes the channel, which may be after the last job has
-        ended. Several jobs must not wait for that.
+        ended. The several jobs in that answer must not wait so long.
         """
         channel, self._channel = self._channel, None
         if channel is None or not channel._in_poll:
@@ -182,13 +182,13 @@ def _can_take_many(channel: Channel, queues: list[Queue]) -> bool:
     """Whether the server has BLMPOP and the user may call it."""
     if channel.global_keyprefix:  # kombu adds it to the keys of BRPOP, but not of BLMPOP
         return False
-    # Named like the keys of its priorities, of which none is called so.
+    # The key has the form of the queue's keys for priorities, but no priority has this one.
     key = f"{queues[0].name if queues else ''}{channel.sep}probe"
     try:
         with channel.conn_or_acquire() as client:
             client.blmpop(PROBE_S, 1, key, direction="RIGHT")
     except ResponseError as exc:
-        if is_refusal(exc):  # of every command, for now
+        if is_refusal(exc):  # Redis refuses every command for now
             raise write_refused(exc) from exc
         logger.info("jobs are taken one by one, because Redis refuses BLMPOP: %s", exc)
         return False
