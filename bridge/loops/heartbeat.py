@@ -1,8 +1,8 @@
 """Send the heartbeats that are due: one pass, which a tick of the beat process starts.
 
-The store says which tokens are due and may be kept alive (invariant 4 of the design: a worker runs
-the job, or it still may wait, or its report does). It takes them in the same step, so that several
-passes at once, or several beat processes, never send a heartbeat twice.
+The store says which tokens are due and may be kept alive: those whose job a worker runs, whose job
+may still wait for a worker, or whose report waits. In the same step it sets their next heartbeats,
+so that several passes at once, or several beat processes, never send a heartbeat twice.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ async def send_due_heartbeats(
     """Send the heartbeats that are due.
 
     Args:
-        concurrent_calls: Calls at once, at most.
-        on_unfinished: Called with each job that no longer has a claim to report on.
+        concurrent_calls: The most calls that are under way at the same time.
+        on_unfinished: Called with each job whose claim has ended before it.
 
     Raises:
         StoreUnavailable: Redis does not answer; the next pass finds what is due.

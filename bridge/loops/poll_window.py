@@ -9,12 +9,12 @@ SPARE = 1.5
 are needed, only a further one can show that more are needed."""
 MIN_TASKS = 3
 MEASURED_S = 1.0
-"""The size is set anew when each poll has brought a task, and at least MIN_TASKS have come, or
-after this time."""
+"""The size is set anew after this time, or as soon as each poll has brought a task and at least
+MIN_TASKS have come."""
 SLOWEST = 6.0
-"""A poll that takes longer than so many times the quickest one has waited for a task to come. With
-a smaller number the windows of a busy poller stay so narrow that its tasks share few round trips:
-at 3, a task took a quarter more CPU with 64 threads."""
+"""A poll that takes longer than this many times the quickest one has waited for a task to come.
+With a smaller number the windows of a busy poller stay so narrow that its tasks share few round
+trips: at 3, a task took a quarter more CPU with 64 threads."""
 FORGOTTEN_PER_S = 0.1
 """The time of the quickest poll rises by this part of itself each second, because Step Functions or
 this machine may become slower."""

@@ -1,7 +1,8 @@
 """Claim activity tasks: ask the store for polls, open them, and store what they bring.
 
-Whatever a poll brings must be done by this fleet, and both of AWS's clocks run from then on. So a
-poll is opened only if the store grants it, and a poller that drains waits for its open polls.
+This fleet must do whatever a poll brings, and both time-outs of a task (HeartbeatSeconds,
+TimeoutSeconds) start with it. So a poll is opened only if the store grants it, and a poller that
+drains waits for its open polls.
 
 ``poll_wishes`` says what is asked for and when, ``open_polls`` which polls are open,
 ``poll_window`` how many an activity needs; ``intake`` turns a task into a claim and a job.
@@ -39,7 +40,7 @@ from bridge.support.batching import Gap
 logger = logging.getLogger(__name__)
 
 GRANTS_APART_S = 0.005
-"""The least time between two asks, while polls end one after the other."""
+"""The least time between two requests for polls, while polls end one after the other."""
 DRAIN_LOG_EVERY_S = 5.0
 # An endpoint that answers polls at once, without a task, must not be asked in a hot loop.
 MIN_EMPTY_POLL_S = 0.2
@@ -148,7 +149,7 @@ class Poller:
                 )
             again_s = GRANT_INTERVAL_S
             try:
-                # It opens no poll, but those that are open keep their room.
+                # This opens no poll; it keeps the room of the open ones, and the poller's lease.
                 again_s = await self.ask_for_polls()
             except Exception:
                 logger.exception("the poller's lease is not renewed while it drains; it goes on")
@@ -170,7 +171,7 @@ class Poller:
         return self._refusals
 
     def wake(self) -> None:
-        """Ask at once, if a poll was refused: a slot has become free."""
+        """A slot has become free: if a poll was refused, ask the store again at once."""
         self._slot_became_free = True
         if self._refusals:
             self._alarm.ring()
@@ -249,7 +250,8 @@ class Poller:
                 polls.note_empty(poll, now)
                 if now - poll.opened_at < MIN_EMPTY_POLL_S:
                     polls.pause(MIN_EMPTY_POLL_S)
-                # One of several open polls gives back room, and no other has to replace it.
+                # If other polls of this activity are open, none has to replace this one, and the
+                # room that it gives back can wait.
                 self._alarm.ring_within(EMPTIES_APART_S if polls.open == 1 else GRANT_INTERVAL_S)
             else:
                 self._meters.polled(name, "task")

@@ -1,9 +1,9 @@
 """Define ticks: the periodic messages on ``bridge.system`` that start passes in a beat process.
 
-A tick carries no data, so a tick that waits makes the next one unnecessary. A few ticks wait at
-most, even if no process consumes them, and whatever publishes them: the bridge's scheduler, or an
-entry that an earlier version left in the database of an app's own scheduler. ``expires`` cannot do
-that: a Redis list keeps expired messages, and expiry compares the clocks of two hosts.
+A tick carries no data, so a tick that waits makes the next one unnecessary. No more than a few
+ticks wait, even if no process consumes them, and whether the bridge's scheduler publishes them or
+an entry that an earlier version left in the database of an app's own scheduler. ``expires`` could
+not limit them: a Redis list keeps expired messages, and expiry compares the clocks of two hosts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FLUSH = "bridge.flush_outbox"
 RECOVER = "bridge.recover"
 METRICS = "bridge.metrics"
 MOST_WAITING = 5
-"""While so many ticks wait, none is published. Four kinds of tick can be due at once."""
+"""While this many ticks wait, none is published. Four kinds of tick can be due at once."""
 NOT_FOUND = "404"
 """AMQP's code for a queue that does not exist; on Redis an empty queue does not exist."""
 

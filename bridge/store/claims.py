@@ -37,7 +37,7 @@ from bridge.store.translation import translated
 MAX_WAIT_S = SOCKET_TIMEOUT_S / 2
 """A blocking pop must return before the socket's time-out ends the connection."""
 DISPATCH_GRACE_TICKS = 2
-"""Recovery dispatches a claim whose poller has not noted its dispatch for so many tick
+"""Recovery dispatches a claim whose poller has not noted its dispatch for this many tick
 intervals."""
 POLLS_HELD_S = 3.0
 """How long no poll is opened once reports or heartbeats are throttled."""

@@ -168,8 +168,8 @@ class JobStore:
         """Why this run of the job should stop; empty: it should go on.
 
         ``"lost"``: the worker's lease had ended, and the claim runs elsewhere or has failed.
-        ``"reported"``: it has ended elsewhere. Else the error with which Step Functions said that
-        the token is closed, such as ``"TaskTimedOut"``.
+        ``"reported"``: it has ended elsewhere. Otherwise the error with which Step Functions said
+        that the token is closed, such as ``"TaskTimedOut"``.
         """
         return str(self._brief.call("cancel_reason", job.claim_id, run))
 

@@ -54,7 +54,7 @@ class Backoff:
             raise ValueError(f"impossible: {self!r}")
 
     def pause_s(self, failures: int, uniform: Uniform = random.uniform) -> float:
-        """Seconds to wait after so many failures in a row, counted from 1."""
+        """Seconds to wait after this many failures in a row, counted from 1."""
         return self._jittered_s(self.base_s * 2.0 ** min(failures - 1, 60), uniform)
 
     def pause_after_s(self, waited_s: float, uniform: Uniform = random.uniform) -> float:

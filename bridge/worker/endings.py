@@ -1,8 +1,8 @@
 """What becomes of a job that ends with an exception, as a table of one row for each ending.
 
 ``docs/endings.md`` says the same to users, and a test compares the two. The first row that matches
-an exception counts. A row may leave the job to others: Celery's parent process (``celery_signals``)
-or recovery know the reason there.
+an exception counts. For some rows nothing is stored here: Celery's parent process
+(``celery_signals``) or recovery knows the reason, and stores it.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ ENDINGS = (
         end=_fail,
         instead=lambda exc: f"the task called sys.exit({exc.code!r})",
     ),
-    Ending(  # Celery would take it for its own, and end the worker with all that it runs
+    Ending(  # Celery would take it for its own error, and end the worker with all that it runs
         raised=MemoryError,
         row="the task raises an exception",
         outcome=_CLASS_NAME,

@@ -110,9 +110,9 @@ class Lease:
     def _has_changed(self, seen: Announcement) -> bool:
         """Whether something has changed that the store must know before the next renewal.
 
-        Not that a claim begins or ends: its start and its outcome tell the store. But the end of an
-        unwanted job frees a slot, and tells the store nothing. That a claim was closed is known
-        here from the last renewal, or from the revocation of its job.
+        That a claim begins or ends does not count: its start and its outcome tell the store. The
+        end of an unwanted job does count, because it frees a slot and no other call tells the
+        store. A claim is known to be closed from the last renewal, or because its job was revoked.
         """
         self._revoked |= self._occupancy.revoked()
         if self._announced is None:  # the last try failed; the next is due soon
@@ -180,7 +180,7 @@ class Lease:
 
 
 class _Allowance:
-    """Allows a number of calls at once, and then so many a second."""
+    """Allows ``at_once`` calls at once, and then ``a_second`` calls a second."""
 
     def __init__(self, a_second: float, at_once: int) -> None:
         self._a_second, self._at_once = a_second, at_once

@@ -1,6 +1,6 @@
 """Call the store from a job, and wait while the store is away.
 
-A job that were acknowledged before the store has answered would be lost.
+A job that is acknowledged before the store has answered may be lost.
 """
 
 from __future__ import annotations

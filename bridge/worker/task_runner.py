@@ -90,7 +90,9 @@ def _start(run: Run) -> None:
             # The job has only waited for the store, and its time limit is used up: another delivery
             # may run with a new limit.
             run.release(retry=run.retry, published=False)
-            raise Ignore(f"job {job.id} comes again: the store was away at its start") from None
+            raise Ignore(
+                f"job {job.id} is delivered again: the store was away at its start"
+            ) from None
         if answer is Start.RUN:
             return
         if answer is not Start.UNLEASED:

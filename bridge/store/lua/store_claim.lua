@@ -26,7 +26,7 @@ redis.call('ZADD', key('unstarted'), now + grace, id)
 tally(activity, 'claimed', 1)
 count('load', queue, 1)
 count_waiting(activity, queue, 1)
--- The poll becomes a claim in the same step; else its slot would be granted twice.
+-- The poll stops counting in the same step; otherwise the claim and the poll would both take a slot.
 local poll = activity .. '|' .. queue
 local open = redis.call('HGET', key('polls', poller), poll)
 if open then

@@ -13,10 +13,10 @@
 --
 -- A token may have a heartbeat while its job waits within its patience, while the worker that runs it
 -- has a lease (and, with heartbeat="manual", the job has called lately), and while its report waits.
--- Failed are jobs that waited past their patience, and jobs with heartbeat="manual" that have been
--- silent for the usual HeartbeatSeconds: ratio intervals. If they were only left without
--- heartbeats, their tokens would be closed without a call of ours that says so, and their slots would
--- stay taken.
+-- Two kinds of jobs fail here: those that waited past their patience, and those with heartbeat="manual"
+-- that have been silent for the usual HeartbeatSeconds, which is ratio intervals. If the bridge only
+-- sent no more heartbeats, Step Functions would close their tokens without telling the bridge, and
+-- their slots would stay taken.
 run_at_maxmemory()
 local other = other_schema()
 if other then

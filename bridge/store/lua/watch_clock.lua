@@ -1,7 +1,7 @@
 -- watch_clock: note the time of Redis' clock, unless it is in doubt.
 -- KEYS[1] root
 -- ARGV    slack_ms (how far apart two notes may be)
--- Returns Redis' time in ms; -1: it is noted | the last noted time, from which this one is too far
+-- Returns Redis' time in ms, and -1 if it is noted, else the last noted time, from which it is too far
 -- Clock   Redis' own
 run_at_maxmemory()
 local new_slack = ARGV[1]

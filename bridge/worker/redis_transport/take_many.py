@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 MOST = 16
 """Messages of one round trip, at most."""
 JOBS_IN_A_ROW = 50
-"""After so many jobs without another task between them, the worker asks for more than one."""
+"""After this many jobs without another task between them, the worker asks for more than one."""
 LAST_ANSWER_S = 0.05
 """How long a worker that stops waits for an answer; Redis answers at once if messages are there."""
 PROBE_S = 0.01
