@@ -151,6 +151,8 @@ class Poller:
             try:
                 # This opens no poll; it keeps the room of the open ones, and the poller's lease.
                 again_s = await self.ask_for_polls()
+            except StoreUnavailable as exc:
+                logger.warning("the poller's lease is not renewed while it drains: %s", exc)
             except Exception:
                 logger.exception("the poller's lease is not renewed while it drains; it goes on")
             await asyncio.wait(tasks, timeout=min(again_s, GRANT_INTERVAL_S))

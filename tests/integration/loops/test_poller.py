@@ -391,6 +391,19 @@ class TestDrain:
 
         play(steps)
 
+    def test_a_store_that_is_away_meanwhile_is_logged_as_an_outage(self, play, caplog):
+        async def steps(scene):
+            scene.client.hold_s = 1.0
+            await scene.until(lambda: scene.client.open["a0"])
+            scene.claims.away = True
+            scene.poller.drain()
+            await scene.running
+
+        play(steps)
+        said = [each for each in caplog.records if "lease is not renewed" in each.message]
+        assert said
+        assert all(each.levelno == logging.WARNING and not each.exc_info for each in said)
+
 
 class TestLog:
     def test_a_queue_without_a_worker_is_said_once_and_when_one_serves_it(self, play, caplog):
