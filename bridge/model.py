@@ -40,7 +40,10 @@ def claim_id_of(token: str) -> str:
 
 
 class Job(NamedTuple):
-    """One Celery delivery of a claim. Its id is deterministic, so publishing twice is harmless."""
+    """The Celery task call of one attempt of a claim.
+
+    Its id is deterministic and its start is fenced, so publishing it twice is harmless.
+    """
 
     claim_id: str
     attempt: int
