@@ -54,8 +54,13 @@ class BatchEvents(bootsteps.StartStopStep):  # type: ignore[misc]
     def _is_of_job(self) -> bool:
         """Whether the last event in Celery's buffer is about a job of the bridge."""
         dispatcher = self._consumer.event_dispatcher
-        buffered = dispatcher and dispatcher._group_buffer["task"]
-        return bool(buffered) and Job.parse(buffered[-1].get("uuid")) is not None
+        if dispatcher is None:
+            return False
+        try:
+            event = dispatcher._group_buffer["task"][-1]
+        except IndexError:  # this is a thread of the pool, and the loop has just published it
+            return False
+        return Job.parse(event.get("uuid")) is not None
 
     def _wait(self) -> None:
         self._consumer.hub.call_later(BATCH_S, self._flush)

@@ -42,3 +42,25 @@ def test_only_events_of_jobs_are_delayed(uuid, gathered):
     step.start(consumer)
     consumer.on_send_event_buffered()
     assert sent == ["waits" if gathered else "at once"]
+
+
+class JustPublished(list):
+    """Celery's buffer, which the loop empties while a thread of the pool looks at it."""
+
+    def __bool__(self) -> bool:
+        self.clear()
+        return True
+
+
+@pytest.mark.parametrize("buffer", [[], JustPublished([{"uuid": "an ordinary task's"}])])
+def test_an_event_that_the_loop_has_just_published_ends_no_task(buffer):
+    """With --pool threads an exception here would keep the task from running."""
+    sent: list[str] = []
+    consumer = SimpleNamespace(
+        hub=object(),
+        event_dispatcher=SimpleNamespace(_group_buffer={"task": buffer}),
+        on_send_event_buffered=lambda: sent.append("at once"),
+    )
+    BatchEvents(consumer)
+    consumer.on_send_event_buffered()
+    assert sent == ["at once"]
