@@ -144,7 +144,7 @@ def plain(event):
     return event
 
 
-@shared_task(activity=activity("hard-limit"), heartbeat=1, time_limit=1)
+@shared_task(activity=activity("hard-limit"), heartbeat=1, time_limit=2)
 def hard_limit(event):
     note("hard-limit", event)
     time.sleep(event.get("seconds", 60))
