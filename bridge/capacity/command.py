@@ -217,8 +217,7 @@ def _rate_and_times(given: dict[str, Any], *, tick_s: float, heartbeat_s: float)
             option="--heartbeat",
             value=heartbeat_s,
             is_possible=lambda n: n >= tick_s,
-            fault=f"is below BRIDGE_TICK_S={tick_s:g}: heartbeats are sent at most once in each "
-            "tick interval",
+            fault=f"is below BRIDGE_TICK_S={tick_s:g}, and heartbeats are sent at most that often",
             remedy="Give a longer interval; 20 is the default.",
         ),
     ]
